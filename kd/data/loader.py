@@ -1,0 +1,125 @@
+"""Batches. What a batch holds depends on (seed, epoch, position) alone, so a run can go on at any epoch, with any number of workers."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kd.data.augment import Augment, place, recolour
+from kd.data.dataset import DetectionData
+from kd.data.pictures import GREY, Frame
+from kd.data.placement import warp, warp_boxes
+
+
+class Batch(NamedTuple):
+    """What a training step reads.
+
+    Attributes:
+        pictures: float [B, 3, S, S] in 0..1.
+        boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square, of all pictures together.
+        labels: [M] class indices.
+        owners: [M] index of the picture in the batch that a box belongs to.
+        maps: information maps [B, S / stride, S / stride] by tap name; empty where none are used.
+    """
+
+    pictures: Tensor
+    boxes: Tensor
+    labels: Tensor
+    owners: Tensor
+    maps: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on `device`."""
+        pictures, boxes, labels, owners = (t.to(device, non_blocking=True) for t in self[:4])
+        return Batch(pictures, boxes, labels, owners, {name: m.to(device, non_blocking=True) for name, m in self.maps.items()})
+
+
+class Sample(NamedTuple):
+    """One picture of a batch."""
+
+    picture: Tensor
+    boxes: Tensor
+    labels: Tensor
+    maps: dict[str, Tensor]
+
+
+class Maps(Protocol):
+    """Where a picture's stored information maps come from."""
+
+    def __getitem__(self, index: int) -> Mapping[str, Tensor]:
+        """Maps [S / stride, S / stride] of picture `index` by tap name."""
+        ...
+
+
+class TrainingSamples(Dataset[Sample]):
+    """Augmented pictures; asked by (epoch, index)."""
+
+    def __init__(self, data: DetectionData, augment: Augment, epochs: int, seed: int, maps: Maps | None = None) -> None:
+        self.data, self.augment, self.epochs, self.seed, self.maps = data, augment, epochs, seed, maps
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        rng = np.random.default_rng((self.seed, epoch, index))
+        places = place(rng, self.augment.at(epoch, self.epochs), index, len(self.data))
+        squares, boxes, labels = [], [], []
+        for placement in places:
+            square, frame = self.data.square(placement.source)
+            squares.append(square.float() / 255)
+            own_boxes, own_labels = self.data.objects(placement.source)
+            moved, kept = warp_boxes(frame.into(own_boxes), placement, self.data.image_size)
+            boxes.append(moved)
+            labels.append(own_labels[kept])
+        picture = recolour(rng, warp(squares, places, GREY), self.augment.colour)
+        stored = [self.maps[p.source] for p in places] if self.maps is not None else []
+        maps = {name: warp([m[name][None] for m in stored], places, 0.0)[0] for name in (stored[0] if stored else ())}
+        return Sample(picture, torch.cat(boxes), torch.cat(labels), maps)
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The (epoch, index) pairs of each batch of one epoch; each of `world` processes takes its share of every batch."""
+
+    def __init__(self, pictures: int, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.pictures, self.batch, self.seed, self.rank, self.world = pictures, min(batch, pictures), seed, rank, world
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pictures)
+        for start in range(0, len(self) * self.batch, self.batch):
+            yield [(self.epoch, int(i)) for i in order[start : start + self.batch][self.rank :: self.world]]
+
+    def __len__(self) -> int:
+        return self.pictures // self.batch
+
+
+class Squares(Dataset[tuple[Tensor, Frame]]):
+    """Pictures as they are, for scoring: uint8 [3, S, S], and where each lies in its square."""
+
+    def __init__(self, data: DetectionData) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Frame]:
+        return self.data.square(index)
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Samples to a batch."""
+    owners = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(samples)])
+    maps = {name: torch.stack([s.maps[name] for s in samples]) for name in samples[0].maps}
+    pictures = torch.stack([s.picture for s in samples])
+    return Batch(pictures, torch.cat([s.boxes for s in samples]), torch.cat([s.labels for s in samples]), owners, maps)
+
+
+def training_loader(samples: TrainingSamples, batches: EpochBatches, workers: int = 0) -> DataLoader[Batch]:
+    """A loader of training batches; set `batches.epoch` before each pass."""
+    return DataLoader[Any](samples, batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available())
+
+
+def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, Frame]]:
+    """A loader of uint8 [B, 3, S, S] and a `Frame` of three [B], in the order of the split."""
+    return DataLoader(Squares(data), batch_size=batch, num_workers=workers)

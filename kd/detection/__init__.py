@@ -1,0 +1,1 @@
+"""From heads to boxes, to a loss, to a score."""

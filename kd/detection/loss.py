@@ -1,0 +1,108 @@
+"""The detection loss: YOLOv3's three terms, in a recipe that makes a strong baseline.
+
+As published, an object is predicted by the cell that holds its centre. Beyond it: every anchor whose shape overlaps the
+object's by `SHAPE_IOU` learns it (the published network takes the best one only), boxes are fitted by complete IoU
+(Zheng et al., 2020) and objectness learns the IoU that its box reaches.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torchvision.ops import box_iou, complete_box_iou_loss
+
+from kd.data.loader import Batch
+from kd.detection.decode import Candidates, candidates, offsets
+from kd.model.spec import Anchors
+
+SHAPE_IOU = 0.5
+IGNORE_IOU = 0.6
+"""A background candidate that overlaps an object by more than this is neither rewarded nor punished (section 2.1 of YOLOv3)."""
+WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}
+
+
+class Matches(NamedTuple):
+    """Which candidate learns which object: picture [N], candidate [N], object [N] indices."""
+
+    pictures: Tensor
+    candidates: Tensor
+    objects: Tensor
+
+
+class DetectionLoss:
+    """Callable: heads and batch to the weighted terms of the loss."""
+
+    def __init__(self, anchors: Anchors, image_size: int) -> None:
+        self.anchors, self.image_size = anchors, image_size
+
+    def __call__(self, heads: dict[int, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of matches."""
+        found = candidates(heads, self.anchors)
+        matches = match(batch, self.anchors, self.image_size)
+        count = max(len(matches.objects), 1)
+        predicted = found.boxes[matches.pictures, matches.candidates]
+        box_loss = complete_box_iou_loss(predicted, batch.boxes[matches.objects])
+        labels = one_hot(batch.labels[matches.objects], found.classes.shape[-1]).float()
+        logits = found.classes[matches.pictures, matches.candidates]
+        terms = {
+            "box": box_loss.sum(),
+            "objectness": self._objectness(found, batch, matches, 1 - box_loss.detach()),
+            "class": binary_cross_entropy_with_logits(logits, labels, reduction="sum"),
+        }
+        return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
+
+    def _objectness(self, found: Candidates, batch: Batch, matches: Matches, quality: Tensor) -> Tensor:
+        target = torch.zeros_like(found.objectness)
+        target[matches.pictures, matches.candidates] = quality.clamp(0, 1)
+        counted = ~overlapping(found.boxes.detach(), batch)
+        counted[matches.pictures, matches.candidates] = True
+        loss = binary_cross_entropy_with_logits(found.objectness, target, reduction="none")
+        return (loss * counted).sum()
+
+
+def match(batch: Batch, anchors: Anchors, image_size: int) -> Matches:
+    """For every object the cell of its centre, at each anchor of similar shape and at the most similar one in any case.
+
+    Where several objects claim a candidate, the one of the most similar shape has it.
+    """
+    starts = offsets(image_size, list(anchors))
+    shapes = batch.boxes.new_tensor([shape for stride in sorted(anchors) for shape in anchors[stride]])
+    strides = torch.tensor([stride for stride in sorted(anchors) for _ in anchors[stride]], device=batch.boxes.device)
+    first = torch.tensor([starts[s] + a * (image_size // s) ** 2 for s in sorted(anchors) for a in range(3)], device=batch.boxes.device)
+    sides = batch.boxes[:, 2:] - batch.boxes[:, :2]
+    overlap = shape_iou(sides, shapes)
+    chosen = overlap > SHAPE_IOU
+    if len(sides):
+        chosen[torch.arange(len(sides), device=chosen.device), overlap.argmax(dim=1)] = True
+    objects, which = chosen.nonzero(as_tuple=True)
+    centres = (batch.boxes[objects, :2] + batch.boxes[objects, 2:]) / 2
+    cells = image_size // strides[which]
+    column, row = (torch.minimum((centres[:, i] / strides[which]).long().clamp(min=0), cells - 1) for i in (0, 1))
+    matches = Matches(batch.owners[objects], first[which] + row * cells + column, objects)
+    return _without_rivals(matches, overlap[objects, which])
+
+
+def _without_rivals(matches: Matches, overlap: Tensor) -> Matches:
+    if not len(overlap):
+        return matches
+    seat = matches.pictures * (matches.candidates.max() + 1) + matches.candidates
+    best = overlap.new_zeros(int(seat.max()) + 1).scatter_reduce(0, seat, overlap, "amax")
+    kept = overlap == best[seat]
+    return Matches(*(part[kept] for part in matches))
+
+
+def shape_iou(sides: Tensor, shapes: Tensor) -> Tensor:
+    """IoU [M, A] of boxes with sides [M, 2] and [A, 2] that share their centre."""
+    smaller = torch.minimum(sides[:, None], shapes[None]).prod(dim=-1)
+    return smaller / (sides.prod(dim=-1)[:, None] + shapes.prod(dim=-1)[None] - smaller)
+
+
+def overlapping(boxes: Tensor, batch: Batch) -> Tensor:
+    """[B, P] bool: which candidates overlap an object of their picture by more than `IGNORE_IOU`."""
+    hit = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+    for picture in range(len(boxes)):
+        objects = batch.boxes[batch.owners == picture]
+        if len(objects):
+            hit[picture] = (box_iou(boxes[picture], objects) > IGNORE_IOU).any(dim=1)
+    return hit

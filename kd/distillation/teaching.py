@@ -1,0 +1,102 @@
+"""The one term that a distillation adds to a detection run:
+
+lambda(t) * (alpha * sum_backbone L_tap + beta * sum_neck L_tap)  [+ response * L_response]
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kd.data.loader import Batch
+from kd.distillation.cartographer import Cartographer
+from kd.distillation.feature import FeatureLoss
+from kd.distillation.response import lesson, response_loss
+from kd.model.build import Network
+from kd.model.spec import ModelSpec, Output
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Weights of the distillation; see the section `distill` of `params.yaml`."""
+
+    taps: tuple[str, ...] = ("backbone", "neck")
+    weight: float = 1.0
+    backbone: float = 1.0
+    neck: float = 1.0
+    schedule: str = "constant"
+    response: float = 0.0
+
+    def at(self, progress: float) -> float:
+        """lambda(t) at `progress` 0..1 of the training."""
+        decay = {"constant": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
+        return self.weight * decay[self.schedule]
+
+
+class Teaching(nn.Module):
+    """Runs the frozen teacher on the student's pictures and compares their features.
+
+    Args:
+        teacher: in evaluation mode; it is not part of this module's state.
+        teacher_spec: its spec.
+        student_spec: the student's.
+        distill: the weights.
+        channels: per tap name the channels of (student, teacher); decides which taps there are.
+        maps: draws maps on the fly where a batch brings none.
+    """
+
+    def __init__(
+        self,
+        teacher: Network,
+        teacher_spec: ModelSpec,
+        student_spec: ModelSpec,
+        distill: Distill,
+        channels: dict[str, tuple[int, int]],
+        maps: Cartographer | None = None,
+    ) -> None:
+        super().__init__()
+        self.losses = nn.ModuleDict({tap: FeatureLoss(*pair) for tap, pair in channels.items()})
+        self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
+        self.strides = self._strides(list(channels))
+        # in a list, so that the frozen network is neither saved nor optimised with this module
+        self._teacher = [teacher.requires_grad_(False)]
+
+    def forward(self, student: Output, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Weighted terms by name, at `progress` 0..1 of the training."""
+        strength = self.distill.at(progress)
+        with torch.no_grad():
+            teacher = self._teacher[0](batch.pictures, self.strides)
+        theirs, ours = teacher.taps(), student.taps()
+        maps = batch.maps or (self.maps.draw(teacher, batch) if self.maps else {})
+        shares = {"backbone": self.distill.backbone, "neck": self.distill.neck}
+        terms = {tap: strength * shares[tap.split("_")[0]] * loss(ours[tap], theirs[tap], maps[tap]) for tap, loss in self.losses.items()}
+        if self.distill.response:
+            taught, scores = lesson(teacher.heads, self.teacher_spec.anchors, batch)
+            loss = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, taught, scores)
+            terms["response"] = self.distill.response * loss
+        return {f"distill_{name}": term for name, term in terms.items()}
+
+    def _strides(self, taps: list[str]) -> tuple[int, ...]:
+        """Strides whose levels the teacher has to compute: all for its response, none for backbone taps."""
+        if self.distill.response:
+            return tuple(self.teacher_spec.anchors)
+        needed = taps if self.maps else [tap for tap in taps if tap.startswith("neck")]
+        return tuple(sorted({int(tap.split("_")[1]) for tap in needed}))
+
+
+def tap_channels(student: nn.Module, teacher: nn.Module, parts: tuple[str, ...], image_size: int) -> dict[str, tuple[int, int]]:
+    """Channels of (student, teacher) at the taps of `parts` that both networks have, found by a trial run."""
+    device = next(student.parameters()).device
+    trial = torch.zeros(1, 3, image_size, image_size, device=device)
+    with torch.no_grad():
+        ours, theirs = (_evaluated(network, trial) for network in (student, teacher))
+    shared = [tap for tap in ours if tap in theirs and tap.split("_")[0] in parts]
+    return {tap: (ours[tap].shape[1], theirs[tap].shape[1]) for tap in sorted(shared)}
+
+
+def _evaluated(network: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
+    training = network.training
+    taps: dict[str, Tensor] = network.eval()(pictures).taps()
+    network.train(training)
+    return taps

@@ -1,0 +1,51 @@
+"""The errors a user can mend, and how a command shows them."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something in the user's files or settings is wrong and the user can mend it.
+
+    Args:
+        where: the file, or the parameter, that is wrong.
+        problem: what is wrong, naming the field.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, where: str | Path, problem: str, remedy: str) -> None:
+        super().__init__(f"{where}: {problem}; {remedy}")
+
+
+def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command end an `InputError`, or a file system's refusal, in one line and exit code 2."""
+
+    @functools.wraps(command)
+    def guarded(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except InputError as error:
+            sys.exit(fail(str(error)))
+        except OSError as error:
+            sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
+        except KeyboardInterrupt:
+            print("stopped; run the same command again to go on", file=sys.stderr)
+            sys.exit(130)
+
+    return guarded
+
+
+def fail(message: str) -> int:
+    """Print `message` as the one error line and return the exit code of bad input, 2."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "give this user permission to write there"
+    if isinstance(error, FileNotFoundError):
+        return "check the path"
+    return "free some space or choose another place, then run again"

@@ -1,0 +1,1 @@
+"""YOLOv3, yolov3-tiny, and how they are stored."""

@@ -1,0 +1,23 @@
+"""From a spec to a network."""
+
+import torch
+from torch import nn
+
+from kd.model.spec import ModelSpec
+from kd.model.yolov3 import YOLOv3
+from kd.model.yolov3_tiny import YOLOv3Tiny
+
+Network = YOLOv3 | YOLOv3Tiny
+ARCHITECTURES: dict[str, type[YOLOv3 | YOLOv3Tiny]] = {"yolov3": YOLOv3, "yolov3-tiny": YOLOv3Tiny}
+
+
+def build_model(spec: ModelSpec, seed: int = 0) -> Network:
+    """A network with fresh weights that depend on `seed` alone; the caller's random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ARCHITECTURES[spec.architecture](spec)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters())

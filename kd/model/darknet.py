@@ -1,0 +1,92 @@
+"""Darknet's .weights files: the format that every public YOLOv3 comes in.
+
+A header (three int32: major, minor, revision; then the number of pictures seen, int64 since version 0.2) is followed by
+float32 values, convolution by convolution in the order of the cfg file: with batch normalisation beta, gamma, mean,
+variance and then the kernel; without, bias and then the kernel.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kd.errors import InputError
+from kd.files import atomic_file
+from kd.model.blocks import ConvBlock, Head
+from kd.model.spec import Anchors, ModelSpec
+
+COCO_ANCHORS: dict[str, Anchors] = {
+    "yolov3": {
+        8: [(10, 13), (16, 30), (33, 23)],
+        16: [(30, 61), (62, 45), (59, 119)],
+        32: [(116, 90), (156, 198), (373, 326)],
+    },
+    # yolov3-tiny.cfg says mask = 0,1,2 for stride 16, but the released weights were trained with 1,2,3.
+    "yolov3-tiny": {
+        16: [(23, 27), (37, 58), (81, 82)],
+        32: [(81, 82), (135, 169), (344, 319)],
+    },
+}
+"""The anchors that the released COCO weights were trained with, in pixels at 416."""
+
+TINY_CFG_ANCHORS: Anchors = {16: [(10, 14), (23, 27), (37, 58)], 32: [(81, 82), (135, 169), (344, 319)]}
+"""What yolov3-tiny.cfg names: right for networks that were trained from that file."""
+
+
+def read_weights(path: Path, network: nn.Module) -> None:
+    """Fill `network` with the values of a .weights file.
+
+    Raises:
+        InputError: if the file is missing, or holds fewer or more values than the network takes.
+    """
+    values = _values(path)
+    wanted = sum(tensor.numel() for tensor in _tensors(network))
+    if len(values) != wanted:
+        problem = f"holds {len(values):,} values, the network takes {wanted:,}"
+        raise InputError(path, problem, "check architecture, width, depth and classes")
+    start = 0
+    with torch.no_grad():
+        for tensor in _tensors(network):
+            part = values[start : start + tensor.numel()]
+            tensor.copy_(torch.from_numpy(part.copy()).view_as(tensor))
+            start += tensor.numel()
+
+
+def write_weights(path: Path, network: nn.Module, seen: int = 0) -> None:
+    """Write `network` as a .weights file of version 0.2; `seen` is the number of pictures it was trained on."""
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        file.write(np.array([0, 2, 0], dtype="<i4").tobytes() + np.array([seen], dtype="<i8").tobytes())
+        for tensor in _tensors(network):
+            file.write(tensor.detach().cpu().numpy().astype("<f4").tobytes())
+
+
+def published_spec(architecture: str, classes: tuple[str, ...], tiny_anchors: str = "released") -> ModelSpec:
+    """The spec of a released COCO network; `tiny_anchors` "cfg" takes what yolov3-tiny.cfg names instead."""
+    anchors = TINY_CFG_ANCHORS if (architecture, tiny_anchors) == ("yolov3-tiny", "cfg") else COCO_ANCHORS[architecture]
+    return ModelSpec(architecture, 1.0, 1.0, classes, anchors, 416)  # type: ignore[arg-type]
+
+
+def _values(path: Path) -> np.ndarray:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(path, "is missing", "check the path") from None
+    if len(content) < 20:
+        raise InputError(path, "is too short for a .weights file", "fetch it again")
+    major, minor = np.frombuffer(content, "<i4", count=2)
+    header = 20 if major * 10 + minor >= 2 else 16
+    return np.frombuffer(content[header : len(content) - (len(content) - header) % 4], "<f4")
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    """The network's tensors in the order of the file."""
+    for module in network.modules():
+        if isinstance(module, ConvBlock):
+            norm = module.norm
+            assert norm.running_mean is not None and norm.running_var is not None
+            yield from (norm.bias, norm.weight, norm.running_mean, norm.running_var, module.convolution.weight)
+        elif isinstance(module, Head):
+            assert module.bias is not None
+            yield from (module.bias, module.weight)

@@ -1,0 +1,50 @@
+"""A model on disk: one safetensors file whose metadata rebuilds the network. No pickles."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from kd.errors import InputError
+from kd.files import atomic_file
+from kd.model.build import Network, build_model
+from kd.model.spec import ModelSpec
+
+
+def save_model(path: Path, network: Network, spec: ModelSpec) -> None:
+    """Write weights and spec; equal content gives equal bytes."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
+    with atomic_file(path) as temporary:
+        save_file(weights, temporary, metadata={"kdflow": spec.to_json()})
+
+
+def load_spec(path: Path) -> ModelSpec:
+    """Read the spec alone.
+
+    Raises:
+        InputError: if `path` is missing or is not a model that kdflow wrote.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return ModelSpec.from_json((file.metadata() or {})["kdflow"])
+    except FileNotFoundError:
+        raise InputError(path, "is missing", "check the path, or run the step that trains it") from None
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        raise InputError(path, "is not a kdflow model", "give a model.safetensors that kdflow wrote, or convert a .weights file") from None
+
+
+def load_model(path: Path) -> tuple[Network, ModelSpec]:
+    """Rebuild the network, in evaluation mode on the CPU.
+
+    Raises:
+        InputError: if `path` is missing, is not a model that kdflow wrote, or its weights do not fit its spec.
+    """
+    spec = load_spec(path)
+    network = build_model(spec)
+    with safe_open(path, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is no mapping)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(path, f"its weights do not fit its spec ({str(error).splitlines()[-1].strip()})", "write it anew") from None
+    return network.eval(), spec

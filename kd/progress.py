@@ -1,0 +1,69 @@
+"""A progress bar with rate and time left; plain lines where nobody sits before a terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress:
+    """Shows how far `total` units of work have come.
+
+    On a terminal one line is redrawn ten times a second at most; elsewhere a line is printed every `every` seconds, and
+    at the end where the work took longer than two seconds.
+    """
+
+    def __init__(self, title: str, total: int, unit: str = "pictures", every: float = 15.0, stream: TextIO | None = None) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self.pause = 0.1 if self.terminal else every
+        self.done = 0
+        self.start = self.shown = time.monotonic()
+
+    def advance(self, count: int = 1, note: Callable[[], str] = str) -> None:
+        """Count `count` units as done; what `note` returns is shown behind the bar, and asked for only then."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.shown >= self.pause:
+            self.shown = now
+            self._show(note())
+
+    def close(self) -> None:
+        """Show the last state and end the line."""
+        if self.terminal or time.monotonic() - self.start > 2:
+            self._show("")
+            if self.terminal:
+                self.stream.write("\n")
+
+    def _show(self, note: str) -> None:
+        seconds = max(time.monotonic() - self.start, 1e-6)
+        rate = self.done / seconds
+        left = (self.total - self.done) / rate if rate else float("inf")
+        text = f"{self.title} {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {_clock(left)} left"
+        text += f"  {note}" if note else ""
+        if self.terminal:
+            filled = 20 * self.done // max(self.total, 1)
+            self.stream.write(f"\r\033[K[{'#' * filled}{'.' * (20 - filled)}] {text}")
+        else:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+
+def track(items: Iterable[T], title: str, total: int, unit: str = "pictures") -> Iterator[T]:
+    """Yield `items` while a `Progress` of `total` units counts them."""
+    progress = Progress(title, total, unit)
+    for item in items:
+        yield item
+        progress.advance()
+    progress.close()
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "?"
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,25 @@
+"""An exponential moving average of a network, which generalises better than its last step (Polyak averaging)."""
+
+import copy
+
+import torch
+
+from kd.model.build import Network
+
+
+class Average:
+    """Follows `network`; early steps count more: the decay grows as step / (step + 20) up to `decay`."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.decay = decay
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, network: Network, step: int) -> None:
+        """Move towards `network` after `step` (from 1) steps; counters are copied."""
+        decay = min(self.decay, step / (step + 20))
+        own, other = self.network.state_dict(), network.state_dict()
+        names = [name for name, value in own.items() if value.is_floating_point()]
+        torch._foreach_lerp_([own[n] for n in names], [other[n] for n in names], 1 - decay)
+        for name in own.keys() - names:
+            own[name].copy_(other[name])

@@ -1,0 +1,167 @@
+"""A run that only remembers, and one small data set that can be written in every layout."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from components.params import Params, load_params
+from components.prepare_data import prepare_data
+from kd.files import atomic_folder
+
+CLASSES = ["cat", "dog"]
+# split -> file name -> width, height and boxes (label, left, top, width, height); JPEG names without their ending
+Data = dict[str, dict[str, tuple[int, int, list[tuple[int, float, float, float, float]]]]]
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+class Recorder:
+    """Remembers every call, as (method, arguments)."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
+        self.calls.append(("metrics", (values,)))
+
+    def dataset(self, name: str, source: str, digest: str, context: str) -> None:
+        self.calls.append(("dataset", (name, source, digest, context)))
+
+    def artifact(self, path: Path) -> None:
+        assert path.is_file()
+        self.calls.append(("artifact", (path.name,)))
+
+    def tag(self, name: str, value: str) -> None:
+        self.calls.append(("tag", (name, value)))
+
+    def of(self, method: str) -> list[tuple[Any, ...]]:
+        return [arguments for name, arguments in self.calls if name == method]
+
+
+@pytest.fixture
+def run() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def params_with() -> Callable[..., Params]:
+    """The committed parameters with changes, written like `data.val=0`."""
+    return lambda *changes: load_params(PARAMS, changes)
+
+
+@pytest.fixture
+def prepare(run: Recorder, tmp_path: Path, params_with: Callable[..., Params]) -> Callable[..., Path]:
+    """Prepare the data in a folder as the command does; return the output folder."""
+
+    def prepared(folder: Path, *changes: str, output: str = "prepared") -> Path:
+        place = tmp_path / "out" / output
+        with atomic_folder(place) as temporary:
+            prepare_data(params_with(f"data.path={folder}", *changes), run, output=temporary)  # type: ignore[arg-type]
+        return place
+
+    return prepared
+
+
+@pytest.fixture
+def data() -> Data:
+    """Three splits; VOC's whole pixels and YOLO's shares express every box exactly."""
+    return {
+        "train": {
+            "a": (40, 20, [(0, 0, 0, 10, 5), (1, 20, 10, 20, 10)]),
+            "b": (32, 64, [(1, 4, 8, 16, 32)]),
+            "c": (32, 32, []),
+            "d": (64, 32, [(0, 8, 8, 24, 16)]),
+        },
+        "val": {"e": (40, 40, [(0, 5, 5, 20, 30)])},
+        "test": {"f": (48, 32, [(1, 12, 8, 24, 16)]), "g": (32, 32, [(0, 2, 2, 8, 8)])},
+    }
+
+
+def picture(path: Path, width: int, height: int) -> None:
+    """A picture whose content depends on its name alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(path.stem.encode()))
+    Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path, quality=90)
+
+
+def coco_json(pictures: dict[str, Any]) -> dict[str, Any]:
+    images, annotations = [], []
+    for image_id, (name, (width, height, boxes)) in enumerate(pictures.items(), 7):
+        images.append({"id": image_id, "file_name": f"{name}.jpg", "width": width, "height": height})
+        for label, *bbox in boxes:
+            annotations.append({"id": len(annotations), "image_id": image_id, "category_id": label * 5 + 3, "bbox": bbox})
+    return {"images": images, "annotations": annotations, "categories": [{"id": i * 5 + 3, "name": name} for i, name in enumerate(CLASSES)]}
+
+
+def write_coco(folder: Path, data: Data) -> Path:
+    for split, pictures in data.items():
+        for name, (width, height, _) in pictures.items():
+            picture(folder / split / "images" / f"{name}.jpg", width, height)
+        (folder / split / "annotations.json").write_text(json.dumps(coco_json(pictures)))
+    return folder
+
+
+def write_voc(folder: Path, data: Data) -> Path:
+    for split, pictures in data.items():
+        for name, (width, height, boxes) in pictures.items():
+            picture(folder / "JPEGImages" / f"{name}.jpg", width, height)
+            (folder / "Annotations").mkdir(exist_ok=True)
+            (folder / "Annotations" / f"{name}.xml").write_text(_voc_xml(f"{name}.jpg", width, height, boxes))
+        listed = folder / "ImageSets" / "Main" / f"{split}.txt"
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("".join(f"{name}\n" for name in pictures))
+    return folder
+
+
+def _voc_xml(name: str, width: int, height: int, boxes: list[tuple[int, float, float, float, float]]) -> str:
+    objects = "".join(
+        f"<object><name>{CLASSES[label]}</name><difficult>0</difficult><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>"
+        f"<xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>\n"
+        for label, x, y, w, h in boxes
+    )
+    size = f"<size><width>{width}</width><height>{height}</height></size>"
+    return f"<annotation><filename>{escape(name)}</filename>\n{size}\n{objects}</annotation>"
+
+
+def write_yolo(folder: Path, data: Data) -> Path:
+    for split, pictures in data.items():
+        for name, (width, height, boxes) in pictures.items():
+            picture(folder / "images" / split / f"{name}.jpg", width, height)
+            lines = [f"{i} {(x + w / 2) / width} {(y + h / 2) / height} {w / width} {h / height}\n" for i, x, y, w, h in boxes]
+            labels = folder / "labels" / split / f"{name}.txt"
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text("".join(lines))
+    content = {"path": "/somebody/elses/machine", "names": dict(enumerate(CLASSES)), **{split: f"images/{split}" for split in data}}
+    (folder / "data.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> dict[str, Callable[[Data], Path]]:
+    """From a layout to a function that writes data in it and returns the folder."""
+    writers = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}
+    return {name: lambda data, name=name, writer=writer: writer(tmp_path / name, data) for name, writer in writers.items()}
+
+
+@pytest.fixture
+def draw() -> Callable[[Path, int, int], None]:
+    """Write a picture of a width and height."""
+    return picture
+
+
+@pytest.fixture
+def edit() -> Callable[[Path, Callable[[Any], Any]], None]:
+    """Change a JSON file's content."""
+
+    def edited(file: Path, change: Callable[[Any], Any]) -> None:
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+
+    return edited
