@@ -13,7 +13,6 @@ class Courier:
     """Runs errands one after the other; one that fails becomes one line on stderr, and the next one follows."""
 
     def __init__(self) -> None:
-        """Start the thread."""
         self._errands: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
         self._warned: set[str] = set()
         # a daemon: an errand that hangs in a dead store does not keep the process from ending

@@ -78,7 +78,6 @@ class Decoded(nn.Module):
     """A network whose output is decoded: boxes [N, P, 4] in pixels and class scores [N, P, K]."""
 
     def __init__(self, network: Network, anchors: Anchors) -> None:
-        """Wrap `network`."""
         super().__init__()
         self.network, self.anchors = network, anchors
 

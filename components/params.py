@@ -121,7 +121,7 @@ class RegisterModel(Section):
 
     name: Annotated[str, Field(min_length=1)] = Field(description="registered model's name")
     confidence: Fraction = Field(description="least score that the exported model returns")
-    opset: Annotated[int, Field(ge=17)] = Field(description="ONNX operator set")
+    opset: Annotated[int, Field(ge=18)] = Field(description="ONNX operator set")
     compare_pictures: Count = Field(description="test pictures on which the export must agree with PyTorch")
     tolerance: Positive = Field(description="largest difference of a score, or of a box in shares of the picture's side")
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
 from components.layouts.source import Picture
-
-PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45", "#fabed4")
+from kd.data.pictures import read_picture
+from kd.draw import draw_boxes
 
 
 def contact_sheet(pictures: Sequence[Picture], classes: Sequence[str], path: Path, count: int = 12, cell: int = 320) -> None:
@@ -22,13 +22,7 @@ def contact_sheet(pictures: Sequence[Picture], classes: Sequence[str], path: Pat
 
 
 def _drawn(picture: Picture, classes: Sequence[str], side: int) -> Image.Image:
-    with Image.open(picture.path) as image:
-        canvas = ImageOps.contain(ImageOps.exif_transpose(image).convert("RGB"), (side, side))
-    scale = canvas.width / picture.width
-    draw = ImageDraw.Draw(canvas)
-    for box in picture.boxes:
-        colour = PALETTE[box.label % len(PALETTE)]
-        corners = [round(edge * scale) for edge in (box.x, box.y, box.x + box.w, box.y + box.h)]
-        draw.rectangle(corners, outline=colour, width=2)
-        draw.text((corners[0] + 3, corners[1] + 1), classes[box.label], fill=colour, stroke_width=2, stroke_fill="black")
-    return canvas
+    small = ImageOps.contain(read_picture(picture.path, at_least=side), (side, side))
+    scale = small.width / picture.width
+    corners = ([scale * edge for edge in (box.x, box.y, box.x + box.w, box.y + box.h)] for box in picture.boxes)
+    return draw_boxes(small, ((edges, box.label, classes[box.label]) for edges, box in zip(corners, picture.boxes, strict=True)))

@@ -29,7 +29,6 @@ class Registry:
     """The versions of one registered model; every fault of the registry is an `InputError`."""
 
     def __init__(self, name: str) -> None:
-        """Connect to the registry and open, or create, the model `name`."""
         self.name = name
         with self._faults():
             from mlflow import MlflowClient

@@ -43,7 +43,7 @@ def store_uri() -> str:
 
 def _local_store() -> Path | None:
     kind, _, file = store_uri().partition(":///")
-    return Path(file) if kind == "sqlite" else None
+    return Path(file.partition("?")[0]) if kind == "sqlite" else None
 
 
 @contextmanager
@@ -74,7 +74,6 @@ class Run:
     """The MLflow run of a step. No method raises or blocks the step for long; without a store they do nothing."""
 
     def __init__(self, step: str, params: Params) -> None:
-        """Start the run of `step`."""
         self._courier = Courier()
         self._session: _Session | None = None
         self._patience = PATIENCE

@@ -55,10 +55,12 @@ class Progress:
 def track(items: Iterable[T], title: str, total: int, unit: str = "pictures") -> Iterator[T]:
     """Yield `items` while a `Progress` of `total` units counts them."""
     progress = Progress(title, total, unit)
-    for item in items:
-        yield item
-        progress.advance()
-    progress.close()
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.close()
 
 
 def _clock(seconds: float) -> str:

@@ -44,7 +44,7 @@ def read_picture(path: Path, at_least: int = 0) -> Image.Image:
         with Image.open(path) as image:
             if at_least:
                 image.draft("RGB", (at_least, at_least))
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise InputError(path, "picture is missing", "put it there, or remove its entry") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -69,3 +69,9 @@ def letterbox(image: Image.Image, size: int, original: tuple[int, int] | None = 
     square = Image.new("RGB", (size, size), (round(255 * GREY),) * 3)
     square.paste(image.resize(fitted, Image.Resampling.BILINEAR), (left, top))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1), Frame(scale, left, top)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, which is white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")

@@ -73,8 +73,11 @@ def select(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, mos
     owners, labels = (scores > confidence).nonzero(as_tuple=True)
     strengths, order = scores[owners, labels].sort(descending=True, stable=True)
     owners, labels, strengths = owners[order[:before_nms]], labels[order[:before_nms]], strengths[:before_nms]
-    kept = batched_nms(boxes[owners], strengths, labels, nms_iou)[:most]
-    return Detections(boxes[owners[kept]], strengths[kept], labels[kept])
+    chosen = boxes[owners]
+    # batched_nms keeps the classes apart by shifting their boxes, which fails for negative coordinates
+    positive = chosen - chosen.amin(dim=0)[:2].repeat(2) if len(chosen) else chosen
+    kept = batched_nms(positive, strengths, labels, nms_iou)[:most]
+    return Detections(chosen[kept], strengths[kept], labels[kept])
 
 
 def _level(head: Tensor, stride: int, anchors: list[tuple[float, float]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,7 +16,7 @@ from kd.data.loader import Batch
 from kd.detection.decode import Candidates, candidates, offsets
 from kd.model.spec import Anchors
 
-SHAPE_IOU = 0.5
+SHAPE_IOU = 0.3
 IGNORE_IOU = 0.6
 """A background candidate that overlaps an object by more than this is neither rewarded nor punished (section 2.1 of YOLOv3)."""
 WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}

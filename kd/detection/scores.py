@@ -42,8 +42,6 @@ def as_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
 
 def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> Scores:
     """Score results against the content of a COCO annotation file; at most `most` detections a picture count."""
-    if not truth["annotations"]:
-        return Scores(0.0, 0.0)
     with redirect_stdout(io.StringIO()):
         reference = COCO()
         reference.dataset = truth
@@ -60,5 +58,7 @@ def _read(precision: np.ndarray, classes: list[str]) -> Scores:
     """Precision [IoU, recall, class], -1 where a class does not occur, to scores."""
     occurring = [k for k in range(len(classes)) if precision[0, 0, k] >= 0]
     per_class = {classes[k]: {"ap": float(precision[:, :, k].mean()), "ap50": float(precision[0, :, k].mean())} for k in occurring}
+    if not occurring:
+        return Scores(0.0, 0.0)
     there = precision[:, :, occurring]
     return Scores(float(there.mean()), float(there[0].mean()), per_class, [float(p) for p in there[0].mean(axis=1)])

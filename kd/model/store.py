@@ -24,6 +24,8 @@ def load_spec(path: Path) -> ModelSpec:
     Raises:
         InputError: if `path` is missing or is not a model that kdflow wrote.
     """
+    if path.is_dir():
+        raise InputError(path, "is a folder", "give the model.safetensors in it")
     try:
         with safe_open(path, "pt") as file:
             return ModelSpec.from_json((file.metadata() or {})["kdflow"])

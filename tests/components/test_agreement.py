@@ -37,7 +37,7 @@ def test_equal_scores_come_in_any_order() -> None:
 def test_a_moved_box_counts_in_shares_of_the_side() -> None:
     moved = picked(0, 1, 2)
     moved.boxes[2, 3] += 5
-    assert difference(FOUND, moved, 100, 0.25) == (pytest.approx(0.05), 0)
+    assert difference(FOUND, moved, 100, 0.25) == pytest.approx((0.05, 0))
 
 
 def test_outside_the_square_boxes_may_be_anywhere() -> None:
@@ -49,14 +49,14 @@ def test_outside_the_square_boxes_may_be_anywhere() -> None:
 def test_a_changed_score_counts() -> None:
     changed = picked(0, 1, 2)
     changed.scores[2] -= 0.125
-    assert difference(FOUND, changed, 100, 0.25) == (0, pytest.approx(0.125))
+    assert difference(FOUND, changed, 100, 0.25) == pytest.approx((0, 0.125))
 
 
 @pytest.mark.parametrize("swap", [False, True])
 def test_a_missing_detection_counts_by_what_would_make_it_vanish(swap: bool) -> None:
     pair = (picked(0, 1), FOUND) if swap else (FOUND, picked(0, 1))
-    assert difference(*pair, 100, 0.499) == (0, pytest.approx(0.001))
-    assert difference(*pair, 100, 0.25) == (0, pytest.approx(0.25))
+    assert difference(*pair, 100, 0.499) == pytest.approx((0, 0.001))
+    assert difference(*pair, 100, 0.25) == pytest.approx((0, 0.25))
 
 
 def test_another_class_is_another_detection() -> None:

@@ -53,6 +53,8 @@ def test_larger_overhang_is_clipped_and_named():
         ((100, 5, 20, 20), "lies outside the picture of 100x50"),
         ((-30, 5, 20, 20), "lies outside"),
         ((5, 60, 20, 20), "lies outside"),
+        ((5, 5, 1, 20), "is at most one pixel wide or high"),
+        ((5, 5, 20, 1), "is at most one pixel wide or high"),
         ((5, 5, 1, 1), "is at most one pixel wide or high"),
         ((99.5, 5, 20, 20), "is at most one pixel wide or high"),
     ],

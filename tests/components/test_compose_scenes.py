@@ -96,6 +96,14 @@ def test_scenes_are_made_of_their_split_alone(monkeypatch, compose):
     assert digest(changed / "test") == before
 
 
+def test_train_and_test_scenes_are_not_composed_alike(monkeypatch, compose):
+    train = split_sources("train")
+    monkeypatch.setattr("components.compose_scenes.split_sources", lambda split: train)
+    folder = compose()
+    for file in (folder / "test" / "images").iterdir():
+        assert file.read_bytes() != (folder / "train" / "images" / file.name).read_bytes()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_box_is_tight_around_its_ink(without_ink_noise, seed):
     scene, (box,) = compose_scene(np.random.default_rng(seed), split_sources("train"), 128, [1, 1])

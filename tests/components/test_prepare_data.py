@@ -78,6 +78,19 @@ def test_anchors_are_fitted_to_the_square_input(write, data, prepare):
         assert size in fitted
 
 
+def test_crowds_are_kept_but_neither_counted_nor_fitted(write, data, prepare, edit):
+    folder = write["coco"](data)
+    plain = summary(prepare(folder))
+
+    def add_crowd(content):
+        content["annotations"].append({"id": 50, "image_id": 9, "category_id": 3, "bbox": [0, 0, 32, 3], "iscrowd": 1})
+
+    edit(folder / "train" / "annotations.json", add_crowd)
+    prepared = prepare(folder)
+    assert [a["iscrowd"] for a in annotations(prepared, "train")["annotations"]] == [0, 0, 0, 1, 0]
+    assert {**summary(prepared), "digest": None} == {**plain, "digest": None}
+
+
 def test_published_anchors_scale_with_the_input(write, data, prepare):
     found = summary(prepare(write["coco"](data), "data.anchors=coco", "data.image_size=416"))
     assert found["anchors"]["yolov3"]["8"] == [[10, 13], [16, 30], [33, 23]]

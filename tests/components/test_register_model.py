@@ -16,6 +16,7 @@ from components.params import Params, load_params
 from components.register_model import register_model
 from components.step import execute
 from components.tracking import store_uri
+from kd.detection.decode import decode
 from kd.errors import InputError
 from kd.files import digest, write_json
 from kd.model.store import save_model
@@ -109,7 +110,6 @@ def test_a_version_tells_where_it_comes_from_and_runs(settings: Params, monkeypa
 
 
 def test_an_export_that_disagrees_is_not_registered(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = agreement.decode
     monkeypatch.setattr(agreement, "decode", lambda *inputs: (decode(*inputs)[0] + 1, decode(*inputs)[1]))
     with pytest.raises(InputError, match=r"differs from PyTorch \(boxes by 0\.01.*nothing is registered"):
         execute(register_model, settings)
