@@ -3,15 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from kd.model import darknet
+
 Sizes = NDArray[np.float64]
 
 STRIDES = {"yolov3": (8, 16, 32), "yolov3-tiny": (16, 32)}
 PER_STRIDE = 3
 COCO_SIDE = 416
-COCO_ANCHORS: dict[str, list[tuple[int, int]]] = {
-    "yolov3": [(10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326)],
-    "yolov3-tiny": [(10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319)],
-}
+COCO_ANCHORS = {"yolov3": darknet.COCO_ANCHORS["yolov3"], "yolov3-tiny": darknet.TINY_CFG_ANCHORS}
 RESTARTS, ROUNDS, MOST_BOXES = 5, 50, 10_000
 
 
@@ -23,7 +22,8 @@ def fitted_anchors(sizes: Sizes) -> dict[str, dict[str, list[list[float]]]]:
 def coco_anchors(image_size: int) -> dict[str, dict[str, list[list[float]]]]:
     """The published anchors of COCO, scaled to a square input of `image_size` pixels."""
     scale = image_size / COCO_SIDE
-    return {name: _by_stride(np.array(COCO_ANCHORS[name]) * scale, strides) for name, strides in STRIDES.items()}
+    shapes = {name: np.concatenate([anchors[stride] for stride in sorted(anchors)]) for name, anchors in COCO_ANCHORS.items()}
+    return {name: _by_stride(shapes[name] * scale, strides) for name, strides in STRIDES.items()}
 
 
 def kmeans(sizes: Sizes, count: int, seed: int = 0) -> Sizes:

@@ -11,14 +11,14 @@ def coco_content(classes: Sequence[str], pictures: Sequence[tuple[str, Picture]]
 
     Args:
         classes: class names; their category ids are 1, 2, ...
-        pictures: file name and picture; image ids are 1, 2, ... in the order of the names.
+        pictures: file name and picture; their image ids are 1, 2, ... in this order.
 
     Returns:
         images with width and height in pixels; annotations with bbox [left, top, width, height] and area in pixels.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, (name, picture) in enumerate(sorted(pictures, key=lambda pair: pair[0]), 1):
+    for image_id, (name, picture) in enumerate(pictures, 1):
         images.append({"id": image_id, "file_name": name, "width": picture.width, "height": picture.height})
         for box in picture.boxes:
             annotations.append(

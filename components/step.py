@@ -6,8 +6,10 @@ A step is a function `step(params, run, <inputs>: Path, ..., output: Path)`. The
 
 import argparse
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components import tracking
 from components.params import Params, load_params
@@ -18,9 +20,16 @@ Step = Callable[..., None]
 
 
 def execute(step: Step, params: Params, **paths: Path) -> None:
-    """Run `step` with `params`: track it, write its output beside its place and rename it."""
+    """Run `step` with `params`: track it, write its output beside its place and rename it.
+
+    Under `torchrun` every process runs the step, and the first alone is tracked and keeps its output.
+    """
     places = {**_default_paths(step), **paths}
     output = places.pop("output")
+    if int(os.environ.get("RANK", 0)) > 0:
+        with TemporaryDirectory() as nowhere:
+            step(params, tracking.Untracked(), **places, output=Path(nowhere))
+        return
     with tracking.step_run(step.__name__, params) as run, atomic_folder(output) as folder:
         step(params, run, **places, output=folder)
 

@@ -122,6 +122,13 @@ class Run:
         self._courier.dismiss()
 
 
+class Untracked(Run):
+    """A run that keeps nothing, for the processes of a training that do not lead."""
+
+    def __init__(self) -> None:
+        self._courier, self._session, self._patience = Courier(), None, 0.0
+
+
 class _Session:
     """The conversation with the store about one run. It waits and raises; only the courier calls it."""
 

@@ -38,8 +38,8 @@ class Detector:
     """
 
     def __init__(self, network: Network, spec: ModelSpec, device: str | torch.device | None = None, batch: int = 16) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.network = network.to(self.device).eval()
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {device}", str(error).splitlines()[0], "choose another, such as cpu") from None

@@ -117,7 +117,14 @@ def collate(samples: list[Sample]) -> Batch:
 
 def training_loader(samples: TrainingSamples, batches: EpochBatches, workers: int = 0) -> DataLoader[Batch]:
     """A loader of training batches; set `batches.epoch` before each pass."""
-    return DataLoader[Any](samples, batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available())
+    return DataLoader[Any](
+        samples,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, Frame]]:

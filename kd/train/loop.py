@@ -161,5 +161,5 @@ def build_optimiser(module: nn.Module, training: Training) -> torch.optim.Optimi
     others = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": training.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if training.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=training.lr, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=training.lr)
+        return torch.optim.SGD(groups, lr=training.lr, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=training.lr, fused=True)

@@ -42,6 +42,12 @@ def test_writes_coco(write, data, prepare):
     }
 
 
+def test_pictures_are_sorted_by_name(write, data, prepare):
+    in_order = contents(prepare(write["coco"](data)))
+    backwards = {split: dict(reversed(pictures.items())) for split, pictures in data.items()}
+    assert contents(prepare(write["voc"](backwards))) == in_order
+
+
 def test_copies_pictures_byte_for_byte(write, data, prepare):
     source = write["coco"](data)
     prepared = prepare(source)

@@ -1,0 +1,115 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from kd.data.augment import Augment
+from kd.data.dataset import DetectionData
+from kd.data.loader import Batch, EpochBatches, TrainingSamples, scoring_loader, training_loader
+from kd.data.pictures import Frame
+
+STRONG = Augment(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, colour=0.3)
+
+
+class Stripes:
+    """Stored maps whose every cell is the picture's number."""
+
+    def __getitem__(self, index: int) -> Mapping[str, Tensor]:
+        return {"backbone_16": torch.full((4, 4), float(index)), "neck_32": torch.full((2, 2), float(index))}
+
+
+@pytest.fixture
+def data(write_split: Callable[..., Path]) -> DetectionData:
+    sizes = [(64, 32), (32, 64), (48, 48), (64, 64), (40, 20), (20, 40), (64, 32)]
+    pictures = [(w, h, [(k % 2, 1.0, 2.0, w / 2, h / 2)][: k % 3]) for k, (w, h) in enumerate(sizes)]
+    return DetectionData(write_split(pictures), 64)
+
+
+def epochs(data: DetectionData, numbers: list[int], workers: int = 0, maps: Stripes | None = None, seed: int = 0) -> list[Batch]:
+    batches = EpochBatches(len(data), batch=3, seed=seed)
+    loader = training_loader(TrainingSamples(data, STRONG, 10, seed, maps), batches, workers)
+    found = []
+    for batches.epoch in numbers:
+        found += list(loader)
+    return found
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return all(
+        all(torch.equal(a, b) for a, b in zip(x[:4], y[:4], strict=True)) and all(torch.equal(x.maps[name], y.maps[name]) for name in x.maps)
+        for x, y in zip(one, other, strict=True)
+    )
+
+
+def test_an_epoch_is_the_same_whatever_ran_before_it(data: DetectionData) -> None:
+    through = epochs(data, [0, 1, 2])
+    assert same(through[4:], epochs(data, [2])) and same(through[2:4], epochs(data, [1]))
+    assert not same(through[:2], through[2:4])
+    assert not same(through[:2], epochs(data, [0], seed=1))
+
+
+def test_workers_change_nothing(data: DetectionData) -> None:
+    assert same(epochs(data, [1], maps=Stripes()), epochs(data, [1], workers=2, maps=Stripes()))
+
+
+def test_a_batch_is_whole(data: DetectionData) -> None:
+    for batch in epochs(data, [0, 1, 2], maps=Stripes()):
+        assert batch.pictures.shape == (3, 3, 64, 64) and batch.pictures.dtype == torch.float32
+        assert float(batch.pictures.min()) >= 0 and float(batch.pictures.max()) <= 1
+        assert batch.boxes.shape == (len(batch.labels), 4) and batch.owners.shape == batch.labels.shape
+        assert batch.labels.dtype == batch.owners.dtype == torch.int64
+        assert float(batch.boxes.clamp(0, 64).sub(batch.boxes).abs().sum()) == 0
+        assert {name: tuple(m.shape) for name, m in batch.maps.items()} == {"backbone_16": (3, 4, 4), "neck_32": (3, 2, 2)}
+
+
+def test_without_maps_there_are_none(data: DetectionData) -> None:
+    assert epochs(data, [0])[0].maps == {}
+
+
+def test_without_augmentation_picture_boxes_and_map_are_the_stored_ones(data: DetectionData) -> None:
+    picture, boxes, labels, maps = TrainingSamples(data, Augment(), 1, 0, Stripes())[0, 4]
+    square, frame = data.square(4)
+    torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
+    torch.testing.assert_close(boxes, frame.into(data.objects(4)[0]))
+    assert torch.equal(labels, data.objects(4)[1])
+    assert maps["backbone_16"].tolist() == [[pytest.approx(4.0)] * 4] * 4
+
+
+def test_a_mosaic_of_pictures_has_the_mosaic_of_their_maps(data: DetectionData) -> None:
+    samples = TrainingSamples(data, Augment(mosaic=1.0), 1, 0, Stripes())
+    corners = samples[0, 5].maps["backbone_16"]
+    assert float(corners[0, 0]) == pytest.approx(5.0)
+    assert len(corners.unique()) > 1
+
+
+def test_a_picture_comes_once_an_epoch_at_most_and_over_epochs_each_does() -> None:
+    batches = EpochBatches(10, batch=4, seed=0)
+    seen = set()
+    for batches.epoch in range(8):
+        keys = [key for batch in batches for key in batch]
+        assert len(keys) == len(set(keys)) == 8 == len(batches) * 4
+        assert {epoch for epoch, _ in keys} == {batches.epoch}
+        seen |= {index for _, index in keys}
+    assert seen == set(range(10))
+
+
+def test_few_pictures_make_one_batch() -> None:
+    assert [len(batch) for batch in EpochBatches(3, batch=16, seed=0)] == [3]
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_ranks_share_each_batch(world: int) -> None:
+    whole = list(EpochBatches(26, batch=12, seed=3))
+    shares = [list(EpochBatches(26, batch=12, seed=3, rank=rank, world=world)) for rank in range(world)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(batch) == sorted(key for part in parts for key in part)
+        assert {len(part) for part in parts} == {12 // world}
+
+
+def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
+    squares, frames = zip(*scoring_loader(data, batch=3), strict=True)
+    assert [len(s) for s in squares] == [3, 3, 1] and squares[0].dtype == torch.uint8
+    rebuilt = [Frame(*(value[i].item() for value in frame)) for frame in frames for i in range(len(frame[0]))]
+    assert rebuilt == [data.square(i)[1] for i in range(len(data))]

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from kd.data.placement import Placement, warp, warp_boxes
+
+SIDE = 64
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+zooms = st.floats(0.6, 1.6)
+shifts = st.floats(-0.6, 0.6)
+windows = st.sampled_from([WHOLE, (0.0, 0.0, 0.4, 0.6), (0.4, 0.0, 1.0, 0.6), (0.4, 0.6, 1.0, 1.0)])
+placements = st.builds(
+    lambda x, y, mirror, right, down, window: Placement(0, (-x if mirror else x, y), (right, down), window),
+    *(zooms, zooms, st.booleans(), shifts, shifts, windows),
+)
+
+
+def painted(box: tuple[int, int, int, int]) -> Tensor:
+    picture = torch.zeros(1, SIDE, SIDE)
+    picture[:, box[1] : box[3], box[0] : box[2]] = 1
+    return picture
+
+
+def extent(picture: Tensor) -> list[float]:
+    rows, columns = (picture[0] > 0.5).nonzero(as_tuple=True)
+    return [float(v) for v in (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)]
+
+
+@given(placements, st.integers(0, 40), st.integers(0, 40), st.integers(10, 24), st.integers(10, 24))
+def test_a_box_moves_as_the_picture_that_it_is_painted_in(place: Placement, x: int, y: int, width: int, height: int) -> None:
+    box = (x, y, min(x + width, SIDE), min(y + height, SIDE))
+    moved, kept = warp_boxes(torch.tensor([box]).float(), place, SIDE, visible=0, smallest=4)
+    if len(kept):
+        assert moved[0].tolist() == pytest.approx(extent(warp([painted(box)], [place], 0.0)), abs=1.3)
+
+
+def test_standing_still_is_exact() -> None:
+    picture, boxes = torch.rand(3, SIDE, SIDE), torch.tensor([[3.0, 5.0, 20.0, 64.0]])
+    torch.testing.assert_close(warp([picture], [Placement(0)], 0.5), picture, rtol=0, atol=1e-4)
+    moved, kept = warp_boxes(boxes, Placement(0), SIDE)
+    assert torch.allclose(moved, boxes) and kept.tolist() == [0]
+
+
+def test_a_mirror_flips_picture_and_boxes() -> None:
+    picture, mirror = torch.rand(3, SIDE, SIDE), Placement(0, zoom=(-1.0, 1.0))
+    torch.testing.assert_close(warp([picture], [mirror], 0.5), picture.flip(2), rtol=0, atol=1e-4)
+    moved, _ = warp_boxes(torch.tensor([[3.0, 5.0, 20.0, 30.0]]), mirror, SIDE)
+    assert moved[0].tolist() == pytest.approx([44, 5, 61, 30], abs=1e-4)
+
+
+@given(placements)
+def test_a_map_of_13_cells_moves_as_its_picture(place: Placement) -> None:
+    ramp = torch.linspace(0, 1, 104)
+    picture = (ramp[None, :] + 2 * ramp[:, None])[None]
+    here = torch.ones(1, 104, 104)
+    small = warp([avg_pool2d(picture, 8)], [place], -1.0)
+    large = avg_pool2d(warp([picture], [place], -1.0), 8)
+    # cells of the map whose sources lie well inside it, and whose pixels lie inside the window
+    deep = torch.zeros(1, 13, 13)
+    deep[:, 1:-1, 1:-1] = 1
+    window = avg_pool2d(warp([here], [Placement(0, window=place.window)], 0.0), 8)
+    compared = (warp([deep], [place], 0.0) > 0.999) & (window > 0.999) & (small != -1)
+    torch.testing.assert_close(small[compared], large[compared], rtol=0, atol=1e-3)
+
+
+@given(st.floats(0.2, 0.8), st.floats(0.2, 0.8), st.sampled_from([13, 26, 64]))
+def test_windows_that_share_an_edge_leave_no_gap(x: float, y: float, side: int) -> None:
+    windows = [(0.0, 0.0, x, y), (x, 0.0, 1.0, y), (0.0, y, x, 1.0), (x, y, 1.0, 1.0)]
+    tiles = [torch.full((1, side, side), float(k)) for k in range(1, 5)]
+    mosaic = warp(tiles, [Placement(k, zoom=(0.5, 0.5), window=window) for k, window in enumerate(windows)], 0.0)
+    assert set(mosaic.round(decimals=3).unique().tolist()) <= {1.0, 2.0, 3.0, 4.0}
+    assert mosaic[0, 0, 0] == 1 and mosaic[0, -1, -1] == 4
+
+
+def test_places_without_a_source_are_filled() -> None:
+    out = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, zoom=(2.0, 2.0))], 0.5)
+    assert (out[:, :15] == 0.5).all() and (out[:, 17:47, 17:47] == 1).all()
+    half = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, window=(0.0, 0.0, 0.5, 1.0))], 0.25)
+    assert (half[:, :, 32:] == 0.25).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "survives"),
+    [((-30.0, 0.0, 10.0, 20.0), True), ((-31.0, 0.0, 9.0, 20.0), False), ((64.0, 0.0, 90.0, 20.0), False), ((0.0, 0.0, 1.5, 9.0), False)],
+)
+def test_a_box_stays_if_enough_of_it_is_left(box: tuple[float, ...], survives: bool) -> None:
+    boxes = torch.tensor([[10.0, 10.0, 30.0, 30.0], box])
+    moved, kept = warp_boxes(boxes, Placement(0), SIDE, visible=0.25, smallest=2)
+    assert kept.tolist() == ([0, 1] if survives else [0])
+    assert float(moved.min()) >= 0 and float(moved.max()) <= SIDE
+
+
+def test_no_boxes_stay_no_boxes() -> None:
+    moved, kept = warp_boxes(torch.empty(0, 4), Placement(0, zoom=(-0.5, 0.5)), SIDE)
+    assert moved.shape == (0, 4) and kept.shape == (0,)

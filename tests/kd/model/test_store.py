@@ -1,0 +1,77 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from kd.errors import InputError
+from kd.model.build import Network, build_model
+from kd.model.spec import ModelSpec
+from kd.model.store import load_model, load_spec, save_model
+
+
+def header_of(path: Path) -> dict:
+    content = path.read_bytes()
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+
+
+def test_a_model_comes_back_whole(model_file: Path, sure_network: Network, spec: ModelSpec) -> None:
+    network, stored = load_model(model_file)
+    assert stored == spec == load_spec(model_file) and not network.training
+    state, expected = network.state_dict(), sure_network.state_dict()
+    assert list(state) == list(expected) and all(torch.equal(state[name], expected[name]) for name in state)
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path, spec: ModelSpec) -> None:
+    save_model(tmp_path / "a", build_model(spec, seed=3), spec)
+    torch.rand(7)
+    save_model(tmp_path / "b", build_model(spec, seed=3).to(memory_format=torch.channels_last), spec)
+    save_model(tmp_path / "c", load_model(tmp_path / "a")[0], spec)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_the_file_is_plain_numbers_and_json(model_file: Path, sure_network: Network, spec: ModelSpec) -> None:
+    header = header_of(model_file)
+    assert ModelSpec.from_json(header.pop("__metadata__")["kdflow"]) == spec
+    assert set(header) == set(sure_network.state_dict())
+    size = len(model_file.read_bytes())
+    numbers = max(entry["data_offsets"][1] for entry in header.values())
+    assert size - numbers - 8 - int.from_bytes(model_file.read_bytes()[:8], "little") == 0
+
+
+@pytest.mark.parametrize("kept", [0, 5, 400, -100])
+def test_a_broken_file_is_named(model_file: Path, kept: int) -> None:
+    model_file.write_bytes(model_file.read_bytes()[:kept])
+    for load in (load_spec, load_model):
+        with pytest.raises(InputError, match=r"model\.safetensors: is not a kdflow model"):
+            load(model_file)
+
+
+@pytest.mark.parametrize("metadata", [None, {"kdflow": "nonsense"}, {"kdflow": "{}"}, {"kdflow": "[]"}])
+def test_a_file_of_others_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"x": torch.zeros(2)}, tmp_path / "x", metadata)
+    with pytest.raises(InputError, match="is not a kdflow model"):
+        load_model(tmp_path / "x")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is missing"):
+        load_model(tmp_path / "none")
+    with pytest.raises(InputError, match="is a folder"):
+        load_model(tmp_path)
+
+
+def test_weights_that_do_not_fit_their_spec_are_named(tmp_path: Path, spec: ModelSpec) -> None:
+    save_model(tmp_path / "x", build_model(spec), replace(spec, width=0.25))
+    with pytest.raises(InputError, match="do not fit its spec"):
+        load_model(tmp_path / "x")
+
+
+def test_a_failed_save_keeps_the_old_model(model_file: Path, spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = model_file.read_bytes()
+    monkeypatch.setattr("kd.model.store.save_file", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_model(model_file, build_model(spec, seed=9), spec)
+    assert model_file.read_bytes() == before and list(model_file.parent.iterdir()) == [model_file]

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from kd.cli import main
+from kd.model.build import Network, build_model
+from kd.model.coco_names import COCO_NAMES
+from kd.model.darknet import TINY_CFG_ANCHORS, published_spec, write_weights
+from kd.model.store import load_model, load_spec
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one error line of a command that must end with exit code 2."""
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    assert end.value.code == 2
+    return [line for line in capsys.readouterr().err.splitlines() if "error: " in line][-1]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    Image.new("RGB", (64, 32)).save(folder / "one.JPG", "JPEG")
+    Image.new("L", (64, 32)).save(folder / "deep" / "two.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_predict_draws_a_folder_and_writes_json(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    main(["predict", str(model_file), str(photos), "--out", str(out), "--json", str(tmp_path / "found.json"), "--device", "cpu"])
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == ["deep/two.png", "one.JPG"]
+    with Image.open(out / "one.JPG") as drawn:
+        assert drawn.format == "JPEG" and drawn.size == (64, 32)
+    rows = json.loads((tmp_path / "found.json").read_text())
+    assert [row["file"] for row in rows] == ["deep/two.png", "one.JPG"]
+    assert rows[0] == {"file": "deep/two.png", "class": "dog", "category_id": 2, "bbox": [12, 6, 40, 20], "score": pytest.approx(0.8808)}
+    printed = capsys.readouterr().out
+    assert "one.JPG: 1 dog" in printed and "2 pictures, 2 objects" in printed
+
+
+def test_predict_does_not_read_its_own_results(model_file: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        main(["predict", str(model_file), str(photos), "--out", str(photos / "drawn"), "--device", "cpu"])
+        assert "2 pictures" in capsys.readouterr().out
+
+
+def test_predict_says_when_it_finds_nothing(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", str(model_file), str(photos / "one.JPG"), "--out", str(tmp_path / "out"), "--confidence", "0.95", "--device", "cpu"])
+    assert "one.JPG: nothing" in capsys.readouterr().out
+
+
+def test_predict_never_overwrites_an_input(model_file: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (photos / "one.JPG").read_bytes()
+    assert "overwritten" in refused(capsys, "predict", model_file, photos / "one.JPG", "--out", photos)
+    assert (photos / "one.JPG").read_bytes() == before
+
+
+def test_predict_refuses_two_results_of_one_name(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "more" / "one.JPG", "JPEG")
+    assert "one.JPG" in refused(capsys, "predict", model_file, photos, tmp_path / "more", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_predict_names_what_it_cannot_read(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predict = ("predict", model_file, "--device", "cpu", "--out", tmp_path / "out")
+    (photos / "broken.png").write_bytes(b"\x89PNG nothing")
+    (tmp_path / "empty").mkdir()
+    assert "broken.png: picture cannot be decoded" in refused(capsys, *predict, photos)
+    assert "missing.png" in refused(capsys, *predict, photos / "missing.png")
+    assert "no picture" in refused(capsys, *predict, photos / "notes.txt")
+    assert "holds no pictures" in refused(capsys, *predict, tmp_path / "empty")
+    assert "is a folder" in refused(capsys, "predict", tmp_path, photos / "one.JPG")
+    assert not list((tmp_path).rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("option", [("--confidence", "1.5"), ("--nms-iou", "-1"), ("--confidence", "high")])
+def test_predict_refuses_senseless_numbers(model_file: Path, photos: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert option[0] in refused(capsys, "predict", model_file, photos, *option)
+
+
+def test_convert_there_and_back_keeps_every_weight(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, names, back = tmp_path / "m.weights", tmp_path / "my.names", tmp_path / "back.safetensors"
+    names.write_text("cat\n\ndog \n")
+    main(["convert", str(model_file), str(weights)])
+    shape = ["--width", "0.125", "--image-size", "32", "--anchors", "cfg"]
+    main(["convert", str(weights), str(back), "--architecture", "yolov3-tiny", "--classes", str(names), *shape])
+    network, spec = load_model(back)
+    original, _ = load_model(model_file)
+    kept = {k: v for k, v in original.state_dict().items() if "num_batches" not in k}
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in kept.items())
+    assert spec.classes == ("cat", "dog") and spec.image_size == 32 and spec.anchors == TINY_CFG_ANCHORS
+
+
+def test_convert_takes_the_classes_of_coco_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_weights(tmp_path / "tiny.weights", build_model(published_spec("yolov3-tiny", COCO_NAMES)))
+    main(["convert", str(tmp_path / "tiny.weights"), str(tmp_path / "tiny.safetensors"), "--architecture", "yolov3-tiny"])
+    spec = load_spec(tmp_path / "tiny.safetensors")
+    assert len(spec.classes) == 80 and spec.classes[0] == "person" and spec.classes[-1] == "toothbrush"
+    assert spec.anchors[16] == [(23, 27), (37, 58), (81, 82)]
+    assert "8,852,366 parameters" in capsys.readouterr().out
+
+
+def test_convert_names_what_is_wrong(model_file: Path, sure_network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, target = tmp_path / "m.weights", tmp_path / "t.safetensors"
+    write_weights(weights, sure_network)
+    (tmp_path / "empty.names").write_text("\n")
+    (tmp_path / "twice.names").write_text("cat\ncat\n")
+    tiny = ("convert", weights, target, "--architecture", "yolov3-tiny")
+    assert "--architecture" in refused(capsys, "convert", weights, target)
+    assert "classes" in refused(capsys, *tiny)
+    assert "names no class" in refused(capsys, *tiny, "--classes", tmp_path / "empty.names")
+    assert "names a class twice" in refused(capsys, *tiny, "--classes", tmp_path / "twice.names")
+    assert "multiple of 32" in refused(capsys, *tiny, "--image-size", "100")
+    assert ".weights" in refused(capsys, "convert", model_file, tmp_path / "model.onnx")
+    assert not target.exists()
+
+
+def test_show_tells_what_a_model_is(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", str(model_file)])
+    printed = capsys.readouterr().out
+    for fact in ("yolov3-tiny, width 0.125", "2: cat, dog", "32 x 32", "stride 32: 20x10, 16x16, 28x28"):
+        assert fact in printed
+
+
+@pytest.mark.parametrize("command", [(), ("predict",), ("convert",), ("show",)])
+def test_help_teaches_by_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--help"])
+    assert end.value.code == 0
+    assert "examples:" in (printed := capsys.readouterr().out) and f"kd {command[0] if command else 'predict'} " in printed

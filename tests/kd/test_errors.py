@@ -1,0 +1,47 @@
+import errno
+
+import pytest
+
+from kd.errors import InputError, exits_cleanly
+
+CASES = [
+    (InputError("params.yaml", "has no field seed", "add it"), 2, "error: params.yaml: has no field seed; add it\n"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: /x: Permission denied; give this user permission to write there\n"),
+    (FileNotFoundError(errno.ENOENT, "No such file", "/x"), 2, "error: /x: No such file; check the path\n"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "error: /x: No space left on device; free some space"),
+    (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "message"), CASES)
+def test_an_error_that_a_user_can_mend_ends_in_one_line(
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @exits_cleanly
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        command()
+    printed = capsys.readouterr().err
+    assert end.value.code == code and printed.startswith(message) and printed.count("\n") == 1
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    @exits_cleanly
+    def command() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command()
+
+
+def test_arguments_reach_the_command() -> None:
+    seen = []
+
+    @exits_cleanly
+    def command(first: int, second: int) -> None:
+        seen.append((first, second))
+
+    command(1, second=2)
+    assert seen == [(1, 2)]

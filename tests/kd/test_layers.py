@@ -1,0 +1,37 @@
+"""kd stands alone: it imports nothing above it, and trains with torch, torchvision, numpy and pycocotools only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {"kd", "torch", "torchvision", "numpy", "pycocotools", "PIL", "safetensors"}
+BLOCKED = ("safetensors", "mlflow", "dvc", "kfp", "pydantic", "rich", "components", "pipeline")
+WITHOUT = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {BLOCKED}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Blocker())
+import kd.train.fit
+"""
+
+
+def imported(source: Path) -> set[str]:
+    """Top-level names of every module that a file imports, also inside functions."""
+    nodes = list(ast.walk(ast.parse(source.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name.split(".")[0] for name in plain | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}}
+
+
+def test_kd_imports_nothing_else() -> None:
+    allowed = ALLOWED | set(sys.stdlib_module_names)
+    strangers = {(source.name, name) for source in (ROOT / "kd").rglob("*.py") for name in imported(source) - allowed}
+    assert not strangers
+
+
+def test_training_needs_no_more_than_torch_numpy_and_pycocotools() -> None:
+    result = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
