@@ -64,7 +64,7 @@ class DetectionLoss:
 def match(batch: Batch, anchors: Anchors, image_size: int) -> Matches:
     """For every object the cell of its centre, at each anchor of similar shape and at the most similar one in any case.
 
-    Where several objects claim a candidate, the one of the most similar shape has it.
+    Where several objects claim a candidate, the one of the most similar shape has it, among equals the first.
     """
     starts = offsets(image_size, list(anchors))
     shapes = batch.boxes.new_tensor([shape for stride in sorted(anchors) for shape in anchors[stride]])
@@ -87,8 +87,9 @@ def _without_rivals(matches: Matches, overlap: Tensor) -> Matches:
     if not len(overlap):
         return matches
     seat = matches.pictures * (matches.candidates.max() + 1) + matches.candidates
-    best = overlap.new_zeros(int(seat.max()) + 1).scatter_reduce(0, seat, overlap, "amax")
-    kept = overlap == best[seat]
+    rank = overlap.argsort(descending=True, stable=True).argsort()
+    first = rank.new_full((int(seat.max()) + 1,), len(rank)).scatter_reduce(0, seat, rank, "amin")
+    kept = rank == first[seat]
     return Matches(*(part[kept] for part in matches))
 
 

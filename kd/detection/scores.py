@@ -41,14 +41,14 @@ def as_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
 
 
 def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> Scores:
-    """Score results against the content of a COCO annotation file; at most `most` detections a picture count."""
+    """Score results against the content of a COCO annotation file; at most `most` detections a picture and class count."""
     with redirect_stdout(io.StringIO()):
         reference = COCO()
         reference.dataset = truth
         reference.createIndex()
         evaluation = COCOeval(reference, reference.loadRes(results) if results else COCO(), "bbox")
         evaluation.params.imgIds = [image["id"] for image in truth["images"]]
-        evaluation.params.maxDets = [1, 10, most]
+        evaluation.params.maxDets = [most]
         evaluation.evaluate()
         evaluation.accumulate()
     return _read(evaluation.eval["precision"][:, :, :, 0, -1], [category["name"] for category in truth["categories"]])

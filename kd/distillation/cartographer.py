@@ -41,7 +41,9 @@ class Cartographer:
             return self.draw(self.teacher(batch.pictures, self.strides), batch)
 
     def draw(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Maps from an output of the teacher that is at hand already; every reading but "gradient"."""
+        """Maps from an output of the teacher that is at hand already; "gradient" has to run the teacher once more."""
+        if self.reading == "gradient":
+            return self._gradients(batch)
         taps = output.taps()
         return {name: self._draw(name, taps[name].float(), output, batch) for name in tap_names(self.strides)}
 

@@ -1,12 +1,15 @@
-"""Information maps on disk: per tap one NumPy file of float16 [pictures, S / stride, S / stride], memory-mapped both ways."""
+"""Information maps on disk: per tap one NumPy file of float16 [pictures, S / stride, S / stride].
+
+They are appended batch by batch and read memory-mapped, so memory does not grow with the pictures.
+"""
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from torch import Tensor
 
 from kd.distillation.cartographer import Statistics
@@ -25,28 +28,29 @@ class MapWriter:
     """
 
     def __init__(self, folder: Path, shapes: dict[str, int], pictures: int, about: dict[str, Any]) -> None:
-        self.folder, self.about, self.pictures, self.written = folder, about, pictures, 0
-        self.files = {
-            tap: open_memmap(folder / f"{tap}.npy", mode="w+", dtype=np.float16, shape=(pictures, cells, cells))
-            for tap, cells in shapes.items()
-        }
+        self.folder, self.about, self.pictures = folder, about, pictures
+        self.files = {tap: _begin(folder / f"{tap}.npy", (pictures, cells, cells)) for tap, cells in shapes.items()}
 
     def __enter__(self) -> "MapWriter":
         return self
 
     def add(self, maps: dict[str, Tensor]) -> None:
         """Append the maps [B, H, W] of the next pictures of the split."""
-        count = len(next(iter(maps.values())))
         for tap, file in self.files.items():
-            file[self.written : self.written + count] = maps[tap].cpu().numpy()
-        self.written += count
+            file.write(maps[tap].cpu().numpy().astype("<f2").tobytes())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for file in self.files.values():
-            file.flush()
-        self.files.clear()
+            file.close()
         if kind is None:
             write_json(self.folder / "index.json", {**self.about, "pictures": self.pictures})
+
+
+def _begin(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
+    """A .npy file that wants its values; written to as a stream, because a full disk kills whoever writes through a memory map."""
+    file = path.open("wb")
+    write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    return file
 
 
 class MapStore:

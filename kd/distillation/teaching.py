@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kd.data.loader import Batch
 from kd.distillation.cartographer import Cartographer
 from kd.distillation.feature import FeatureLoss
-from kd.distillation.response import lesson, response_loss
+from kd.distillation.response import response_loss, teacher_finds
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
 
@@ -72,8 +72,8 @@ class Teaching(nn.Module):
         shares = {"backbone": self.distill.backbone, "neck": self.distill.neck}
         terms = {tap: strength * shares[tap.split("_")[0]] * loss(ours[tap], theirs[tap], maps[tap]) for tap, loss in self.losses.items()}
         if self.distill.response:
-            taught, scores = lesson(teacher.heads, self.teacher_spec.anchors, batch)
-            loss = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, taught, scores)
+            finds = teacher_finds(teacher.heads, self.teacher_spec.anchors, batch)
+            loss = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, finds)
             terms["response"] = self.distill.response * loss
         return {f"distill_{name}": term for name, term in terms.items()}
 

@@ -40,6 +40,8 @@ def process_group() -> Iterator[Group]:
     """The group that `torchrun`'s environment describes; without it, this process alone on the first GPU, or the CPU."""
     rank, world, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        _be_deterministic(device)
     if world > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -47,3 +49,11 @@ def process_group() -> Iterator[Group]:
     finally:
         if world > 1:
             distributed.destroy_process_group()
+
+
+def _be_deterministic(device: torch.device) -> None:
+    """Choose the kernels that give the same bytes again; those of the CPU do anyway, for one number of threads."""
+    torch.cuda.set_device(device)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

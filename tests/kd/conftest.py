@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 from kd.model.store import save_model
+
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 ANCHORS = {16: [(4.0, 4.0), (8.0, 8.0), (12.0, 12.0)], 32: [(20.0, 10.0), (16.0, 16.0), (28.0, 28.0)]}
 Objects = list[tuple[int, float, float, float, float]]

@@ -60,7 +60,9 @@ def test_predict_never_overwrites_an_input(model_file: Path, photos: Path, capsy
     assert (photos / "one.JPG").read_bytes() == before
 
 
-def test_predict_refuses_two_results_of_one_name(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_refuses_two_results_of_one_name(
+    model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "more").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "more" / "one.JPG", "JPEG")
     assert "one.JPG" in refused(capsys, "predict", model_file, photos, tmp_path / "more", "--out", tmp_path / "out")
@@ -80,7 +82,9 @@ def test_predict_names_what_it_cannot_read(model_file: Path, photos: Path, tmp_p
 
 
 @pytest.mark.parametrize("option", [("--confidence", "1.5"), ("--nms-iou", "-1"), ("--confidence", "high")])
-def test_predict_refuses_senseless_numbers(model_file: Path, photos: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_refuses_senseless_numbers(
+    model_file: Path, photos: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert option[0] in refused(capsys, "predict", model_file, photos, *option)
 
 

@@ -6,7 +6,11 @@ from kd.errors import InputError, exits_cleanly
 
 CASES = [
     (InputError("params.yaml", "has no field seed", "add it"), 2, "error: params.yaml: has no field seed; add it\n"),
-    (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: /x: Permission denied; give this user permission to write there\n"),
+    (
+        PermissionError(errno.EACCES, "Permission denied", "/x"),
+        2,
+        "error: /x: Permission denied; give this user permission to write there\n",
+    ),
     (FileNotFoundError(errno.ENOENT, "No such file", "/x"), 2, "error: /x: No such file; check the path\n"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "error: /x: No space left on device; free some space"),
     (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),

@@ -38,7 +38,8 @@ def epochs(data: DetectionData, numbers: list[int], workers: int = 0, maps: Stri
 
 def same(one: list[Batch], other: list[Batch]) -> bool:
     return all(
-        all(torch.equal(a, b) for a, b in zip(x[:4], y[:4], strict=True)) and all(torch.equal(x.maps[name], y.maps[name]) for name in x.maps)
+        all(torch.equal(a, b) for a, b in zip(x[:4], y[:4], strict=True))
+        and all(torch.equal(x.maps[name], y.maps[name]) for name in x.maps)
         for x, y in zip(one, other, strict=True)
     )
 

@@ -50,7 +50,8 @@ def test_a_picture_is_turned_upright(orientation: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_picture_becomes_rgb(mode: str, tmp_path: Path) -> None:
     grey = np.full((8, 8), 120, np.uint8)
-    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert("RGB").convert(mode)
+    deep, rgb = Image.fromarray(grey.astype(np.uint16) * 257), Image.fromarray(grey).convert("RGB")
+    image = {"I;16": deep, "P": rgb.quantize()}.get(mode) or rgb.convert(mode)
     image.save(tmp_path / ("x.tif" if mode == "CMYK" else "x.png"))
     read = read_picture(next(tmp_path.iterdir()))
     assert read.mode == "RGB" and (mode == "1" or np.abs(np.asarray(read).astype(int) - 120).max() <= 3)

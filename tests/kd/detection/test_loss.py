@@ -1,0 +1,156 @@
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from kd.data.loader import Batch
+from kd.detection.decode import candidates, offsets
+from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, match, overlapping, shape_iou
+
+SIDE, CLASSES = 64, 2
+ANCHORS = {16: [(8.0, 8.0), (16.0, 8.0), (8.0, 16.0)], 32: [(32.0, 32.0), (48.0, 24.0), (24.0, 48.0)]}
+Object = tuple[int, int, Sequence[float]]
+
+
+def batch_of(*objects: Object, pictures: int = 2) -> Batch:
+    """A batch of objects (owner, label, box)."""
+    owners, labels = (torch.tensor([o[i] for o in objects], dtype=torch.int64) for i in (0, 1))
+    boxes = torch.tensor([list(o[2]) for o in objects], dtype=torch.float32).reshape(-1, 4)
+    return Batch(torch.zeros(pictures, 3, SIDE, SIDE), boxes, labels, owners, {})
+
+
+def around(x: float, y: float, w: float, h: float) -> list[float]:
+    return [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+
+
+def heads_of(fill: float = 0.0) -> dict[int, Tensor]:
+    return {stride: torch.full((2, 3 * (5 + CLASSES), SIDE // stride, SIDE // stride), fill) for stride in ANCHORS}
+
+
+def seat(stride: int, anchor: int, row: int, column: int) -> int:
+    """Index of a candidate."""
+    cells = SIDE // stride
+    return offsets(SIDE, list(ANCHORS))[stride] + (anchor * cells + row) * cells + column
+
+
+def matched(batch: Batch) -> set[tuple[int, int, int]]:
+    return {(int(p), int(c), int(o)) for p, c, o in zip(*match(batch, ANCHORS, SIDE), strict=True)}
+
+
+def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
+    """Heads that predict exactly the objects, wherever these are matched, and nothing else."""
+    heads = heads_of()
+    for head in heads.values():
+        head.view(2, 3, 5 + CLASSES, *head.shape[2:])[:, :, 4] = -20
+    for picture, candidate, number in matched(batch_of(*objects)):
+        stride = 16 if candidate < seat(32, 0, 0, 0) else 32
+        cells = SIDE // stride
+        anchor, cell = divmod(candidate - seat(stride, 0, 0, 0), cells * cells)
+        row, column = divmod(cell, cells)
+        _, label, (x0, y0, x1, y1) = objects[number]
+        values = heads[stride].view(2, 3, 5 + CLASSES, cells, cells)[picture, anchor, :, row, column]
+        values[0:2] = torch.tensor([(x0 + x1) / 2 / stride - column, (y0 + y1) / 2 / stride - row]).logit()
+        values[2:4] = (torch.tensor([x1 - x0, y1 - y0]) / torch.tensor(ANCHORS[stride][anchor])).log()
+        values[4:] = -20
+        values[4] = values[5 + label] = 20
+    return heads
+
+
+def test_an_object_is_learned_by_the_cell_of_its_centre_at_anchors_of_its_shape() -> None:
+    found = matched(batch_of((1, 0, around(40, 20, 8, 8))))
+    shapes = {
+        (stride, a): (min(8, w) * min(8, h)) / (64 + w * h - min(8, w) * min(8, h))
+        for stride in ANCHORS
+        for a, (w, h) in enumerate(ANCHORS[stride])
+    }
+    similar = {key for key, overlap in shapes.items() if overlap > SHAPE_IOU}
+    assert (16, 0) in similar
+    assert found == {(1, seat(stride, anchor, 20 // stride, 40 // stride), 0) for stride, anchor in similar}
+
+
+def test_an_object_of_any_shape_is_learned_by_the_most_similar_anchor() -> None:
+    assert matched(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, seat(16, 1, 0, 2), 0)}
+
+
+def test_a_centre_on_the_far_edge_belongs_to_the_last_cell() -> None:
+    assert {c for _, c, _ in matched(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {seat(32, 0, 1, 1)}
+
+
+def test_of_rivals_for_a_candidate_the_most_similar_shape_has_it() -> None:
+    rivals = batch_of((0, 0, around(20, 20, 28, 28)), (0, 1, around(20, 20, 32, 32)), (1, 0, around(20, 20, 28, 28)))
+    owner = {(p, c): o for p, c, o in matched(rivals)}
+    assert owner[0, seat(32, 0, 0, 0)] == 1 and owner[1, seat(32, 0, 0, 0)] == 2
+    assert len(owner) == len(match(rivals, ANCHORS, SIDE).objects)
+
+
+def test_twins_do_not_share_a_candidate() -> None:
+    twins = match(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
+    assert len(twins.candidates.unique()) == len(twins.candidates)
+
+
+def test_the_shape_alone_decides_how_similar_a_box_is() -> None:
+    assert shape_iou(torch.tensor([[10.0, 10.0]]), torch.tensor([[10.0, 10.0], [5.0, 20.0], [20.0, 20.0]])).tolist() == [
+        pytest.approx([1, 50 / 150, 0.25])
+    ]
+
+
+def test_a_perfect_prediction_costs_next_to_nothing() -> None:
+    objects = [(0, 1, around(20, 23, 9, 9)), (1, 0, around(40, 40, 30, 34))]
+    terms = DetectionLoss(ANCHORS, SIDE)(sure_heads(objects), batch_of(*objects))
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx({"box": 0, "objectness": 0, "class": 0}, abs=1e-4)
+
+
+@pytest.mark.parametrize(("term", "place"), [("box", 0), ("box", 2), ("class", 5), ("objectness", 4)])
+def test_each_term_grows_with_its_own_fault(term: str, place: int) -> None:
+    objects = [(0, 0, around(16, 16, 32, 32))]
+    heads = sure_heads(objects)
+    heads[32].view(2, 3, 7, 2, 2)[0, 0, place, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[place]
+    terms = DetectionLoss(ANCHORS, SIDE)(heads, batch_of(*objects))
+    assert float(terms[term]) > 0.1
+
+
+def test_a_background_candidate_on_an_object_is_not_punished() -> None:
+    objects = [(0, 0, around(24, 24, 32, 32))]
+    heads = sure_heads(objects)
+    loss = DetectionLoss(ANCHORS, SIDE)
+    before = float(loss(heads, batch_of(*objects))["objectness"])
+    small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # an anchor of 8 x 8 does not learn this object
+    small[0, 2:4, 1, 1] = torch.tensor(4.0).log()
+    small[0, 4, 1, 1] = 20  # but here it predicts the very box
+    assert float(loss(heads, batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
+    small[0, 4, 3, 3] = 20  # the same certainty where there is no object
+    assert float(loss(heads, batch_of(*objects))["objectness"]) > before + 1
+
+
+def test_overlap_is_judged_picture_by_picture() -> None:
+    boxes = torch.tensor([around(16, 16, 32, 32), around(48, 48, 32, 32)]).repeat(2, 1, 1)
+    hit = overlapping(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
+    assert IGNORE_IOU < 0.9 and hit.tolist() == [[False, False], [True, False]]
+
+
+def test_pictures_without_objects_teach_the_background_only() -> None:
+    heads = {stride: head.requires_grad_() for stride, head in heads_of().items()}
+    terms = DetectionLoss(ANCHORS, SIDE)(heads, batch_of())
+    assert terms["box"].item() == terms["class"].item() == 0 < terms["objectness"].item() < float("inf")
+    torch.stack(list(terms.values())).sum().backward()
+    for stride, head in heads.items():
+        slope = head.grad.view(2, 3, 7, SIDE // stride, SIDE // stride)
+        assert (slope[:, :, 4] > 0).all() and slope.isfinite().all()
+
+
+def test_descending_the_gradient_finds_the_objects() -> None:
+    torch.manual_seed(0)
+    objects = [(0, 1, around(20, 23, 12, 9)), (1, 0, around(40, 40, 30, 34))]
+    heads = {stride: torch.randn_like(head).requires_grad_() for stride, head in heads_of().items()}
+    loss, batch = DetectionLoss(ANCHORS, SIDE), batch_of(*objects)
+    optimiser = torch.optim.Adam(heads.values(), lr=0.1)
+    for _ in range(300):
+        optimiser.zero_grad()
+        torch.stack(list(loss(heads, batch).values())).sum().backward()
+        optimiser.step()
+    found = candidates(heads, ANCHORS)
+    for picture, candidate, number in matched(batch):
+        _, label, box = objects[number]
+        assert found.boxes[picture, candidate].tolist() == pytest.approx(box, abs=1.0)
+        assert found.objectness[picture, candidate] > 2 and int(found.classes[picture, candidate].argmax()) == label

@@ -1,0 +1,56 @@
+"""A teacher and a student whose features are lively without training, and a batch of pictures with squares."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from kd.data.dataset import DetectionData
+from kd.data.loader import Batch
+from kd.distillation.mapping import letterboxed
+from kd.model.build import Network, build_model
+from kd.model.spec import Architecture, ModelSpec
+from tests.kd.train.squares import spec_for, write_squares
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_squares(tmp_path_factory.mktemp("squares"))
+
+
+@pytest.fixture(scope="session")
+def split(squares: Path) -> DetectionData:
+    return DetectionData(squares / "train", spec_for().image_size)
+
+
+@pytest.fixture(scope="session")
+def batch(split: DetectionData) -> Batch:
+    """All eight training pictures."""
+    return next(iter(letterboxed(split, len(split), torch.device("cpu"), "")))
+
+
+@pytest.fixture
+def teacher_spec() -> ModelSpec:
+    return spec_for("yolov3")
+
+
+@pytest.fixture
+def teacher(batch: Batch) -> Network:
+    return lively("yolov3", batch, seed=1)
+
+
+@pytest.fixture
+def student(batch: Batch) -> Network:
+    return lively("yolov3-tiny", batch, seed=2).train()
+
+
+def lively(architecture: Architecture, batch: Batch, seed: int) -> Network:
+    """A fresh network whose batch normalisation knows the batch, in evaluation mode."""
+    network = build_model(spec_for(architecture), seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network.train()(batch.pictures)
+    return network.eval()

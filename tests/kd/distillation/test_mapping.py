@@ -1,0 +1,132 @@
+"""A stored map, warped with its picture, is the map that the teacher would draw on the warped picture.
+
+How far that holds for a trained teacher is the teacher's matter: its features know the border and the size of things. The
+teacher here has no such knowledge (its kernels look at one place, and average four pixels where they halve the sides) and the
+pictures are smooth, so that what remains is the warp's own error.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from kd.data.dataset import DetectionData
+from kd.data.loader import Batch
+from kd.data.pictures import GREY
+from kd.data.placement import Placement, warp, warp_boxes
+from kd.distillation import info_map
+from kd.distillation.cartographer import Cartographer, tap_names
+from kd.distillation.map_store import MapStore, load_statistics
+from kd.distillation.mapping import STRIDES, draw_maps, letterboxed
+from kd.model.build import Network, build_model
+from tests.kd.train.squares import CLASSES, spec_for
+
+SIDE, PICTURES = 256, 4
+SPEC = spec_for("yolov3", SIDE)
+PLACEMENTS = {
+    "flip": Placement(0, (-1.0, 1.0)),
+    "zoom": Placement(0, (0.7, 0.7), (0.2, -0.1)),
+    "shrink": Placement(0, (1.25, 1.25), (0.1, 0.0)),
+    "flip and zoom": Placement(0, (-0.8, 0.8), (0.1, 0.15)),
+}
+
+
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> DetectionData:
+    """Pictures of soft coloured blobs on grey, away from the middle, where a flip would not show."""
+    folder = tmp_path_factory.mktemp("blobs")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    truth: dict = {"images": [], "annotations": [], "categories": [{"id": i, "name": n} for i, n in enumerate(CLASSES, 1)]}
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for picture in range(PICTURES):
+        canvas = np.full((SIDE, SIDE, 3), 128.0)
+        for label, (at_x, at_y) in enumerate([(75 + 6 * picture, 90), (100, 160 + 4 * picture)]):
+            canvas += rng.uniform(-110, 110, 3) * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / 2 / 25**2)[..., None]
+            bbox = [at_x - 32, at_y - 32, 64, 64]
+            row = {"id": 2 * picture + label, "image_id": picture, "category_id": label + 1, "bbox": bbox, "area": 4096, "iscrowd": 0}
+            truth["annotations"].append(row)
+        Image.fromarray(canvas.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{picture}.png")
+        truth["images"].append({"id": picture, "file_name": f"{picture}.png", "width": SIDE, "height": SIDE})
+    (folder / "annotations.json").write_text(json.dumps(truth))
+    return DetectionData(folder, SIDE)
+
+
+@pytest.fixture(scope="module")
+def whole(blobs: DetectionData) -> Batch:
+    return next(iter(letterboxed(blobs, PICTURES, torch.device("cpu"), "")))
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def teacher(whole: Batch) -> Network:
+    network = build_model(SPEC, 1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            middle = module.weight[:, :, 1:2, 1:2].clone()
+            module.weight.zero_()
+            reach = module.stride[0]
+            module.weight[:, :, 1 : 1 + reach, 1 : 1 + reach] = middle / reach**2
+    network.train()(whole.pictures)
+    return network.eval()
+
+
+def stored(teacher: Network, blobs: DetectionData, reading: str, folder: Path) -> tuple[MapStore, Cartographer]:
+    draw_maps(teacher, SPEC, blobs, reading, 3, folder, {"data": "d"})
+    return MapStore(folder, tap_names(STRIDES), PICTURES), Cartographer(teacher, SPEC, reading, STRIDES, load_statistics(folder))
+
+
+@pytest.mark.parametrize("reading", info_map.READINGS)
+def test_stored_maps_are_the_live_ones_of_the_same_picture(
+    teacher: Network, blobs: DetectionData, whole: Batch, tmp_path: Path, reading: str
+) -> None:
+    store, cartographer = stored(teacher, blobs, reading, tmp_path)
+    live = cartographer(whole)
+    assert store.about == {"data": "d", "reading": reading, "pictures": PICTURES}
+    for index in range(PICTURES):
+        for tap, importance in store[index].items():
+            difference = (importance - live[tap][index]).abs()
+            # beside half precision: where an activation is almost 0, rounding chooses its slope
+            assert difference.mean() < (5e-3 if reading == "gradient" else 1e-3)
+
+
+def moved(whole: Batch, index: int, placement: Placement) -> Batch:
+    own = whole.owners == index
+    boxes, kept = warp_boxes(whole.boxes[own], placement, SIDE)
+    picture = warp([whole.pictures[index]], [placement], GREY)
+    return Batch(picture[None], boxes, whole.labels[own][kept], torch.zeros(len(boxes), dtype=torch.int64), {})
+
+
+def level(importance: Tensor, inside: Tensor) -> Tensor:
+    """The places whose source lies in the picture, with mean one."""
+    return importance[inside] / importance[inside].mean()
+
+
+def agreement(one: Tensor, other: Tensor) -> tuple[float, float]:
+    """Correlation, and mean absolute difference."""
+    return float(torch.corrcoef(torch.stack([one, other]))[0, 1]), float((one - other).abs().mean())
+
+
+@pytest.mark.parametrize("move", PLACEMENTS)
+@pytest.mark.parametrize("reading", ["activation", "mask", "entropy"])
+def test_warped_maps_are_the_live_ones_of_the_warped_picture(
+    teacher: Network, blobs: DetectionData, whole: Batch, tmp_path: Path, reading: str, move: str
+) -> None:
+    store, cartographer = stored(teacher, blobs, reading, tmp_path)
+    placement = PLACEMENTS[move]
+    columns: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    for index in range(PICTURES):
+        live = cartographer(moved(whole, index, placement))
+        for tap, importance in store[index].items():
+            inside = warp([torch.ones_like(importance)[None]], [placement], 0.0)[0] > 0.99
+            followed = warp([importance[None]], [placement], 0.0)[0]
+            columns.setdefault(tap, []).append(tuple(level(m, inside) for m in (followed, live[tap][0], importance)))
+    for tap, rows in columns.items():
+        followed, live, left = (torch.cat(column) for column in zip(*rows, strict=True))
+        print(reading, move, tap, agreement(followed, live), agreement(left, live))
