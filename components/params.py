@@ -1,6 +1,6 @@
 """The parameters: `params.yaml`, parsed by strict models, one section per step or shared choice.
 
-`python -m components.params` prints every parameter with its meaning, default and present value.
+`python -m components.params` prints every parameter with its present value, what it may be and what it means.
 """
 
 from collections.abc import Sequence
@@ -184,3 +184,9 @@ def _explain(error: ValidationError) -> tuple[str, str]:
     if first["type"] == "missing":
         return f"parameter '{name}' is missing", "add it; `python -m components.params` explains it"
     return f"parameter '{name}' is {first['input']!r}: {first['msg']}", "mend its value"
+
+
+if __name__ == "__main__":
+    from components.explain import main
+
+    main()

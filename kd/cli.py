@@ -55,7 +55,7 @@ def _predict(args: argparse.Namespace) -> None:
     if len(results) <= FEW:
         for task, found in results:
             print(f"{task.name}: {_counted(found, detector.classes)}")
-    print(f"{len(results)} pictures, {sum(len(found.labels) for _, found in results)} objects; drawn in {args.out}")
+    print(f"pictures: {len(results)}, objects: {sum(len(found.labels) for _, found in results)}; drawn in {args.out}")
 
 
 def _counted(found: Detections, classes: tuple[str, ...]) -> str:
@@ -112,7 +112,9 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("kd", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "kd", description="Use a trained detector, convert it, look into it.", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.epilog = "examples:" + "".join(EXAMPLES.values())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_predict(_command(commands, "predict", "find objects in pictures and draw them", _predict))
@@ -123,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Run) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".", formatter_class=argparse.RawTextHelpFormatter)
+    command = commands.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", formatter_class=argparse.RawTextHelpFormatter
+    )
     command.epilog = "examples:" + EXAMPLES[name]
     command.set_defaults(run=run)
     return command

@@ -10,6 +10,7 @@ from kd.errors import InputError
 # no length in pixels is larger; a bound keeps sums and areas finite
 LARGEST = 1e9
 
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A labelled box: left, top, width and height in pixels; `name` is what its label file calls it."""

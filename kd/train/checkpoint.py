@@ -3,7 +3,6 @@
 Random state needs no keeping: what an epoch draws depends on (seed, epoch, picture) alone.
 """
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,9 @@ def load_checkpoint(path: Path) -> State | None:
         return None
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(path, f"is no checkpoint ({str(error).splitlines()[0]})", "delete it to train from the start") from None
+    except OSError:
+        raise
+    except Exception as error:  # a broken file makes the unpickler fail in any way: KeyError, IndexError, an EOFError without words
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(path, f"is no checkpoint ({reason})", "delete it to train from the start") from None
     return state

@@ -134,7 +134,7 @@ class Trainer:
     def _check(self, loss: Tensor, terms: dict[str, Tensor], done: int) -> None:
         if not torch.isfinite(loss):
             epoch, step = divmod(done, len(self.batches))
-            values = ", ".join(f"{name} {float(term):.3g}" for name, term in terms.items())
+            values = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
             raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}, step {step + 1} ({values})")
 
     def _save(self) -> None:

@@ -40,13 +40,13 @@ def test_predict_draws_a_folder_and_writes_json(model_file: Path, photos: Path, 
     assert [row["file"] for row in rows] == ["deep/two.png", "one.JPG"]
     assert rows[0] == {"file": "deep/two.png", "class": "dog", "category_id": 2, "bbox": [12, 6, 40, 20], "score": pytest.approx(0.8808)}
     printed = capsys.readouterr().out
-    assert "one.JPG: 1 dog" in printed and "2 pictures, 2 objects" in printed
+    assert "one.JPG: 1 dog" in printed and "pictures: 2, objects: 2" in printed
 
 
 def test_predict_does_not_read_its_own_results(model_file: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         main(["predict", str(model_file), str(photos), "--out", str(photos / "drawn"), "--device", "cpu"])
-        assert "2 pictures" in capsys.readouterr().out
+        assert "pictures: 2," in capsys.readouterr().out
 
 
 def test_predict_says_when_it_finds_nothing(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

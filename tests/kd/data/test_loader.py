@@ -51,6 +51,12 @@ def test_an_epoch_is_the_same_whatever_ran_before_it(data: DetectionData) -> Non
     assert not same(through[:2], epochs(data, [0], seed=1))
 
 
+def test_a_picture_is_varied_anew_in_each_epoch(data: DetectionData) -> None:
+    samples = TrainingSamples(data, STRONG, 10, 0)
+    assert not torch.equal(samples[0, 4].picture, samples[1, 4].picture)
+    assert torch.equal(samples[1, 4].picture, TrainingSamples(data, STRONG, 10, 0)[1, 4].picture)
+
+
 def test_workers_change_nothing(data: DetectionData) -> None:
     assert same(epochs(data, [1], maps=Stripes()), epochs(data, [1], workers=2, maps=Stripes()))
 

@@ -54,7 +54,7 @@ def best_overlap(box: Tensor, i: int, j: int) -> float:
 
 def imitated(b: int, i: int, j: int) -> float:
     values = []
-    for box in BOXES[OWNERS == b]:
+    for box in BOXES[b == OWNERS]:
         best = max(best_overlap(box, row, column) for row in range(SIDE) for column in range(SIDE))
         overlap = best_overlap(box, i, j)
         values.append(overlap if overlap > 0.5 * best else 0.0)

@@ -1,0 +1,1 @@
+"""Measurements that a reader can repeat; each prints the class of machine that it ran on."""

@@ -1,0 +1,111 @@
+"""Whether memory grows with the number of pictures, in prepare_data and compute_info_maps.
+
+python -m benchmarks.map_memory --pictures 200 2000
+
+Each step runs in a fresh process on tiny synthetic pictures, once for every number of them; its peak resident memory is
+compared. Annotations are read whole, which is some kilobytes a picture; pictures and maps are not kept.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.machine import describe_machine
+from components.compute_info_maps import compute_info_maps
+from components.params import load_params
+from components.prepare_data import prepare_data
+from components.tracking import Untracked
+from components.training import spec_of
+from kd.files import atomic_folder, read_json, write_json
+from kd.model.build import build_model
+from kd.model.store import save_model
+
+SIDE = 64
+CLASSES = ("red", "blue")
+STEPS = ("prepare_data", "compute_info_maps")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure both steps at both numbers of pictures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.map_memory", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--pictures", type=int, nargs=2, default=[200, 2000], help="two numbers of pictures (default: 200 2000)")
+    parser.add_argument("--size", type=int, default=128, help="side of the networks' input, which sets that of the maps (default: 128)")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.step:
+        print(peak_of(options.step, options.folder, options.size))
+        return
+    print(describe_machine())
+    few, many = sorted(options.pictures)
+    peaks = {count: measure(count, options.size) for count in (few, many)}
+    for step in STEPS:
+        growth = (peaks[many][step] - peaks[few][step]) / (many - few)
+        megabytes = " and ".join(f"{peaks[count][step] / 1e6:.0f} MB at {count} pictures" for count in (few, many))
+        print(f"{step}: {megabytes}, {growth:.0f} bytes a picture")
+
+
+def measure(pictures: int, size: int) -> dict[str, int]:
+    """Peak resident bytes of each step, one after the other on the same data."""
+    with tempfile.TemporaryDirectory() as name:
+        write_pictures(Path(name) / "source", pictures)
+        return {step: _in_fresh_process(step, name, size) for step in STEPS}
+
+
+def peak_of(step: str, folder: Path, size: int) -> int:
+    """Run `step` in this process and return its peak resident bytes."""
+    changes = [
+        f"data.path={folder / 'source'}",
+        f"data.image_size={size}",
+        "data.anchors=coco",
+        "teacher.width=0.0625",
+        "teacher.depth=0.1",
+    ]
+    params = load_params(overrides=changes)
+    if step == "prepare_data":
+        with atomic_folder(folder / "prepared") as output:
+            prepare_data(params, Untracked(), output)
+    else:
+        spec = spec_of(params.teacher, read_json(folder / "prepared" / "summary.json"))
+        save_model(folder / "teacher" / "model.safetensors", build_model(spec), spec)
+        with atomic_folder(folder / "maps") as output:
+            compute_info_maps(params, Untracked(), folder / "prepared", folder / "teacher", output)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Noise with two boxes a picture, in COCO layout: `count` pictures to train on, and two to test."""
+    rng = np.random.default_rng(0)
+    for split, pictures in (("train", count), ("val", 2), ("test", 2)):
+        (folder / split / "images").mkdir(parents=True)
+        for index in range(1, pictures + 1):
+            pixels = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / split / "images" / f"{index}.png")
+        write_json(folder / split / "annotations.json", _annotations(pictures))
+
+
+def _annotations(pictures: int) -> dict[str, Any]:
+    images = [{"id": index, "file_name": f"{index}.png", "width": SIDE, "height": SIDE} for index in range(1, pictures + 1)]
+    boxes = [(image["id"], label) for image in images for label in (1, 2)]
+    annotations = [
+        {"id": number, "image_id": image, "category_id": label, "bbox": [4 * label, 4, 20, 20], "area": 400, "iscrowd": 0}
+        for number, (image, label) in enumerate(boxes, 1)
+    ]
+    return {"images": images, "annotations": annotations, "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, 1)]}
+
+
+def _in_fresh_process(step: str, folder: str, size: int) -> int:
+    command = [sys.executable, "-m", "benchmarks.map_memory", "--folder", folder, "--size", str(size), "--step", step]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()

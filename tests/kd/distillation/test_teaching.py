@@ -1,0 +1,153 @@
+"""The distillation's terms: which there are, what they weigh, and what of the teacher runs."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from kd.data.loader import Batch
+from kd.distillation.cartographer import Cartographer, channel_statistics
+from kd.distillation.teaching import Distill, Teaching, tap_channels
+from kd.model.build import Network
+from kd.model.spec import ModelSpec
+from tests.kd.train.squares import SIDE, spec_for
+
+STRIDES = (16, 32)
+Teach = Callable[..., Teaching]
+
+
+@pytest.fixture
+def cartographer(teacher: Network, teacher_spec: ModelSpec, batch: Batch) -> Cartographer:
+    statistics = channel_statistics(teacher, [batch.pictures], STRIDES)
+    return Cartographer(teacher, teacher_spec, "activation", STRIDES, statistics)
+
+
+@pytest.fixture
+def mapped(batch: Batch, cartographer: Cartographer) -> Batch:
+    """The batch with its maps, as the loader brings them."""
+    return batch._replace(maps=cartographer(batch))
+
+
+@pytest.fixture
+def teach(teacher: Network, teacher_spec: ModelSpec, student: Network) -> Teach:
+    """A teaching with these settings; its adapters are always the same."""
+
+    def build(maps: Cartographer | None = None, **settings: object) -> Teaching:
+        distill = Distill(**settings)
+        torch.manual_seed(0)
+        return Teaching(teacher, teacher_spec, spec_for(), distill, tap_channels(student, teacher, distill.taps, SIDE), maps)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"), [("constant", (2, 2, 2, 2)), ("linear", (2, 1.5, 1, 0)), ("cosine", (2, 1 + 0.5**0.5, 1, 0))]
+)
+def test_lambda_goes_down_as_the_schedule_says(schedule: str, values: tuple[float, ...]) -> None:
+    distill = Distill(weight=2.0, schedule=schedule)
+    assert [distill.at(t) for t in (0.0, 0.25, 0.5, 1.0)] == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "terms"),
+    [
+        ({"taps": ()}, set()),
+        ({"taps": ("backbone",)}, {"distill_backbone_16", "distill_backbone_32"}),
+        ({"taps": ("neck",)}, {"distill_neck_16", "distill_neck_32"}),
+        ({}, {"distill_backbone_16", "distill_backbone_32", "distill_neck_16", "distill_neck_32"}),
+        ({"taps": (), "response": 0.5}, {"distill_response"}),
+    ],
+)
+def test_taps_decide_the_terms(teach: Teach, student: Network, mapped: Batch, settings: dict, terms: set[str]) -> None:
+    found = teach(**settings)(student(mapped.pictures), mapped, 0.0)
+    assert set(found) == terms
+    assert all(term > 0 for term in found.values())
+
+
+def test_each_term_is_weighted(teach: Teach, student: Network, mapped: Batch) -> None:
+    output = student(mapped.pictures)
+    plain = teach()(output, mapped, 0.0)
+    weighted = teach(weight=3.0, backbone=2.0, neck=0.5, schedule="linear", response=1.0)(output, mapped, 0.25)
+    for tap, term in plain.items():
+        share = 2.0 if "backbone" in tap else 0.5
+        torch.testing.assert_close(weighted[tap], 3.0 * 0.75 * share * term)
+    torch.testing.assert_close(teach(response=4.0)(output, mapped, 0.9)["distill_response"], 4 * weighted["distill_response"])
+
+
+def test_a_term_is_the_loss_of_its_tap_under_its_map(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
+    teaching, output = teach(), student(mapped.pictures)
+    with torch.no_grad():
+        theirs = teacher(mapped.pictures).taps()
+    for tap, loss in teaching.losses.items():
+        expected = loss(output.taps()[tap], theirs[tap], mapped.maps[tap])
+        torch.testing.assert_close(teaching(output, mapped, 0.0)[f"distill_{tap}"], expected)
+
+
+def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
+    teaching = teach(response=1.0)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    torch.stack(list(teaching(student(mapped.pictures), mapped, 0.0).values())).sum().backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert student.backbone.to_16[0].convolution.weight.grad.abs().sum() > 0
+    assert set(teaching.state_dict()) == {f"losses.{tap}.adapter.weight" for tap in mapped.maps}
+    assert len(list(teaching.parameters())) == len(mapped.maps)
+    teaching.train()
+    assert not teacher.training
+
+
+@pytest.mark.parametrize(
+    ("settings", "live", "levels"),
+    [
+        ({"taps": ("neck",)}, False, {"16", "32"}),
+        ({"taps": ("backbone",)}, False, set()),
+        ({"taps": ("backbone",)}, True, {"16", "32"}),
+        ({}, True, {"16", "32"}),
+        ({"taps": (), "response": 1.0}, False, {"8", "16", "32"}),
+    ],
+)
+def test_the_teacher_stops_at_the_last_level_that_is_used(
+    teach: Teach,
+    teacher: Network,
+    student: Network,
+    mapped: Batch,
+    cartographer: Cartographer,
+    settings: dict,
+    live: bool,
+    levels: set[str],
+) -> None:
+    ran = set()
+    for name, module in teacher.levels.items():
+        module.register_forward_hook(lambda *_, name=name: ran.add(name))
+    teaching = teach(cartographer if live else None, **settings)
+    ran.clear()
+    teaching(student(mapped.pictures), mapped._replace(maps={}) if live else mapped, 0.0)
+    assert ran == levels
+
+
+@pytest.mark.parametrize("reading", ["activation", "gradient"])
+def test_live_maps_are_those_that_a_batch_would_bring(
+    teach: Teach, student: Network, batch: Batch, cartographer: Cartographer, reading: str
+) -> None:
+    cartographer.reading = reading
+    output = student(batch.pictures)
+    stored = teach()(output, batch._replace(maps=cartographer(batch)), 0.0)
+    live = teach(cartographer)(output, batch, 0.0)
+    assert live.keys() == stored.keys()
+    for tap, term in live.items():
+        torch.testing.assert_close(term, stored[tap], rtol=1e-4, atol=1e-6)
+
+
+def test_maps_that_came_with_the_batch_go_first(teach: Teach, student: Network, mapped: Batch, cartographer: Cartographer) -> None:
+    even = mapped._replace(maps={tap: torch.ones_like(importance) for tap, importance in mapped.maps.items()})
+    output = student(mapped.pictures)
+    with_even, with_stored = (teach(cartographer)(output, b, 0.0)["distill_neck_16"] for b in (even, mapped))
+    assert (with_even - with_stored).abs() > 1e-3
+
+
+def test_channels_are_found_by_a_trial_that_changes_nothing(teacher: Network, student: Network) -> None:
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    channels = tap_channels(student, teacher, ("backbone", "neck"), SIDE)
+    assert channels == {"backbone_16": (16, 32), "backbone_32": (64, 64), "neck_16": (16, 32), "neck_32": (32, 64)}
+    assert student.training and not teacher.training
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())

@@ -1,0 +1,98 @@
+"""Checkpoints: whole or not there, and never code."""
+
+import os
+import pickle
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from kd.errors import InputError
+from kd.train.checkpoint import load_checkpoint, save_checkpoint
+
+STATE = {"weights": {"a": torch.arange(6.0).reshape(2, 3)}, "history": [{"epoch": 1.0, "box": 0.5}], "name": "x"}
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.folder),)
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """The system refuses to let any file grow beyond `size` bytes, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "new" / "a.pt", STATE)
+    found = load_checkpoint(tmp_path / "new" / "a.pt")
+    assert torch.equal(found["weights"].pop("a"), STATE["weights"]["a"])
+    assert found == STATE | {"weights": {}}
+
+
+def test_there_may_be_none(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path / "a.pt") is None
+
+
+@pytest.mark.parametrize(
+    "write", [lambda evil, file: file.write_bytes(pickle.dumps(evil)), lambda evil, file: torch.save({"a": evil}, file)]
+)
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, write) -> None:
+    write(Evil(tmp_path / "made"), tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt: is no checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_full_disk_is_said_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    file = tmp_path / "a.pt"
+    save_checkpoint(file, STATE)
+    before = file.read_bytes()
+    with files_limited_to(100_000), pytest.raises(InputError, match=r"a\.pt: checkpoint cannot be written .*; free some space"):
+        save_checkpoint(file, STATE | {"big": torch.rand(100_000)})
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="checkpoint cannot be written"):
+        save_checkpoint(tmp_path / "file" / "a.pt", STATE)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.9, 0.999])
+def test_a_cut_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
+    file = tmp_path / "a.pt"
+    save_checkpoint(file, STATE)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=r"is no checkpoint .*; delete it to train from the start"):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_is_refused(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "a.pt").write_bytes(bytes(torch.randint(256, (300,), generator=torch.Generator().manual_seed(seed)).tolist()))
+    with pytest.raises(InputError, match="is no checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"12", b"\x80\x02.", b"\x80\x02N.", b"}", b"K\x01.", b"PK\x03\x04" + b"\0" * 50])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(InputError, match="is no checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
