@@ -19,7 +19,7 @@ from components.params import Network as Section
 from components.params import Params, load_params
 from kd.data.loader import Batch
 from kd.detection.loss import DetectionLoss
-from kd.distillation.cartographer import tap_names
+from kd.distillation.cartographer import channel_statistics, tap_names
 from kd.distillation.mapping import STRIDES
 from kd.distillation.teaching import Distill, Teaching, tap_channels
 from kd.model.build import Network, build_model
@@ -62,12 +62,13 @@ def works(params: Params, size: int, batch: int) -> list[Work]:
     settings = params.distill.model_dump(exclude={"maps"})
     distill = Distill(**settings | {"taps": tuple(settings["taps"])})
     pictures = _batch(size, batch)
+    statistics = channel_statistics(teacher, [pictures.pictures], STRIDES)
     autocast = arithmetic(params.student.train.precision, DEVICE)
 
     def student(taught: bool) -> Work:
         network = build_model(student_spec).to(DEVICE)
         channels = tap_channels(network, teacher, distill.taps, size)
-        teaching = Teaching(teacher, teacher_spec, student_spec, distill, channels) if taught else None
+        teaching = Teaching(teacher, teacher_spec, student_spec, distill, channels, statistics) if taught else None
         objective = Objective(network, DetectionLoss(student_spec.anchors, size), teaching, autocast)
         return _step(objective.to(DEVICE).to(memory_format=torch.channels_last), pictures, Training(**params.student.train.model_dump()))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.loader import Batch
-from kd.distillation.cartographer import Cartographer
+from kd.distillation.cartographer import Cartographer, Statistics
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.response import response_loss, teacher_finds
 from kd.model.build import Network
@@ -42,7 +42,8 @@ class Teaching(nn.Module):
         teacher_spec: its spec.
         student_spec: the student's.
         distill: the weights.
-        channels: per tap name the channels of (student, teacher); decides which taps there are.
+        channels: per tap name the channels of the student; decides which taps there are.
+        statistics: of the teacher's channels, at these taps at least.
         maps: draws maps on the fly where a batch brings none.
     """
 
@@ -52,11 +53,12 @@ class Teaching(nn.Module):
         teacher_spec: ModelSpec,
         student_spec: ModelSpec,
         distill: Distill,
-        channels: dict[str, tuple[int, int]],
+        channels: dict[str, int],
+        statistics: Statistics,
         maps: Cartographer | None = None,
     ) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({tap: FeatureLoss(*pair) for tap, pair in channels.items()})
+        self.losses = nn.ModuleDict({tap: FeatureLoss(count, *statistics[tap]) for tap, count in channels.items()})
         self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
         self.strides = self._strides(list(channels))
         # in a list, so that the frozen network is neither saved nor optimised with this module
@@ -85,14 +87,14 @@ class Teaching(nn.Module):
         return tuple(sorted({int(tap.split("_")[1]) for tap in needed}))
 
 
-def tap_channels(student: nn.Module, teacher: nn.Module, parts: tuple[str, ...], image_size: int) -> dict[str, tuple[int, int]]:
-    """Channels of (student, teacher) at the taps of `parts` that both networks have, found by a trial run."""
+def tap_channels(student: Network, teacher: Network, parts: tuple[str, ...], image_size: int) -> dict[str, int]:
+    """Channels of the student at the taps of `parts` that both networks have, found by a trial run."""
     device = next(student.parameters()).device
     trial = torch.zeros(1, 3, image_size, image_size, device=device)
     with torch.no_grad():
         ours, theirs = (_evaluated(network, trial) for network in (student, teacher))
     shared = [tap for tap in ours if tap in theirs and tap.split("_")[0] in parts]
-    return {tap: (ours[tap].shape[1], theirs[tap].shape[1]) for tap in sorted(shared)}
+    return {tap: ours[tap].shape[1] for tap in sorted(shared)}
 
 
 def _evaluated(network: nn.Module, pictures: Tensor) -> dict[str, Tensor]:

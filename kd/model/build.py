@@ -14,7 +14,7 @@ ARCHITECTURES: dict[str, type[YOLOv3 | YOLOv3Tiny]] = {"yolov3": YOLOv3, "yolov3
 def build_model(spec: ModelSpec, seed: int = 0) -> Network:
     """A network with fresh weights that depend on `seed` alone; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return ARCHITECTURES[spec.architecture](spec)
 
 

@@ -92,15 +92,14 @@ def _teaching(lesson: Lesson, network: Network, job: Fit, group: Group) -> Teach
         raise InputError("teacher", "has other classes or another image size than the student", "train it on the same prepared data")
     teacher = lesson.teacher.to(group.device).to(memory_format=torch.channels_last).eval()
     channels = tap_channels(network, teacher, lesson.distill.taps, job.spec.image_size)
+    statistics = {tap: (mean.to(group.device), dev.to(group.device)) for tap, (mean, dev) in load_statistics(lesson.maps).items()}
     maps = None
     if lesson.live:
-        about = MapStore(lesson.maps, [], None).about
         strides = tuple(sorted({int(tap.split("_")[1]) for tap in channels}))
-        statistics = {tap: (m.to(group.device), d.to(group.device)) for tap, (m, d) in load_statistics(lesson.maps).items()}
-        maps = Cartographer(teacher, lesson.spec, about["reading"], strides, statistics)
+        maps = Cartographer(teacher, lesson.spec, MapStore(lesson.maps, [], None).about["reading"], strides, statistics)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed)
-        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, channels, maps)
+        torch.default_generator.manual_seed(job.seed)
+        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, channels, statistics, maps)
 
 
 def _val_scores(network: nn.Module, spec: ModelSpec, val: DetectionData) -> Row:

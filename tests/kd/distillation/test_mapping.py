@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from kd.data.augment import Augment
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch
+from kd.data.loader import Batch, TrainingSamples
 from kd.data.pictures import GREY
 from kd.data.placement import Placement, warp, warp_boxes
 from kd.distillation import info_map
@@ -134,3 +135,26 @@ def test_warped_maps_are_the_live_ones_of_the_warped_picture(
         # a flip needs no interpolation; a zoom of 8 x 8 cells does, and blurs them
         assert (correlation > 0.999 and difference < 1e-3) if move == "flip" else (correlation > 0.7 and difference < 0.55), tap
         assert correlation_left < 0.4 and difference < 0.55 * difference_left, f"{tap}: a map that stays behind passes, too"
+
+
+class Brightness:
+    """Stored maps that show what is in the picture."""
+
+    def __init__(self, blobs: DetectionData) -> None:
+        self.blobs = blobs
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"backbone_16": seen(self.blobs.square(index)[0].float() / 255)}
+
+
+def seen(picture: Tensor) -> Tensor:
+    return nn.functional.avg_pool2d(picture.mean(dim=0, keepdim=True) - GREY, 16)[0]
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_the_loader_moves_maps_as_it_moves_pictures(blobs: DetectionData, mosaic: float) -> None:
+    samples = TrainingSamples(blobs, Augment(mosaic, flip=0.5, scale=0.3, translate=0.15), 10, 0, Brightness(blobs))
+    for epoch in range(5):
+        sample = samples[epoch, epoch % PICTURES]
+        correlation, _ = agreement(sample.maps["backbone_16"].flatten(), seen(sample.picture).flatten())
+        assert correlation > 0.95

@@ -29,13 +29,14 @@ def mapped(batch: Batch, cartographer: Cartographer) -> Batch:
 
 
 @pytest.fixture
-def teach(teacher: Network, teacher_spec: ModelSpec, student: Network) -> Teach:
+def teach(teacher: Network, teacher_spec: ModelSpec, student: Network, batch: Batch) -> Teach:
     """A teaching with these settings; its adapters are always the same."""
 
     def build(maps: Cartographer | None = None, **settings: object) -> Teaching:
         distill = Distill(**settings)
         torch.manual_seed(0)
-        return Teaching(teacher, teacher_spec, spec_for(), distill, tap_channels(student, teacher, distill.taps, SIDE), maps)
+        statistics = channel_statistics(teacher, [batch.pictures], STRIDES)
+        return Teaching(teacher, teacher_spec, spec_for(), distill, tap_channels(student, teacher, distill.taps, SIDE), statistics, maps)
 
     return build
 
@@ -90,8 +91,8 @@ def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Netw
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert student.backbone.to_16[0].convolution.weight.grad.abs().sum() > 0
-    assert set(teaching.state_dict()) == {f"losses.{tap}.adapter.weight" for tap in mapped.maps}
-    assert len(list(teaching.parameters())) == len(mapped.maps)
+    assert set(teaching.state_dict()) == {f"losses.{tap}.adapter.{part}" for tap in mapped.maps for part in ("weight", "bias")}
+    assert len(list(teaching.parameters())) == 2 * len(mapped.maps)
     teaching.train()
     assert not teacher.training
 
@@ -148,6 +149,6 @@ def test_maps_that_came_with_the_batch_go_first(teach: Teach, student: Network, 
 def test_channels_are_found_by_a_trial_that_changes_nothing(teacher: Network, student: Network) -> None:
     before = {name: value.clone() for name, value in student.state_dict().items()}
     channels = tap_channels(student, teacher, ("backbone", "neck"), SIDE)
-    assert channels == {"backbone_16": (16, 32), "backbone_32": (64, 64), "neck_16": (16, 32), "neck_32": (32, 64)}
+    assert channels == {"backbone_16": 16, "backbone_32": 64, "neck_16": 16, "neck_32": 32}
     assert student.training and not teacher.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
