@@ -1,21 +1,24 @@
 """The step `evaluate`."""
 
-import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from components.latency import latencies
 from components.params import Params
-from components.report import Contestant, write_report
+from components.report import write_report
+from components.report.contestant import Contestant, read_history
+from components.report.tables import write_tables
 from components.step import command
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import Selection, detect
-from kd.detection.scores import RECALLS, Scores, as_results, coco_scores
+from kd.detection.scores import as_results, coco_scores
+from kd.errors import InputError
 from kd.files import read_json, write_json
-from kd.model.build import Network, parameter_count
+from kd.model.build import Network, build_model, parameter_count
+from kd.model.spec import ModelSpec
 from kd.model.store import load_model
 from kd.progress import track
 
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
 
 MODEL = "model.safetensors"
 DIGITS = 6
+
+
+class Loaded(NamedTuple):
+    """A trained model and the folder that it came from."""
+
+    folder: Path
+    network: Network
+    spec: ModelSpec
 
 
 def evaluate(
@@ -38,83 +49,95 @@ def evaluate(
 ) -> None:
     """Score teacher, student alone and distilled student on the same test pictures, and report.
 
-    Reads the section `evaluate`. Writes metrics.json (0 to 1; per model map, map50, per class, parameters, multiply-adds), the
-    data of DVC's plots, and report.html, one file that needs no other. Times differ from run to run, so they go to MLflow alone.
+    Writes metrics.json, the data of DVC's plots (four CSV files), and report.html, one file that needs no other. Times differ
+    from run to run, so they go to MLflow alone.
+
+    Args:
+        params: the section `evaluate` is used; the report shows what the models were made with.
+        run: records the scores and keeps the report.
+        data: folder of the step prepare_data.
+        teacher: folder of the step train_teacher.
+        baseline: folder of the step train_baseline.
+        student: folder of the step distill_student.
+        maps: folder of the step compute_info_maps.
+        output: folder to write to.
+
+    Raises:
+        InputError: if something is missing, or the models are for other classes than the data.
     """
     section = params.evaluate
-    selection = Selection(section.confidence, section.nms_iou, section.max_detections)
-    test = DetectionData(data / "test", params.data.image_size)
-    folders = {"teacher": teacher, "baseline": baseline, "student": student}
-    contestants = {name: _contest(name, folder, test, selection) for name, folder in folders.items()}
-    metrics = _metrics(contestants, folders)
-    write_json(output / "metrics.json", metrics)
-    _write_plots(output, {name: contestant.scores for name, contestant in contestants.items()})
     summary = read_json(data / "summary.json")
-    write_report(output / "report.html", contestants, metrics, summary, params, test, data / "train", maps)
+    models = {name: _load(folder, summary) for name, folder in (("teacher", teacher), ("baseline", baseline), ("student", student))}
+    train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
+    if not len(test):
+        raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
+    selection = Selection(section.confidence, section.nms_iou, section.max_detections)
+    contestants = {name: _contest(name, model, test, selection) for name, model in models.items()}
+    metrics: dict[str, Any] = {name: _measures(model, contestants[name]) for name, model in models.items()}
+    metrics["gain"] = gain(metrics)
+    write_json(output / "metrics.json", metrics)
+    write_tables(output, contestants)
+    write_report(output / "report.html", contestants, metrics, summary, params, (train, test), maps)
     run.dataset("prepared", str(data), summary["digest"], "test")
-    run.metrics(_flat(metrics) | _milliseconds(folders))
+    run.metrics(_flat(metrics) | _milliseconds(models, test))
     run.artifact(output / "report.html")
 
 
-def _contest(name: str, folder: Path, test: DetectionData, selection: Selection) -> Contestant:
-    network, spec = load_model(folder / MODEL)
-    network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    found = list(track(detect(network, spec.anchors, test, selection), f"score {name}", len(test)))
-    results = [row for image_id, detections in zip(test.ids, found, strict=True) for row in as_results(image_id, detections)]
-    history = list(csv.DictReader((folder / "history.csv").open()))
-    return Contestant(network.cpu(), coco_scores(test.truth, results, selection.most), found, history)
+def gain(metrics: dict[str, Any]) -> dict[str, float]:
+    """What distillation adds to the student: "map", "map50" and, where the teacher is better than the student alone, "gap_closed".
 
-
-def _metrics(contestants: dict[str, Contestant], folders: dict[str, Path]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
-        name: {
-            "map": round(contestant.scores.map, DIGITS),
-            "map50": round(contestant.scores.map50, DIGITS),
-            "per_class": {k: {ap: round(value, DIGITS) for ap, value in v.items()} for k, v in contestant.scores.per_class.items()},
-            "parameters": parameter_count(contestant.network),
-            "gigaflops": _gigaflops(contestant.network, load_model(folders[name] / MODEL)[1].image_size),
-            "megabytes": round((folders[name] / MODEL).stat().st_size / 1e6, 3),
-        }
-        for name, contestant in contestants.items()
-    }
-    metrics["gain"] = {key: round(metrics["student"][key] - metrics["baseline"][key], DIGITS) for key in ("map", "map50")}
+    The last is the share of their distance in mAP50: 1 where the student equals the teacher, less than 0 where it lost.
+    """
+    added = {key: round(metrics["student"][key] - metrics["baseline"][key], DIGITS) for key in ("map", "map50")}
     gap = metrics["teacher"]["map50"] - metrics["baseline"]["map50"]
-    if gap > 0:
-        metrics["gain"]["gap_closed"] = round(metrics["gain"]["map50"] / gap, DIGITS)
-    return metrics
+    return added | ({"gap_closed": round(added["map50"] / gap, DIGITS)} if gap > 0 else {})
 
 
-def _gigaflops(network: Network, image_size: int) -> float:
-    """Billions of multiplications and additions for one picture."""
+def gigaflops(spec: ModelSpec) -> float:
+    """Billions of floating point operations for one picture; a multiplication and an addition are two, as Darknet counts."""
+    network = build_model(spec).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 3, image_size, image_size))
-    return round(float(counter.get_total_flops()) / 1e9, DIGITS)
+        network(torch.zeros(1, 3, spec.image_size, spec.image_size, device="meta"))
+    return float(counter.get_total_flops()) / 1e9
 
 
-def _milliseconds(folders: dict[str, Path]) -> dict[str, float]:
-    times = latencies({name: folder / MODEL for name, folder in folders.items()})
-    return {f"{name}.milliseconds": value for name, value in times.items()}
+def _load(folder: Path, summary: dict[str, Any]) -> Loaded:
+    network, spec = load_model(folder / MODEL)
+    if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
+        raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
+    return Loaded(folder, network, spec)
 
 
-def _write_plots(output: Path, scores: dict[str, Scores]) -> None:
-    """Precision over recall, a column a model; AP of each class, a row for each class and model."""
-    columns = [[f"{precision:.4f}" for precision in s.precision] or [""] * len(RECALLS) for s in scores.values()]
-    curves = [list(row) for row in zip([f"{recall:.2f}" for recall in RECALLS], *columns, strict=True)]
-    _write_table(output / "precision_recall.csv", ["recall", *scores], curves)
-    rows = [[name, k, f"{values['ap50']:.4f}"] for name, s in scores.items() for k, values in s.per_class.items()]
-    _write_table(output / "per_class.csv", ["model", "class", "ap50"], rows)
+def _contest(name: str, model: Loaded, test: DetectionData, selection: Selection) -> Contestant:
+    history = read_history(model.folder / "history.csv")
+    model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    found = list(track(detect(model.network, model.spec.anchors, test, selection), f"score {name}", len(test)))
+    model.network.cpu()
+    results = [row for image_id, detections in zip(test.ids, found, strict=True) for row in as_results(image_id, detections)]
+    return Contestant(coco_scores(test.truth, results, selection.most), found, history)
 
 
-def _write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+def _measures(model: Loaded, contestant: Contestant) -> dict[str, Any]:
+    """What metrics.json holds of a model: scores in 0..1, and its size."""
+    scores = contestant.scores
+    return {
+        "map": round(scores.map, DIGITS),
+        "map50": round(scores.map50, DIGITS),
+        "per_class": {label: {key: round(value, DIGITS) for key, value in values.items()} for label, values in scores.per_class.items()},
+        "parameters": parameter_count(model.network),
+        "gigaflops": round(gigaflops(model.spec), DIGITS),
+        "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
+    }
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
+def _milliseconds(models: dict[str, Loaded], test: DetectionData) -> dict[str, float]:
+    times = latencies({name: (model.network, model.spec) for name, model in models.items()}, test)
+    return {f"{name}.latency_ms": value for name, value in times.items()}
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, float]:
+    """Numbers by dotted name; without the classes, whose names MLflow may refuse."""
+    return {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items() if key != "per_class"}
 
 
 if __name__ == "__main__":

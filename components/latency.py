@@ -2,39 +2,40 @@
 
 import statistics
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
+from kd.data.dataset import DetectionData
 from kd.detection.decode import decode, select
 from kd.detection.evaluate import Selection
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
-from kd.model.store import load_model
 
-WARM_UP, ROUNDS = 3, 20
+WARM_UP = 3
+IN_USE = Selection(confidence=0.25)
+"""At the least score of a scoring, 0.001, suppression would take longer than it does in use."""
 
 
-def latencies(models: dict[str, Path], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median milliseconds on the CPU, from one letterboxed picture to its detections.
+def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = 30) -> dict[str, float]:
+    """Median milliseconds on the CPU by model, from one letterboxed picture of `data` to its detections.
 
-    The models take turns, so that a machine that slows down slows all of them.
+    The models take turns, so that a machine that slows down slows all of them; `rounds` is the number of timed turns.
     """
-    loaded = {name: load_model(path) for name, path in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(WARM_UP + rounds):
-        for name, (network, spec) in loaded.items():
-            seconds = _once(network, spec)
+        picture = data.square(turn % len(data))[0][None].float() / 255
+        for name, (network, spec) in models.items():
+            seconds = _once(network, spec, picture)
             if turn >= WARM_UP:
                 times[name].append(1000 * seconds)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 @torch.no_grad()
-def _once(network: Network, spec: ModelSpec) -> float:
-    picture = torch.full((1, 3, spec.image_size, spec.image_size), 0.5)
-    usual = Selection(confidence=0.25)
+def _once(network: Network, spec: ModelSpec, picture: Tensor) -> float:
     start = time.perf_counter()
     boxes, scores = decode(network(picture).heads, spec.anchors)
-    select(boxes[0], scores[0], usual.confidence, usual.nms_iou, usual.most)
+    select(boxes[0], scores[0], IN_USE.confidence, IN_USE.nms_iou, IN_USE.most)
     return time.perf_counter() - start

@@ -9,11 +9,14 @@ from rich.table import Table
 
 from components.courier import masked
 from components.latency import latencies
+from components.report.contestant import TITLES
+from components.report.verdict import points, verdict
 from components.tracking import store_uri
-from kd.errors import exits_cleanly
+from kd.data.dataset import DetectionData
+from kd.errors import InputError, exits_cleanly
 from kd.files import read_json
+from kd.model.store import load_model
 
-ROWS = {"teacher": "Teacher", "baseline": "Student alone", "student": "Student distilled"}
 FOLDERS = {"teacher": "train_teacher", "baseline": "train_baseline", "student": "distill_student"}
 
 
@@ -25,28 +28,55 @@ def main() -> None:
         "--outputs", type=Path, default=Path("outputs"), metavar="PATH", help="folder of the steps' outputs (default: outputs)"
     )
     outputs = parser.parse_args().outputs
-    metrics = read_json(outputs / "evaluate/metrics.json")
-    times = latencies({name: outputs / folder / "model.safetensors" for name, folder in FOLDERS.items()})
-    console = Console()
-    console.print(results_table(metrics, times))
-    gain = metrics["gain"]
-    closed = f", {gain['gap_closed']:.0%} of the gap to the teacher" if "gap_closed" in gain else ""
-    console.print(f"Distillation adds {100 * gain['map50']:+.1f} points of mAP50 and {100 * gain['map']:+.1f} of mAP{closed}.")
-    console.print(f"Report:   {outputs / 'evaluate/report.html'}")
-    console.print(f"Runs:     mlflow ui --backend-store-uri {masked(store_uri())}", soft_wrap=True)
-    console.print(f"Try it:   kd predict {outputs / 'distill_student/model.safetensors'} PICTURES", soft_wrap=True)
+    metrics = read_metrics(outputs / "evaluate/metrics.json")
+    console = Console(highlight=False)
+    console.print(results_table(metrics, _milliseconds(outputs)))
+    result = verdict(metrics)
+    for line in (f"{result.headline}. {result.sentences[-1]}", "", *_next_steps(outputs)):
+        console.print(line, markup=False, soft_wrap=True)
 
 
-def results_table(metrics: dict[str, Any], times: dict[str, float]) -> Table:
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read metrics.json.
+
+    Raises:
+        InputError: if it is missing or is not what the step evaluate wrote.
+    """
+    metrics = read_json(path)
+    if not isinstance(metrics, dict) or {*TITLES, "gain"} - metrics.keys():
+        raise InputError(path, f"lacks one of {', '.join(TITLES)}, gain", "run the step evaluate again")
+    return metrics
+
+
+def results_table(metrics: dict[str, Any], milliseconds: dict[str, float]) -> Table:
     """A row a model; scores in points (0 to 100)."""
     table = Table("", "mAP50", "mAP", "parameters", "ms a picture")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, title in ROWS.items():
-        scores = metrics[name]
-        points = (f"{100 * scores[key]:.1f}" for key in ("map50", "map"))
-        table.add_row(title, *points, f"{scores['parameters']:,}", f"{times[name]:.1f}")
+    for name, title in TITLES.items():
+        model = metrics[name]
+        cells = points(model["map50"]), points(model["map"]), f"{model['parameters']:,}", f"{milliseconds[name]:.1f}"
+        table.add_row(title, *cells, style="bold" if name == "student" else None)
     return table
+
+
+def tracking_line() -> str:
+    """How to see the runs: the command for a store in a file or database, the address of a server."""
+    uri = masked(store_uri())
+    return f"open {uri}" if uri.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {uri}"
+
+
+def _milliseconds(outputs: Path) -> dict[str, float]:
+    models = {name: load_model(outputs / folder / "model.safetensors") for name, folder in FOLDERS.items()}
+    return latencies(models, DetectionData(outputs / "prepare_data/test", models["student"][1].image_size))
+
+
+def _next_steps(outputs: Path) -> list[str]:
+    return [
+        f"Report:  {outputs / 'evaluate/report.html'}",
+        f"Runs:    {tracking_line()}",
+        f"Try it:  kd predict {outputs / 'distill_student/model.safetensors'} PICTURES",
+    ]
 
 
 if __name__ == "__main__":

@@ -1,39 +1,28 @@
 """The report: one HTML file that shows what the student gained, with everything it needs inside."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from components.params import Params
-from components.report import figures, pictures
+from components.report import figures
+from components.report.contestant import TITLES, Contestant
+from components.report.examples import LEAST, examples
+from components.report.heat import heat_maps
+from components.report.verdict import points, verdict
 from kd.data.dataset import DetectionData
-from kd.detection.decode import Detections
-from kd.detection.scores import Scores
-from kd.model.build import Network
-
-TITLES = {"teacher": "Teacher", "baseline": "Student alone", "student": "Student distilled"}
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One model in the comparison: the network, its scores, its finds on each test picture, its history (rows of history.csv)."""
-
-    network: Network
-    scores: Scores
-    found: list[Detections]
-    history: list[dict[str, str]]
 
 
 def write_report(
     path: Path,
-    contestants: dict[str, Contestant],
+    contestants: Mapping[str, Contestant],
     metrics: dict[str, Any],
     summary: dict[str, Any],
     params: Params,
-    test: DetectionData,
-    train: Path,
+    splits: tuple[DetectionData, DetectionData],
     maps: Path,
 ) -> None:
     """Write the report to `path`; equal inputs give equal bytes.
@@ -43,25 +32,64 @@ def write_report(
         contestants: by name, as in `TITLES`.
         metrics: content of metrics.json.
         summary: content of prepare_data's summary.json.
-        params: shown at the end.
-        test: the pictures that were scored.
-        train: folder of the training split, whose information maps are shown.
+        params: those that the models depend on are shown, and `evaluate.pictures` is used.
+        splits: the training split, whose maps are shown, and the test split, which was scored.
         maps: folder of the step compute_info_maps.
+
+    Raises:
+        InputError: if a picture cannot be read, or the maps do not fit the training split.
     """
-    histories = {TITLES[name]: contestant.history for name, contestant in contestants.items()}
-    scores = {TITLES[name]: contestant.scores for name, contestant in contestants.items()}
-    found = {TITLES[name]: contestant.found for name, contestant in contestants.items()}
-    environment = Environment(loader=PackageLoader("components.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    html = environment.get_template("template.html").render(
+    train, test = splits
+    template = _environment().get_template("template.html")
+    html = template.render(
         titles=TITLES,
+        verdict=verdict(metrics),
         metrics=metrics,
         summary=summary,
-        params=params.model_dump(exclude={"compose_scenes", "register_model"}),
-        curves=figures.learning_curves(histories),
-        losses=figures.losses(histories),
-        precision=figures.precision_recall(scores),
-        per_class=figures.per_class(scores),
-        examples=pictures.examples(test, found, params.evaluate.pictures),
-        maps=pictures.map_examples(DetectionData(train, params.data.image_size), maps, count=4),
+        parameters=_parameters(params),
+        charts=_charts(contestants),
+        listed=len(figures.shown_classes(contestants)),
+        examples=examples(test, contestants, params.evaluate.pictures),
+        least=LEAST,
+        heat=heat_maps(train, maps),
     )
     path.write_text(html, encoding="utf-8")
+
+
+def _charts(contestants: Mapping[str, Contestant]) -> dict[str, Markup]:
+    return {
+        "learning": figures.learning_curves(contestants),
+        "losses": figures.detection_losses(contestants),
+        "teaching": figures.teaching(contestants["student"]),
+        "precision": figures.precision_recall(contestants),
+        "classes": figures.per_class(contestants),
+    }
+
+
+def _environment() -> Environment:
+    # class names and file names are the user's, so everything is escaped
+    loader = PackageLoader("components.report", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["points"] = points
+    return environment
+
+
+def _parameters(params: Params) -> list[tuple[str, str]]:
+    """Dotted names and values of what shapes the models and their scores; where files lie and how a model is registered does not."""
+    shown = {
+        "seed": params.seed,
+        "augment": params.augment.model_dump(),
+        "teacher": params.teacher.model_dump(),
+        "info_maps": params.info_maps.model_dump(),
+        "student": params.student.model_dump(),
+        "distill": params.distill.model_dump(),
+        "evaluate": params.evaluate.model_dump(),
+    }
+    return _flat(shown)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in tree.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, str(value))]
+    return rows

@@ -1,99 +1,142 @@
 """The report's curves and bars, as SVG text. No dates, no random names: equal data give equal bytes."""
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from kd.detection.scores import RECALLS, Scores
+from components.report.contestant import DETECTION_TERMS, TITLES, Contestant
+from kd.detection.scores import RECALLS
 
-History = list[dict[str, str]]
-COLOURS = {"Teacher": "#7a7a7a", "Student alone": "#d9822b", "Student distilled": "#2b7bd9"}
+Contestants = Mapping[str, Contestant]
+COLOURS = {"teacher": "#8a8a8a", "baseline": "#d9822b", "student": "#2b7bd9"}
+TAPS = ("#2b7bd9", "#7ab3ee", "#1f9d76", "#7fcfb2", "#b05fc4")
+INK = "#123456"
+"""Stands for the page's text colour, which differs between light and dark."""
+MOST_CLASSES = 24
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "kdflow",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "text.color": "#777",
-    "axes.labelcolor": "#777",
-    "xtick.color": "#777",
-    "ytick.color": "#777",
-    "axes.edgecolor": "#999",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.15,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # letters stay letters: smaller, and in any script that the reader's fonts have
+    "text.parse_math": False,  # a class may be called "$5"
 }
 
 
-def learning_curves(histories: Mapping[str, History]) -> Markup:
-    """mAP50 on the val split over the epochs, in points."""
-    with _figure() as (figure, axes):
-        for title, history in histories.items():
-            scored = [row for row in history if row.get("val_map50")]
-            axes.plot([float(r["epoch"]) for r in scored], [100 * float(r["val_map50"]) for r in scored], "o-", ms=3, **_look(title))
-        _finish(axes, "epoch", "mAP50 on val")
-        return _svg(figure, "Learning curves: mAP50 on the val split over the epochs")
+def learning_curves(contestants: Contestants) -> Markup:
+    """mAP50 on the val split over the epochs, in points; empty without a val split."""
+    scored = {name: [row for row in c.history if "val_map50" in row] for name, c in contestants.items()}
+    if not any(scored.values()):
+        return Markup()
+    with _axes(1, 6.4, 3.6) as (figure, [axes]):
+        for name, rows in scored.items():
+            axes.plot([row["epoch"] for row in rows], [100 * row["val_map50"] for row in rows], "o-", ms=3, **_look(name))
+        _over_epochs(axes, ylabel="mAP50")
+        axes.legend()
+        return _svg(figure, "Learning curves: mAP50 on the val split over the epochs of the three trainings")
 
 
-def losses(histories: Mapping[str, History]) -> Markup:
-    """The detection loss of all, and the distillation's, over the epochs."""
-    with _figure() as (figure, axes):
-        for title, history in histories.items():
-            epochs = [float(row["epoch"]) for row in history]
-            axes.plot(epochs, [sum(float(row[t]) for t in ("box", "objectness", "class")) for row in history], **_look(title))
-            taught = [sum(float(v) for k, v in row.items() if k.startswith("distill_")) for row in history]
-            if any(taught):
-                axes.plot(epochs, taught, "--", color=COLOURS[title], label="its distillation terms")
-        _finish(axes, "epoch", "loss")
-        return _svg(figure, "Loss over the epochs")
+def detection_losses(contestants: Contestants) -> Markup:
+    """The terms of the detection loss over the epochs, which all trainings share."""
+    with _axes(len(DETECTION_TERMS), 9.6, 2.9) as (figure, panels):
+        for axes, term in zip(panels, DETECTION_TERMS, strict=True):
+            for name, contestant in contestants.items():
+                axes.plot([row["epoch"] for row in contestant.history], [row[term] for row in contestant.history], **_look(name))
+            _over_epochs(axes, title=term, ylim=(0, None))
+        panels[0].legend()
+        return _svg(figure, "Box, objectness and class loss over the epochs of the three trainings")
 
 
-def precision_recall(scores: Mapping[str, Scores]) -> Markup:
-    """Mean precision over the classes at each recall, at IoU 0.5."""
-    with _figure() as (figure, axes):
-        for title, score in scores.items():
-            if score.precision:
-                axes.plot(RECALLS, score.precision, **_look(title))
-        axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        _finish(axes, "recall", "precision")
-        return _svg(figure, "Precision over recall at IoU 0.5")
+def teaching(student: Contestant) -> Markup:
+    """What distillation adds to the loss over the epochs, and how hard it pulls; empty where it added nothing."""
+    history = [row for row in student.history if "gradient_ratio" in row]
+    terms = [name for name in (history[0] if history else ()) if name.startswith("distill_")]
+    if not terms:
+        return Markup()
+    epochs = [row["epoch"] for row in history]
+    with _axes(2, 6.4, 3.6) as (figure, [left, right]):
+        for index, term in enumerate(terms):
+            label = term.removeprefix("distill_").replace("_", ", stride ")
+            left.plot(epochs, [row[term] for row in history], label=label, color=TAPS[index % len(TAPS)])
+        _over_epochs(left, title="distillation terms", ylim=(0, None))
+        left.legend()
+        right.plot(epochs, [row["gradient_ratio"] for row in history], color=COLOURS["student"])
+        right.axhline(1, color=INK, linewidth=0.8, linestyle=":")
+        _over_epochs(right, title="gradient ratio", ylim=(0, None))
+        return _svg(figure, "Distillation terms of the loss, and the ratio of their gradient to the detection's, over the epochs")
 
 
-def per_class(scores: Mapping[str, Scores]) -> Markup:
-    """AP at IoU 0.5 of every class, in points."""
-    classes = list(dict.fromkeys(name for score in scores.values() for name in score.per_class))
-    with _figure() as (figure, axes):
-        for index, (title, score) in enumerate(scores.items()):
-            values = [100 * score.per_class.get(name, {}).get("ap50", 0.0) for name in classes]
-            axes.bar([k + 0.27 * (index - 1) for k in range(len(classes))], values, width=0.25, color=COLOURS[title], label=title)
-        axes.set_xticks(range(len(classes)), classes, rotation=30 if len(classes) > 6 else 0, parse_math=False)
-        _finish(axes, "", "AP50")
-        return _svg(figure, "Average precision of each class at IoU 0.5")
+def precision_recall(contestants: Contestants) -> Markup:
+    """Mean precision over the classes at each recall, at IoU 0.5; empty where nothing is labelled."""
+    curves = {name: c.scores.precision for name, c in contestants.items() if c.scores.precision}
+    if not curves:
+        return Markup()
+    with _axes(1, 6.4, 3.6) as (figure, [axes]):
+        for name, precision in curves.items():
+            axes.plot(RECALLS, precision, **_look(name))
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        axes.legend()
+        return _svg(figure, "Precision over recall at IoU 0.5 of the three models")
 
 
-def _look(title: str) -> dict[str, Any]:
-    return {"color": COLOURS[title], "label": title}
+def shown_classes(contestants: Contestants) -> list[str]:
+    """The classes of the bars: all that occur or, where they are many, those that distillation changed most, in their order."""
+    alone, distilled = (contestants[name].scores.per_class for name in ("baseline", "student"))
+    changed = sorted(alone, key=lambda label: -abs(distilled[label]["ap50"] - alone[label]["ap50"]))[:MOST_CLASSES]
+    return [label for label in alone if label in changed]
+
+
+def per_class(contestants: Contestants) -> Markup:
+    """AP at IoU 0.5 of the shown classes, in points; empty where nothing is labelled."""
+    classes = shown_classes(contestants)
+    if not classes:
+        return Markup()
+    with _axes(1, 6.4, 1 + 0.42 * max(len(classes), 3)) as (figure, [axes]):
+        for index, (name, contestant) in enumerate(contestants.items()):
+            places = [k + 0.27 * (index - 1) for k in range(len(classes))]
+            axes.barh(places, [100 * contestant.scores.per_class[label]["ap50"] for label in classes], height=0.25, **_look(name))
+        axes.set_yticks(range(len(classes)), [_short(label) for label in classes])
+        axes.set(xlim=(0, 100), xlabel="AP50")
+        axes.invert_yaxis()
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        return _svg(figure, "Average precision at IoU 0.5 of each class and model")
+
+
+def _over_epochs(axes: Axes, **settings: Any) -> None:
+    axes.set(xlabel="epoch", **settings)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 28 else name[:27] + "…"
+
+
+def _look(name: str) -> dict[str, Any]:
+    return {"color": COLOURS[name], "label": TITLES[name]}
 
 
 @contextmanager
-def _figure() -> Iterator[tuple[Figure, Axes]]:
+def _axes(panels: int, width: float, height: float) -> Iterator[tuple[Figure, list[Axes]]]:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        yield figure, figure.subplots()
-
-
-def _finish(axes: Axes, x: str, y: str) -> None:
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.25)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
 def _svg(figure: Figure, alternative: str) -> Markup:
+    """The figure for use inside a page that has several: without the names of groups, which would occur twice."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with mpl.rc_context({"svg.hashsalt": alternative}):
+        figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = text.getvalue()
-    return Markup(f'<div role="img" aria-label="{alternative}">') + Markup(svg[svg.index("<svg") :]) + Markup("</div>")
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :]).replace(INK, "currentColor")
+    return Markup('<div class="chart" role="img" aria-label="{}">{}</div>').format(escape(alternative), Markup(svg))

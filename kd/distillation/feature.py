@@ -33,4 +33,5 @@ class FeatureLoss(nn.Module):
         target = (teacher.float() - self.mean) / self.deviation
         distance = (self.adapter(student).float() - target).square().mean(dim=1)
         weighted = (importance * distance).sum(dim=(1, 2)) / importance.sum(dim=(1, 2)).clamp(min=1e-6)
-        return weighted.mean()
+        loss: Tensor = weighted.mean()
+        return loss
