@@ -3,6 +3,7 @@
 `python -m components.params` prints every parameter with its present value, what it may be and what it means.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -152,10 +153,10 @@ def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ())
         InputError: naming the file and the parameter that is missing, unknown or of the wrong type or range.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(path, "is missing", "run from the project's folder, or name it with --params") from None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "mend that line") from None
     for override in overrides:
         _override(content, override)
@@ -172,7 +173,21 @@ def _override(content: dict[str, Any], override: str) -> None:
         content = content.get(section, {}) if isinstance(content, dict) else {}
     if not equals or not isinstance(content, dict) or key not in content:
         raise InputError("--set", f"'{override}' names no parameter", "write section.name=value; `python -m components.params` lists them")
-    content[key] = yaml.safe_load(value)
+    try:
+        content[key] = _parse(value)
+    except yaml.YAMLError:
+        raise InputError("--set", f"'{override}' has no YAML value", "write section.name=value") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML alone takes it for text."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _explain(error: ValidationError) -> tuple[str, str]:

@@ -28,6 +28,9 @@ def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except InputError as error:
             sys.exit(fail(str(error)))
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has left; there is nobody to tell
+            sys.exit(141)
         except OSError as error:
             sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
         except KeyboardInterrupt:
