@@ -120,11 +120,16 @@ def _height(rng: Random, size: int) -> float:
 
 
 def _background(rng: Random, photograph: Image.Image, size: int) -> Floats:
-    """A crop of the photograph [size, size, 3], 0 to 1, mirrored, lit and coloured at random."""
-    side = rng.uniform(0.2, 0.9) * min(photograph.size)
+    """A crop of the photograph [size, size, 3], 0 to 1, turned, mirrored, lit and coloured at random.
+
+    One photograph has to stand for all: without strange colours a detector learns that photograph instead of the digits.
+    """
+    side = rng.uniform(0.1, 0.9) * min(photograph.size)
     left, top = (rng.uniform(0, length - side) for length in photograph.size)
     crop = photograph.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    canvas = np.asarray(crop, dtype=np.float64)[:, :: rng.choice((-1, 1))] / 255
+    canvas = np.rot90(np.asarray(crop, dtype=np.float64)[:, :: rng.choice((-1, 1))] / 255, int(rng.integers(4)))
+    canvas = canvas[..., rng.permutation(3)]
+    canvas = 1 - canvas if rng.random() < 0.3 else canvas
     lit = (canvas - 0.5) * rng.uniform(0.6, 1.2) + 0.5 + rng.uniform(-0.15, 0.15)
     coloured: Floats = lit * rng.uniform(0.8, 1.2, size=3)
     return coloured.clip(0, 1)
