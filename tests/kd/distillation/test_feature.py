@@ -48,7 +48,7 @@ def test_the_loss_is_the_formula(loss: FeatureLoss) -> None:
                 difference = weight @ STUDENT[b, :, i, j] + bias - (TEACHER[b, :, i, j] - MEAN) / DEVIATION
                 total += float(IMPORTANCE[b, i, j] * difference.square().sum())
         pictures.append(total / (THEIRS * float(IMPORTANCE[b].sum())))
-    assert float(loss(STUDENT, TEACHER, IMPORTANCE)) == pytest.approx(sum(pictures) / BATCH, rel=1e-5)
+    assert loss(STUDENT, TEACHER, IMPORTANCE).item() == pytest.approx(sum(pictures) / BATCH, rel=1e-5)
 
 
 def test_it_is_zero_where_the_adapted_student_is_the_standardised_teacher(plain: FeatureLoss) -> None:
