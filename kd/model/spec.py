@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
@@ -36,8 +36,14 @@ class ModelSpec:
 
     @staticmethod
     def from_json(text: str) -> "ModelSpec":
-        """The spec that `to_json` wrote."""
+        """The spec that `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it did not.
+        """
         fields = json.loads(text)
+        if fields["architecture"] not in get_args(Architecture):
+            raise ValueError(f"no such architecture: {fields['architecture']}")
         fields["classes"] = tuple(fields["classes"])
         fields["anchors"] = {int(stride): [(w, h) for w, h in boxes] for stride, boxes in fields["anchors"].items()}
         return ModelSpec(**fields)

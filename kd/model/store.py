@@ -16,6 +16,7 @@ def save_model(path: Path, network: Network, spec: ModelSpec) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
     with atomic_file(path) as temporary:
         save_file(weights, temporary, metadata={"kdflow": spec.to_json()})
+        temporary.chmod(0o644)  # safetensors lets nobody else read it, not even the next container
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -47,6 +48,6 @@ def load_model(path: Path) -> tuple[Network, ModelSpec]:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is no mapping)
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(path, f"its weights do not fit its spec ({str(error).splitlines()[-1].strip()})", "write it anew") from None
+    except RuntimeError:
+        raise InputError(path, "its weights do not fit its spec", "write it anew") from None
     return network.eval(), spec
