@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import kd
 from components.params import Network, Params
 from kd.data.augment import Augment
 from kd.errors import InputError
-from kd.files import digest_of, read_json
+from kd.files import digest, digest_of, read_json
 from kd.model.build import parameter_count
 from kd.model.spec import ModelSpec
 from kd.model.store import save_model
@@ -53,7 +54,7 @@ def train_network(
     spec = spec_of(section, summary)
     training = Training(**section.train.model_dump())
     augment = Augment(**params.augment.model_dump())
-    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest]
+    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest, _code()]
     checkpoint = checkpoint_folder() / f"{title}-{digest_of(identity)[:16]}.pt"
     job = Fit(spec, data, training, augment, params.seed, checkpoint, title)
     try:
@@ -86,6 +87,11 @@ def write_history(path: Path, history: list[Row]) -> None:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+
+
+def _code() -> str:
+    """Digest of kd's sources: a training that began with other code must not go on with this one."""
+    return digest_of([digest(source) for source in sorted(Path(kd.__file__).parent.rglob("*.py"))])
 
 
 def _record(run: "Run", row: Row) -> None:
