@@ -20,6 +20,8 @@ RUN apt-get update && \
     groupadd --gid 10001 kdflow && useradd --uid 10001 --gid 10001 --create-home kdflow
 COPY --from=packages /opt/venv /opt/venv
 COPY . /kdflow
+# a step finds the default parameters in its working folder, and may write beside them
+RUN ln -s /kdflow/params.yaml /home/kdflow/params.yaml
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/kdflow \
     PYTHONUNBUFFERED=1 \
