@@ -4,6 +4,10 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class InputError(Exception):
@@ -19,13 +23,13 @@ class InputError(Exception):
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
-def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
+def exits_cleanly(command: Callable[P, R]) -> Callable[P, R]:
     """Make a command end an `InputError`, or a file system's refusal, in one line and exit code 2."""
 
     @functools.wraps(command)
-    def guarded(*args: object, **kwargs: object) -> None:
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            command(*args, **kwargs)
+            return command(*args, **kwargs)
         except InputError as error:
             sys.exit(fail(str(error)))
         except BrokenPipeError:

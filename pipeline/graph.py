@@ -1,0 +1,77 @@
+"""The pipeline: which task follows which, and what goes between them."""
+
+from typing import Any
+
+from kfp import dsl
+from kfp.dsl import PipelineTask
+from kfp.dsl.graph_component import GraphComponent
+
+from components.params import Params
+from pipeline import steps
+from pipeline.cluster import Cluster
+from pipeline.placement import place
+
+NAME = "kdflow"
+
+
+def build(cluster: Cluster | None = None) -> GraphComponent:
+    """The graph with the settings of `cluster` at every task; None for a run on this machine, where they mean nothing."""
+
+    def settle(task: PipelineTask, image: Any, cached: bool = True) -> PipelineTask:
+        task.set_caching_options(cached)
+        return place(task, image, cluster) if cluster else task
+
+    @dsl.pipeline(name=NAME, description="Train a teacher, distil a student, compare and register it.", pipeline_config=_config(cluster))
+    def kdflow(
+        image: str,
+        data_repo: str,
+        data_rev: str,
+        train_baseline: bool,
+        seed: int,
+        data: dict,  # type: ignore[type-arg]
+        augment: dict,  # type: ignore[type-arg]
+        teacher: dict,  # type: ignore[type-arg]
+        info_maps: dict,  # type: ignore[type-arg]
+        student: dict,  # type: ignore[type-arg]
+        distill: dict,  # type: ignore[type-arg]
+        evaluate: dict,  # type: ignore[type-arg]
+        register_model: dict,  # type: ignore[type-arg]
+    ) -> None:
+        origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
+        found = settle(steps.resolve_data(**origin), image, cached=False)
+        prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]), image)
+        dataset = {"data": prepared.outputs["dataset"], "data_digest": prepared.outputs["digest"]}
+        recipe = {"augment": augment, "seed": seed}
+
+        taught = settle(steps.train_teacher(**recipe, teacher=teacher, **dataset), image)
+        alone = settle(steps.train_baseline(**recipe, student=student, train_baseline=train_baseline, **dataset), image)
+        teaching = {"teacher": taught.outputs["model"], "teacher_digest": taught.outputs["digest"]}
+        mapped = settle(steps.compute_info_maps(info_maps=info_maps, **dataset, **teaching), image)
+        maps = {"maps": mapped.outputs["maps"], "maps_digest": mapped.outputs["digest"]}
+        distilled = settle(steps.distill_student(**recipe, distill=distill, student=student, **dataset, **teaching, **maps), image)
+
+        settings = {"distill": distill, "evaluate": evaluate, "info_maps": info_maps, "student": student, "teacher": teacher}
+        models = {"teacher_model": taught, "baseline_model": alone, "student_model": distilled}
+        digests = {f"{name.removesuffix('_model')}_digest": task.outputs["digest"] for name, task in models.items()}
+        artifacts = {name: task.outputs["model"] for name, task in models.items()}
+        scored = settle(steps.evaluate(**recipe, **settings, **dataset, **maps, **artifacts, **digests), image)
+
+        settings = {"evaluate": evaluate, "register_model": register_model}
+        student_made = {"student": distilled.outputs["model"], "student_digest": distilled.outputs["digest"]}
+        scores = {"evaluation": scored.outputs["metrics"], "evaluation_digest": scored.outputs["digest"]}
+        settle(steps.register_model(**settings, **dataset, **teaching, **student_made, **scores), image, cached=False)
+
+    return kdflow
+
+
+def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str = "") -> dict[str, Any]:
+    """The pipeline's parameters: one for each section of params.yaml that it uses, where the data are, and what to run."""
+    sections = params.model_dump(mode="json", exclude={"compose_scenes"})
+    given = {"image": image} if image else {}
+    return sections | {"data_repo": data_repo, "data_rev": data_rev, "train_baseline": train_baseline} | given
+
+
+def _config(cluster: Cluster | None) -> dsl.PipelineConfig | None:
+    if cluster is None:
+        return None
+    return dsl.PipelineConfig(ttl_seconds_after_finished=cluster.run.ttl, active_deadline_seconds=cluster.run.deadline)
