@@ -24,21 +24,22 @@ WAIT_SECONDS = 120
 
 @dataclass(frozen=True)
 class S3:
-    """An S3 server's address and the one identity that it knows."""
+    """An S3 server's address, the one identity that it knows, and an empty file in the place of the user's settings of AWS."""
 
     url: str
+    no_settings: Path
     key: str = "kdflow-test"
     secret: str = "not-a-secret-outside-this-test"
 
     def environment(self) -> dict[str, str]:
-        """The variables that DVC, MLflow and boto3 read; nothing of the user's own configuration comes through."""
+        """The variables that DVC, MLflow and boto3 read."""
         return {
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": str(self.no_settings),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.no_settings),
             "MLFLOW_S3_ENDPOINT_URL": self.url,
             "NO_PROXY": HOST,
         }
@@ -55,7 +56,8 @@ def s3_server(folder: Path) -> Iterator[S3]:
     folder.mkdir()
     parts = ("master", "volume", "filer", "s3")
     ports = free_ports(2 * len(parts))
-    server = S3(f"http://{HOST}:{ports[parts.index('s3')]}")
+    server = S3(f"http://{HOST}:{ports[parts.index('s3')]}", folder / "no settings")
+    server.no_settings.touch()
     identity = {"name": "test", "credentials": [{"accessKey": server.key, "secretKey": server.secret}], "actions": ["Admin"]}
     (folder / "identities.json").write_text(json.dumps({"identities": [identity]}))
     command = [
