@@ -18,8 +18,9 @@ def build(cluster: Cluster | None = None) -> GraphComponent:
     """The graph with the settings of `cluster` at every task; None for a run on this machine, where they mean nothing."""
 
     def settle(task: PipelineTask, image: Any, cached: bool = True) -> PipelineTask:
-        task.set_caching_options(cached)
-        return place(task, image, cluster) if cluster else task
+        if cluster:
+            place(task, image, cluster)
+        return task.set_caching_options(cached)
 
     @dsl.pipeline(name=NAME, description="Train a teacher, distil a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
@@ -64,7 +65,7 @@ def build(cluster: Cluster | None = None) -> GraphComponent:
     return kdflow
 
 
-def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str = "") -> dict[str, Any]:
+def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None) -> dict[str, Any]:
     """The pipeline's parameters: one for each section of params.yaml that it uses, where the data are, and what to run."""
     sections = params.model_dump(mode="json", exclude={"compose_scenes"})
     given = {"image": image} if image else {}
