@@ -1,9 +1,9 @@
 """The pipeline: which task follows which, and what goes between them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
-from kfp.dsl import PipelineTask
+from kfp.dsl import Dataset, Metrics, Model, PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
 from components.params import Params
@@ -12,14 +12,30 @@ from pipeline.cluster import Cluster
 from pipeline.placement import place
 
 NAME = "kdflow"
+OUTPUTS = NamedTuple(
+    "OUTPUTS",
+    [
+        ("prepare_data", Dataset),
+        ("train_teacher", Model),
+        ("train_baseline", Model),
+        ("compute_info_maps", Dataset),
+        ("distill_student", Model),
+        ("evaluate", Metrics),
+        ("register_model", Model),
+    ],
+)
 
 
-def build(cluster: Cluster | None = None) -> GraphComponent:
-    """The graph with the settings of `cluster` at every task; None for a run on this machine, where they mean nothing."""
+def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
+    """The graph for a `cluster`, with its settings at every task, or for this machine, where only the `image` of containers counts."""
+    fixed = image
 
     def settle(task: PipelineTask, image: Any, cached: bool = True) -> PipelineTask:
-        task.set_caching_options(cached)
-        return place(task, image, cluster) if cluster else task
+        if cluster:
+            place(task, image, cluster)
+        else:
+            task.set_container_image(fixed)
+        return task.set_caching_options(cached)
 
     @dsl.pipeline(name=NAME, description="Train a teacher, distil a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
@@ -36,7 +52,7 @@ def build(cluster: Cluster | None = None) -> GraphComponent:
         distill: dict,  # type: ignore[type-arg]
         evaluate: dict,  # type: ignore[type-arg]
         register_model: dict,  # type: ignore[type-arg]
-    ) -> None:
+    ) -> OUTPUTS:
         origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
         found = settle(steps.resolve_data(**origin), image, cached=False)
         prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]), image)
@@ -59,12 +75,21 @@ def build(cluster: Cluster | None = None) -> GraphComponent:
         settings = {"evaluate": evaluate, "register_model": register_model}
         student_made = {"student": distilled.outputs["model"], "student_digest": distilled.outputs["digest"]}
         scores = {"evaluation": scored.outputs["metrics"], "evaluation_digest": scored.outputs["digest"]}
-        settle(steps.register_model(**settings, **dataset, **teaching, **student_made, **scores), image, cached=False)
+        registered = settle(steps.register_model(**settings, **dataset, **teaching, **student_made, **scores), image, cached=False)
+        return OUTPUTS(
+            prepare_data=prepared.outputs["dataset"],
+            train_teacher=taught.outputs["model"],
+            train_baseline=alone.outputs["model"],
+            compute_info_maps=mapped.outputs["maps"],
+            distill_student=distilled.outputs["model"],
+            evaluate=scored.outputs["metrics"],
+            register_model=registered.outputs["export"],
+        )
 
     return kdflow
 
 
-def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str = "") -> dict[str, Any]:
+def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None) -> dict[str, Any]:
     """The pipeline's parameters: one for each section of params.yaml that it uses, where the data are, and what to run."""
     sections = params.model_dump(mode="json", exclude={"compose_scenes"})
     given = {"image": image} if image else {}
