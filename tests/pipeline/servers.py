@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.exceptions
@@ -44,10 +45,18 @@ class S3:
             "NO_PROXY": HOST,
         }
 
+    def client(self) -> Any:
+        """A client of boto3."""
+        keys = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret}
+        return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+
     def make_bucket(self, name: str) -> None:
-        boto3.client(
-            "s3", endpoint_url=self.url, aws_access_key_id=self.key, aws_secret_access_key=self.secret, region_name="us-east-1"
-        ).create_bucket(Bucket=name)
+        self.client().create_bucket(Bucket=name)
+
+    def keys(self, bucket: str) -> list[str]:
+        """The names of all objects in a bucket."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The whole way with real servers on loopback: data in S3 by DVC, the graph at a git revision, runs and models in MLflow."""
 
+import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -23,6 +22,7 @@ SMALL = [
     f"data.path={DATA}", "data.image_size=64", "data.val=0.2", "evaluate.pictures=2",
     "teacher.width=0.125", "teacher.depth=0.125", "teacher.train.epochs=1", "student.width=0.125", "student.train.epochs=1",
 ]  # fmt: skip
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # as the image knows it
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,7 +42,16 @@ class Site:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         environment |= {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"}
-        return environment | self.s3.environment() | {"MLFLOW_TRACKING_URI": self.mlflow, "MLFLOW_DISABLE_TELEMETRY": "true"} | changes
+        return (
+            environment
+            | self.s3.environment()
+            | {
+                "MLFLOW_TRACKING_URI": self.mlflow,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "KDFLOW_GIT_COMMIT": COMMIT,
+                **changes,
+            }
+        )
 
     def do(self, *command: str) -> str:
         """Run a command in the data's repository."""
@@ -56,6 +65,16 @@ class Site:
         settings = [word for setting in SMALL for word in ("--set", setting)]
         return subprocess.run(
             [*command, *settings, *arguments], cwd=self.work, env=self.environment(**changes), capture_output=True, text=True
+        )
+
+    def parents(self) -> list[Run]:
+        """The executions, newest first."""
+        client = MlflowClient(self.mlflow)
+        experiment = client.get_experiment_by_name("kdflow")
+        if not experiment:
+            return []
+        return list(
+            client.search_runs([experiment.experiment_id], "tags.kdflow.execution LIKE '%'", order_by=["attributes.start_time DESC"])
         )
 
     def steps(self, parent: Run) -> dict[str, Run]:
@@ -90,7 +109,7 @@ def _two_revisions(site: Site) -> None:
         site.do("git", "add", "-A")
         site.do("git", "commit", "-qm", tag)
         site.do("git", "tag", tag)
-        site.do("dvc", "push", "-v")
+        site.do("dvc", "push", "-q")
     # what the pipeline gets, it must get from the remote
     shutil.rmtree(site.data / DATA)
     shutil.rmtree(site.data / ".dvc/cache")
@@ -113,28 +132,145 @@ def md5(site: Site, rev: str) -> str:
     return str(yaml.safe_load(site.do("git", "show", f"{rev}:{DATA}.dvc"))["outs"][0]["md5"])
 
 
+@dataclass(frozen=True)
+class Execution:
+    """What a run of the graph printed, and its steps' runs in MLflow by name."""
+
+    output: str
+    parent: Run
+    steps: dict[str, Run]
+
+
+def executed(site: Site, rev: str) -> Execution:
+    """Run the graph; it succeeds."""
+    done = site.pipeline(rev, KDFLOW_EXECUTION=f"test {rev} {len(site.parents())}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    parent = site.parents()[0]
+    return Execution(done.stdout + done.stderr, parent, site.steps(parent))
+
+
 @pytest.fixture(scope="module")
-def first(site: Site) -> Run:
+def first(site: Site) -> Execution:
     """The execution on v1."""
     return executed(site, "v1")
 
 
 @pytest.fixture(scope="module")
-def second(site: Site, first: Run) -> Run:
-    """The execution on v2, after v1's."""
+def second(site: Site, first: Execution) -> Execution:
+    """The execution on v2, after the one on v1."""
     return executed(site, "v2")
 
 
-def executed(site: Site, rev: str) -> Run:
-    done = site.pipeline(rev)
-    assert done.returncode == 0, done.stdout + done.stderr
+def dataset(run: Run) -> tuple[str, dict[str, str]]:
+    """The one data set that a run records: its digest, shortened by MLflow, and its tags."""
+    (found,) = run.inputs.dataset_inputs
+    return found.dataset.digest, {tag.key: tag.value for tag in found.tags}
+
+
+def test_mlflow_knows_the_data_by_revision_and_content(site: Site, first: Execution) -> None:
+    digest, tags = dataset(first.steps["prepare_data"])
+    assert tags["kdflow.version"] == md5(site, "v1") and tags["kdflow.commit"] == site.do("git", "rev-parse", "v1")
+    for step in TRAININGS:
+        trained_on = first.steps[step].data.tags["kdflow.digest.prepared"]
+        assert trained_on.startswith(digest) and dataset(first.steps[step])[0] == digest
+
+
+def test_mlflow_knows_the_code(first: Execution) -> None:
+    assert first.parent.data.tags["kdflow.git_commit"] == COMMIT
+    assert set(first.steps) == {"prepare_data", *TRAININGS, "compute_info_maps", "evaluate", "register_model"}
+    assert {run.info.status for run in (first.parent, *first.steps.values())} == {"FINISHED"}
+
+
+def test_the_registered_model_says_what_it_was_made_of(site: Site, first: Execution) -> None:
     client = MlflowClient(site.mlflow)
-    experiment = client.get_experiment_by_name("kdflow").experiment_id
-    parents = client.search_runs([experiment], "tags.kdflow.execution LIKE '%'", order_by=["attributes.start_time DESC"], max_results=1)
-    return parents[0]
+    name, version = first.steps["register_model"].data.tags["kdflow.registered"].split("/")
+    tags = client.get_model_version(name, version).tags
+    assert tags["kdflow.git_commit"] == COMMIT
+    assert first.steps["prepare_data"].data.tags[f"kdflow.digest.{DATA}"] in tags.values()
 
 
-def test_scratch(site: Site, first: Run) -> None:
-    print(first.data, {name: run.data.tags for name, run in site.steps(first).items()})
-    done = site.pipeline("nope")
-    print(done.returncode, done.stdout, done.stderr)
+def test_the_models_files_are_in_s3(site: Site, first: Execution, tmp_path: Path) -> None:
+    run = first.steps["register_model"].info.run_id
+    keys = {key for key in site.s3.keys("mlflow") if f"/{run}/" in key}
+    assert any(key.endswith("model.onnx") for key in keys)
+    loaded = MlflowClient(site.mlflow).download_artifacts(run, "model", str(tmp_path))  # by way of the server, as the steps do
+    assert (Path(loaded) / "MLmodel").is_file()
+
+
+def test_a_new_revision_trains_again(site: Site, first: Execution, second: Execution) -> None:
+    assert set(second.steps) == set(first.steps)
+    assert dataset(second.steps["prepare_data"])[1]["kdflow.version"] == md5(site, "v2") != md5(site, "v1")
+    assert "unchanged, from the cache" not in second.output
+
+
+@pytest.mark.parametrize("rev", ["v2", "v1"])
+def test_known_data_train_nothing(site: Site, second: Execution, rev: str) -> None:
+    again = executed(site, rev)
+    assert set(again.steps) == {"register_model"}
+    assert all(
+        f"{step}: unchanged, from the cache" in again.output for step in ("prepare_data", *TRAININGS, "compute_info_maps", "evaluate")
+    )
+    versions = MlflowClient(site.mlflow).search_model_versions(
+        f"name = '{again.steps['register_model'].data.tags['kdflow.registered'].split('/')[0]}'"
+    )
+    assert len(versions) == 2, "the same content is registered once"
+
+
+# another split, so that no cache answers for the remote
+AFRESH = ("--set", "data.split_seed=1")
+
+
+def refused(site: Site, rev: str, *arguments: str, **changes: str) -> str:
+    """The one line with which the pipeline refuses to run."""
+    before = len(site.parents())
+    done = site.pipeline(rev, *AFRESH, *arguments, **changes)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said
+    assert "Traceback" not in said and site.s3.secret not in said
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert done.stderr.strip().endswith(line)
+    assert not [run for parent in site.parents()[: len(site.parents()) - before] for run in site.steps(parent) if run != "prepare_data"]
+    return line
+
+
+def test_wrong_credentials(site: Site) -> None:
+    assert "the remote refuses the credentials" in refused(site, "v2", AWS_SECRET_ACCESS_KEY="wrong")
+
+
+def test_a_missing_revision(site: Site) -> None:
+    line = refused(site, "v3")
+    assert "data_rev" in line and "'v3' is no revision" in line
+
+
+def test_data_that_nobody_tracks(site: Site) -> None:
+    assert "data/none" in refused(site, "v2", "--set", "data.path=data/none")
+
+
+def test_an_unreachable_server(site: Site) -> None:
+    (port,) = free_ports(1)
+    assert "the remote cannot be read" in refused(site, "v2", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def stored(site: Site) -> Iterator[tuple[str, bytes]]:
+    """One picture's object in the remote, by key, and its content; whole again after the test."""
+    listed = site.s3.client().get_object(Bucket="data", Key=_key(md5(site, "v2")))["Body"].read()
+    picture = next(entry["md5"] for entry in json.loads(listed) if entry["relpath"].endswith(".png"))
+    content = site.s3.client().get_object(Bucket="data", Key=_key(picture))["Body"].read()
+    yield _key(picture), content
+    site.s3.client().put_object(Bucket="data", Key=_key(picture), Body=content)
+
+
+def _key(name: str) -> str:
+    return f"dvc/files/md5/{name[:2]}/{name[2:]}"
+
+
+def test_a_missing_file(site: Site, stored: tuple[str, bytes]) -> None:
+    site.s3.client().delete_object(Bucket="data", Key=stored[0])
+    assert "the remote lacks a file" in refused(site, "v2")
+
+
+def test_a_file_with_other_content(site: Site, stored: tuple[str, bytes]) -> None:
+    key, content = stored
+    site.s3.client().put_object(Bucket="data", Key=key, Body=content + b"\0")
+    assert "other content" in refused(site, "v2")
