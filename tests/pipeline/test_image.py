@@ -1,13 +1,22 @@
 """What the image holds, whom it runs as, and what it must not hold."""
 
+import base64
 import os
 import re
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import docker
 import pytest
 from docker.models.images import Image
+from dulwich.repo import Repo
+from dulwich.server import DictBackend
+from dulwich.web import make_wsgi_chain
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -15,9 +24,9 @@ CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
-def inside(image: str, command: str, user: str | None = None) -> str:
+def inside(image: str, command: str, **options: Any) -> str:
     """What a shell command in a container of `image` prints; its failure is ours."""
-    return docker.from_env().containers.run(image, ["sh", "-c", command], user=user, remove=True).decode()
+    return docker.from_env().containers.run(image, ["sh", "-c", command], remove=True, **options).decode()
 
 
 def inspect(image: str) -> Image:
@@ -71,6 +80,65 @@ def test_holds_nothing_that_was_lent_to_the_build(image: str) -> None:
     bundle = Path(os.environ.get("SSL_CERT_FILE", os.devnull))
     ours = set(CERTIFICATE.findall(bundle.read_text())) - certificates(os.environ.get("BASE_IMAGE", image))
     assert ours & certificates(image) == set()
+
+
+def test_reads_a_mounted_repository_that_belongs_to_somebody_else(image: str, repository: Path) -> None:
+    place = str(repository)
+    volumes = {place: {"bind": place, "mode": "ro"}}
+    assert VERSION in inside(image, resolving(place), volumes=volumes)
+
+
+def test_takes_the_password_of_a_private_repository_from_the_environment(image: str, repository: Path) -> None:
+    with private_server(repository) as url:
+        password = {"GIT_USERNAME": "robot", "GIT_PASSWORD": "pass word/1"}
+        assert VERSION in inside(image, resolving(url), environment=password, network_mode="host")
+        with pytest.raises(docker.errors.ContainerError):
+            inside(image, resolving(url), environment={**password, "GIT_PASSWORD": "wrong"}, network_mode="host")
+
+
+VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository whose DVC tracks the folder `pictures`."""
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").touch()
+    (tmp_path / "pictures.dvc").write_text(f"outs:\n- md5: {VERSION}\n  hash: md5\n  path: pictures\n")
+    author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "data"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def resolving(repo: str) -> str:
+    return f"""python -c 'from components.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD"))' 2>&1"""
+
+
+@contextmanager
+def private_server(repository: Path) -> Iterator[str]:
+    """The repository by HTTP, for robot alone. Gives its address."""
+    pages = make_wsgi_chain(DictBackend({"/": Repo(str(repository))}))
+    known = "Basic " + base64.b64encode(b"robot:pass word/1").decode()
+
+    def guarded(environment: dict[str, Any], start: Callable[..., Any]) -> Any:
+        if environment.get("HTTP_AUTHORIZATION") != known:
+            start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"')])
+            return [b""]
+        return pages(environment, start)
+
+    with make_server("127.0.0.1", 0, guarded, handler_class=Silent) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class Silent(WSGIRequestHandler):
+    """A handler that writes no log."""
+
+    def log_message(self, *words: Any) -> None: ...
 
 
 def certificates(image: str) -> set[str]:
