@@ -136,7 +136,7 @@ def _present(folder: Path) -> Path:
     return folder
 
 
-def _fault(error: BaseException) -> tuple[str, str]:
+def _fault(error: Exception) -> tuple[str, str]:
     """What went wrong with a download, and the remedy."""
     causes = list(_causes(error))
     if any(isinstance(cause, PermissionError) or "Credentials" in type(cause).__name__ for cause in causes):
@@ -146,13 +146,13 @@ def _fault(error: BaseException) -> tuple[str, str]:
     return f"the remote cannot be read ({_reason(error)})", "check its address and the network, then run again"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
+def _causes(error: BaseException | None) -> Iterator[Exception]:
+    while isinstance(error, Exception):
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: Exception) -> str:
     """The innermost cause that says something; outer ones only name the file that was asked for."""
     said = [cause for cause in _causes(error) if str(cause)]
     return first_line(said[1] if len(said) > 1 else said[0] if said else error)

@@ -93,7 +93,7 @@ class Run:
         self._send(lambda session: session.metrics(values, now, step or 0))
 
     def dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
-        """Record data that went in: where they are, the SHA-256 of their content, what they were for ("training"), and more that is known."""
+        """Record data that went in: where they are, their SHA-256, what they were for ("training"), and what else is known of them."""
         self._send(lambda session: session.dataset(name, masked(source), digest, context, known))
 
     def artifact(self, path: Path) -> None:

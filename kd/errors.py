@@ -2,12 +2,9 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class InputError(Exception):
@@ -23,25 +20,32 @@ class InputError(Exception):
         super().__init__(f"{where}: {problem}; {remedy}")
 
 
-def exits_cleanly(command: Callable[P, R]) -> Callable[P, R]:
+def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command end an `InputError`, or a file system's refusal, in one line and exit code 2."""
 
     @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except InputError as error:
-            sys.exit(fail(str(error)))
-        except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has left; there is nobody to tell
-            sys.exit(141)
-        except OSError as error:
-            sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
-        except KeyboardInterrupt:
-            print("stopped; run the same command again to go on", file=sys.stderr)
-            sys.exit(130)
+    def guarded(*args: object, **kwargs: object) -> None:
+        with clean_exit():
+            command(*args, **kwargs)
 
     return guarded
+
+
+@contextmanager
+def clean_exit() -> Iterator[None]:
+    """Like `exits_cleanly`, for a block, or with `@clean_exit()` for a function that returns something."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(fail(str(error)))
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has left; there is nobody to tell
+        sys.exit(141)
+    except OSError as error:
+        sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
 
 
 def fail(message: str) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from components.params import Section
 from kd.errors import InputError
 
+SETTINGS = Path(__file__).with_name("cluster.yaml")
 Step = Literal[
     "resolve_data",
     "prepare_data",
@@ -94,7 +95,7 @@ class Cluster(Section):
     steps: dict[Step, Placement]
 
 
-def load_cluster(path: Path = Path(__file__).with_name("cluster.yaml"), image: str | None = None) -> Cluster:
+def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
     """Read and check the settings; `image` replaces the one in the file.
 
     Raises:
@@ -115,8 +116,8 @@ def load_cluster(path: Path = Path(__file__).with_name("cluster.yaml"), image: s
         raise InputError(where, f"'{name}' is {first['input']!r}: {first['msg']}", "mend it; the file explains each setting") from None
 
 
-def _filled_in(content: Any) -> dict[str, Any]:
-    """The content with the defaults at every step."""
-    content = dict(content) if isinstance(content, dict) else {}
+def _filled_in(settings: Any) -> dict[str, Any]:
+    """The settings with the defaults at every step."""
+    content: dict[str, Any] = dict(settings) if isinstance(settings, dict) else {}
     defaults, steps = content.pop("defaults", None) or {}, content.get("steps") or {}
     return content | {"steps": {name: {**defaults, **(steps.get(name) or {})} for name in (*get_args(Step), *steps)}}

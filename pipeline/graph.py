@@ -12,18 +12,18 @@ from pipeline.cluster import Cluster
 from pipeline.placement import place
 
 NAME = "kdflow"
-OUTPUTS = NamedTuple(
-    "OUTPUTS",
-    [
-        ("prepare_data", Dataset),
-        ("train_teacher", Model),
-        ("train_baseline", Model),
-        ("compute_info_maps", Dataset),
-        ("distill_student", Model),
-        ("evaluate", Metrics),
-        ("register_model", Model),
-    ],
-)
+
+
+class Outputs(NamedTuple):
+    """What each step leaves."""
+
+    prepare_data: Dataset
+    train_teacher: Model
+    train_baseline: Model
+    compute_info_maps: Dataset
+    distill_student: Model
+    evaluate: Metrics
+    register_model: Model
 
 
 def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
@@ -44,15 +44,15 @@ def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
         data_rev: str,
         train_baseline: bool,
         seed: int,
-        data: dict,  # type: ignore[type-arg]
-        augment: dict,  # type: ignore[type-arg]
-        teacher: dict,  # type: ignore[type-arg]
-        info_maps: dict,  # type: ignore[type-arg]
-        student: dict,  # type: ignore[type-arg]
-        distill: dict,  # type: ignore[type-arg]
-        evaluate: dict,  # type: ignore[type-arg]
-        register_model: dict,  # type: ignore[type-arg]
-    ) -> OUTPUTS:
+        data: dict,
+        augment: dict,
+        teacher: dict,
+        info_maps: dict,
+        student: dict,
+        distill: dict,
+        evaluate: dict,
+        register_model: dict,
+    ) -> Outputs:
         origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
         found = settle(steps.resolve_data(**origin), image, cached=False)
         prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]), image)
@@ -76,7 +76,7 @@ def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
         student_made = {"student": distilled.outputs["model"], "student_digest": distilled.outputs["digest"]}
         scores = {"evaluation": scored.outputs["metrics"], "evaluation_digest": scored.outputs["digest"]}
         registered = settle(steps.register_model(**settings, **dataset, **teaching, **student_made, **scores), image, cached=False)
-        return OUTPUTS(
+        return Outputs(
             prepare_data=prepared.outputs["dataset"],
             train_teacher=taught.outputs["model"],
             train_baseline=alone.outputs["model"],
@@ -89,7 +89,9 @@ def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
     return kdflow
 
 
-def arguments(params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None) -> dict[str, Any]:
+def arguments(
+    params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None
+) -> dict[str, Any]:
     """The pipeline's parameters: one for each section of params.yaml that it uses, where the data are, and what to run."""
     sections = params.model_dump(mode="json", exclude={"compose_scenes"})
     given = {"image": image} if image else {}

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from components.data_source import resolve
 from components.execution import git_tags
 from components.params import Params, check_params, load_params
 from components.step import Step, execute
-from kd.errors import InputError, exits_cleanly
+from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
@@ -28,14 +29,14 @@ class Artifact(Protocol):
     metadata: dict[str, Any]
 
 
-@exits_cleanly
-def launch(step: str, sections: Sections, inputs: dict[str, Artifact], output: Artifact) -> str:
+@clean_exit()
+def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact) -> str:
     """Run a step of `components`.
 
     Args:
         step: its name.
         sections: the sections of the parameters that it reads; numbers may have become floats.
-        inputs: folders, by the names that the step has for them.
+        inputs: folders, by the names that the step has for them; None for one that was left out.
         output: where its folder goes; gets the digest and the code's git commit as metadata.
 
     Returns:
@@ -45,19 +46,19 @@ def launch(step: str, sections: Sections, inputs: dict[str, Artifact], output: A
     Raises:
         SystemExit: in one line of text, if the input is wrong (code 2) or a process of a training fails.
     """
-    paths = {name: Path(artifact.path) for name, artifact in inputs.items()}
+    paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     processes = gpus() if step in TRAININGS else 1
     start(step, as_params(sections), {**paths, "output": Path(output.path)}, processes)
     return _signed(output)
 
 
-@exits_cleanly
+@clean_exit()
 def resolve_data(data: Sections, repo: str, rev: str) -> str:
     """The version of `data.path` at a revision, without a download; see `components.data_source.resolve`."""
     return resolve(as_params({"data": data}).data.path, repo, rev).version
 
 
-@exits_cleanly
+@clean_exit()
 def prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
     """Run the step prepare_data on `data.path` at a revision, which must still hold `version`; returns the digest."""
     params = as_params({"data": data})
@@ -76,8 +77,8 @@ def skip(output: Artifact) -> str:
     return ""
 
 
-@exits_cleanly
-def evaluate(sections: Sections, inputs: dict[str, Artifact], output: Artifact, report: Artifact) -> str:
+@clean_exit()
+def evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, report: Artifact) -> str:
     """Run the step evaluate; its scores become metadata of `output`, and its report a file of its own."""
     result: str = launch("evaluate", sections, inputs, output)
     folder = Path(output.path)
@@ -101,7 +102,7 @@ def as_params(sections: Sections) -> Params:
     return check_params(content, "the pipeline's parameters")
 
 
-def start(step: str, params: Params, paths: dict[str, Path], processes: int) -> None:
+def start(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
     """Run a step in this process or, with several `processes`, in as many that `torchrun` starts."""
     if processes <= 1:
         execute(_step(step), params, **paths)

@@ -10,6 +10,7 @@ from components.courier import first_line
 from components.training import checkpoint_folder
 from kd.errors import InputError
 from kd.files import digest, digest_of
+from pipeline import launch
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
@@ -30,8 +31,8 @@ def processes() -> Runner:
     """Processes of this Python and of the code in the working folder."""
     from kfp.local import SubprocessRunner
 
-    packages = [Path(str(package.__file__)).parent for package in (kd, components)] + [Path(__file__).parent]
-    sources = [digest(source) for package in packages for source in sorted(package.rglob("*.py"))]
+    packages = (Path(str(package.__file__)).parent for package in (kd, components))
+    sources = [digest(source) for package in packages for source in sorted(package.rglob("*.py"))] + [digest(Path(launch.__file__))]
     return Runner(SubprocessRunner(use_venv=False), "kdflow", digest_of(sources))
 
 
@@ -51,7 +52,8 @@ def containers(image: str, root: Path, shared: list[Path], data: str) -> Runner:
     from kfp.local import DockerRunner
 
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
-        raise InputError("MLFLOW_TRACKING_URI", "names no server, and containers share no file with runs and models", "start `mlflow server`")
+        problem = "names no server, and containers have no file with runs and models in common"
+        raise InputError("MLFLOW_TRACKING_URI", problem, "start `mlflow server`, and set it to the address")
     found = _image(image)
     checkpoints = checkpoint_folder().resolve()
     for folder in (root, checkpoints):

@@ -209,8 +209,8 @@ def evaluate(
     from pipeline.launch import evaluate as launch_evaluate
 
     sections = {"augment": augment, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
-    models = {"teacher": teacher_model, "student": student_model} | ({"baseline": baseline_model} if baseline_digest else {})
     sections |= {"student": student, "teacher": teacher}
+    models = {"teacher": teacher_model, "baseline": baseline_model if baseline_digest else None, "student": student_model}
     return (launch_evaluate(sections, {"data": data, "maps": maps, **models}, metrics, report),)
 
 
