@@ -49,7 +49,7 @@ class Client(kfp.Client):  # type: ignore[misc]
     """`kfp.Client` that asks once where that one asks up to five times, and waits no longer than `TIMEOUT`."""
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-        """Ask how the server is; the constructor does so where it knows no namespace."""
+        """Ask how the server is: the first request of every client, be it the constructor's or ours; from here on the limits hold."""
         _limit(self._healthz_api.api_client)
         return self._healthz_api.healthz_service_get_healthz()
 
@@ -91,8 +91,8 @@ def connect(host: str | None, namespace: str) -> Client:
 
 def _limit(api: Any) -> None:
     """Give every request of `api` the time limit, no silent repetition, and our errors."""
-    rest = api.rest_client
-    send, host = type(rest).request.__get__(rest), masked(api.configuration.host)
+    rest, host = api.rest_client, masked(api.configuration.host)
+    send = type(rest).request.__get__(rest)  # the original, also the second time
     rest.pool_manager.connection_pool_kw["retries"] = False
 
     def request(*args: Any, _request_timeout: Any = None, **kwargs: Any) -> Any:

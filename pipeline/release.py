@@ -69,7 +69,7 @@ def add_release_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="another pipeline parameter, as in train_baseline=false",
     )
-    group.add_argument("--experiment", default="kdflow", metavar="NAME", help="experiment of the runs (default: %(default)s)")
+    group.add_argument("--experiment", default=PIPELINE, metavar="NAME", help="experiment of the runs (default: %(default)s)")
     group.add_argument("--package", type=Path, metavar="FILE", help="compiled pipeline (default: compile it now)")
     group.add_argument("--version", metavar="NAME", help="name of the uploaded version (default: the git commit)")
     group.add_argument("--allow-dirty", action="store_true", help="take uncommitted changes; the version's name says so")

@@ -1,7 +1,7 @@
 """The command `status`: a run's steps, their states and durations."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STYLES = {"succeeded": "green", "failed": "red", "running": "cyan"}
 ENDED = ("succeeded", "failed", "canceled", "skipped")
-EXAMPLES = """  python -m pipeline status 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"""
+EXAMPLES = "  python -m pipeline status 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,21 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=_show)
 
 
-def read_status(client: "Client", run_id: str) -> RunStatus:
-    """Ask the server for a run.
+def step_names(client: "Client", run_id: str) -> list[str]:
+    """The steps of a run's pipeline, each behind those that it waits for; none if the server holds no specification of it.
+
+    Raises:
+        ServerError: if there is no such run, or no answer.
+    """
+    run = client.get_run(run_id)
+    version = run.pipeline_version_reference
+    if not run.pipeline_spec and version:
+        run = client.get_pipeline_version(version.pipeline_id, version.pipeline_version_id)
+    return steps(run.pipeline_spec) if run.pipeline_spec else []
+
+
+def read_status(client: "Client", run_id: str, names: Sequence[str]) -> RunStatus:
+    """Ask the server for a run whose steps are `names`.
 
     Raises:
         ServerError: if there is no such run, or no answer.
@@ -71,15 +84,14 @@ def read_status(client: "Client", run_id: str) -> RunStatus:
     tasks = {task.display_name: task for task in (run.run_details and run.run_details.task_details) or ()}
     state = _state(run)
     waiting = "not run" if state in ENDED else "pending"
-    shown = tuple(_step(name, tasks, waiting) for name in steps(_spec(client, run)))
-    return RunStatus(run.display_name, run.run_id, state, shown, _error(run))
+    return RunStatus(run.display_name, run.run_id, state, tuple(_step(name, tasks, waiting) for name in names), _error(run))
 
 
 def status_table(status: RunStatus) -> "Table":
     """A row a step; the duration of a step that runs grows until now."""
     from rich.table import Table
 
-    table = Table("step", "state", "took", caption_justify="left")
+    table = Table("step", "state", "took")
     table.columns[2].justify = "right"
     for step in status.steps:
         table.add_row(step.name, step.state, took(step), style=STYLES.get(step.state))
@@ -101,7 +113,7 @@ def _show(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     client = connected(options)
-    status = read_status(client, options.run_id)
+    status = read_status(client, options.run_id, step_names(client, options.run_id))
     console = Console(highlight=False)
     lines = [f"{status.name}: {status.state}", f"Run:   {client.link(f'runs/details/{status.run_id}')}"]
     console.print("\n".join(lines), markup=False, soft_wrap=True)
@@ -109,13 +121,6 @@ def _show(options: argparse.Namespace) -> None:
     if status.state == "failed":
         console.print(status.failure(), markup=False, soft_wrap=True)
     console.print(f"Logs:  {log_hint(client, status.run_id)}", markup=False, soft_wrap=True)
-
-
-def _spec(client: "Client", run: Any) -> Mapping[str, Any]:
-    if run.pipeline_spec:
-        return dict(run.pipeline_spec)
-    version = run.pipeline_version_reference
-    return dict(client.get_pipeline_version(version.pipeline_id, version.pipeline_version_id).pipeline_spec)
 
 
 def _step(name: str, tasks: Mapping[str, Any], waiting: str) -> Step:

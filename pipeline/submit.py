@@ -3,13 +3,13 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.release import Release, add_release_options, make_release, quiet_client
-from pipeline.status import RunStatus, log_hint, read_status, status_table, took
+from pipeline.status import RunStatus, log_hint, read_status, status_table, step_names, took
 
 if TYPE_CHECKING:
     from pipeline.client import Client
@@ -58,7 +58,7 @@ def start_run(client: "Client", made: Release, name: str) -> str:
     return str(run.run_id)
 
 
-def changes(client: "Client", run_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[RunStatus]:
+def changes(client: "Client", run_id: str) -> Iterator[RunStatus]:
     """A run's status each time that it is asked for, up to the last one.
 
     Raises:
@@ -66,10 +66,12 @@ def changes(client: "Client", run_id: str, sleep: Callable[[float], None] = time
     """
     from pipeline.client import ServerError
 
+    names: list[str] = []
     unanswered = 0
     while True:
         try:
-            status = read_status(client, run_id)
+            names = names or step_names(client, run_id)
+            status = read_status(client, run_id, names)
         except ServerError as error:
             unanswered += 1
             if not error.passing or unanswered == PATIENCE:
@@ -80,7 +82,7 @@ def changes(client: "Client", run_id: str, sleep: Callable[[float], None] = time
             yield status
             if status.has_ended:
                 return
-        sleep(PAUSE)
+        time.sleep(PAUSE)
 
 
 def follow(statuses: Iterator[RunStatus]) -> RunStatus:
@@ -118,11 +120,15 @@ def _submit(options: argparse.Namespace) -> None:
 
 
 def _see_through(client: "Client", run_id: str, link: str) -> None:
+    left = f"no longer waiting; the run goes on: {link}\nlater: python -m pipeline status {run_id}"
     try:
         status = follow(changes(client, run_id))
     except KeyboardInterrupt:
-        print(f"\nno longer waiting; the run goes on: {link}\nlater: python -m pipeline status {run_id}", file=sys.stderr)
+        print(f"\n{left}", file=sys.stderr)
         sys.exit(130)
+    except InputError:
+        print(left, file=sys.stderr)
+        raise
     print(f"run {status.state}")
     if status.state != "succeeded":
         print(f"{status.failure()}\nlogs: {log_hint(client, run_id)}", file=sys.stderr)

@@ -124,3 +124,7 @@ def test_other_answers_than_kfps(answering, monkeypatch, answer, words, passing)
 def test_links_show_no_password(kfp, monkeypatch):
     monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://me:secret@kfp.example.org/pipeline")
     assert connect(None, USER).link("runs/details/1") == "https://***@kfp.example.org/pipeline/#/runs/details/1"
+
+
+def test_a_server_error_says_whether_it_passes():
+    assert [ServerError("h", status, "p", "r").passing for status in (0, 429, 500, 503, 401, 404)] == [True] * 4 + [False] * 2
