@@ -82,14 +82,14 @@ def test_holds_nothing_that_was_lent_to_the_build(image: str) -> None:
     assert ours & certificates(image) == set()
 
 
-def test_reads_a_mounted_repository_that_belongs_to_somebody_else(image: str, repository: Path) -> None:
-    place = str(repository)
+def test_reads_a_mounted_repository_that_belongs_to_somebody_else(image: str, pictures: Path) -> None:
+    place = str(pictures)
     volumes = {place: {"bind": place, "mode": "ro"}}
     assert VERSION in inside(image, resolving(place), volumes=volumes)
 
 
-def test_takes_the_password_of_a_private_repository_from_the_environment(image: str, repository: Path) -> None:
-    with private_server(repository) as url:
+def test_takes_the_password_of_a_private_repository_from_the_environment(image: str, pictures: Path) -> None:
+    with private_server(pictures) as url:
         password = {"GIT_USERNAME": "robot", "GIT_PASSWORD": "pass word/1"}
         assert VERSION in inside(image, resolving(url), environment=password, network_mode="host")
         with pytest.raises(docker.errors.ContainerError):
@@ -100,7 +100,7 @@ VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def pictures(tmp_path: Path) -> Path:
     """A git repository whose DVC tracks the folder `pictures`."""
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").touch()
@@ -116,9 +116,9 @@ def resolving(repo: str) -> str:
 
 
 @contextmanager
-def private_server(repository: Path) -> Iterator[str]:
+def private_server(pictures: Path) -> Iterator[str]:
     """The repository by HTTP, for robot alone. Gives its address."""
-    pages = make_wsgi_chain(DictBackend({"/": Repo(str(repository))}))
+    pages = make_wsgi_chain(DictBackend({"/": Repo(str(pictures))}))
     known = "Basic " + base64.b64encode(b"robot:pass word/1").decode()
 
     def guarded(environment: dict[str, Any], start: Callable[..., Any]) -> Any:
