@@ -21,16 +21,17 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+PATIENCE = 600  # seconds that a busy engine may take for a request
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 def inside(image: str, command: str, **options: Any) -> str:
     """What a shell command in a container of `image` prints; its failure is ours."""
-    return docker.from_env().containers.run(image, ["sh", "-c", command], remove=True, **options).decode()
+    return docker.from_env(timeout=PATIENCE).containers.run(image, ["sh", "-c", command], remove=True, **options).decode()
 
 
 def inspect(image: str) -> Image:
-    return docker.from_env().images.get(image)
+    return docker.from_env(timeout=PATIENCE).images.get(image)
 
 
 def test_runs_as_a_user_without_rights_that_has_a_home(image: str) -> None:
@@ -51,7 +52,7 @@ def test_is_labelled_with_the_commit_that_the_steps_record(image: str) -> None:
 
 def test_kubeflow_brings_the_whole_command(image: str) -> None:
     assert not inspect(image).attrs["Config"]["Entrypoint"]
-    client = docker.from_env()
+    client = docker.from_env(timeout=PATIENCE)
     assert "usage: python -m pipeline" in client.containers.run(image, remove=True).decode()
     assert "usage: kd" in inside(image, "cd / && python3 -m kd --help")
 
