@@ -103,6 +103,7 @@ VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A git repository whose DVC tracks the folder `pictures`."""
+    tmp_path.chmod(0o755)  # pytest keeps it to itself
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").touch()
     (tmp_path / "pictures.dvc").write_text(f"outs:\n- md5: {VERSION}\n  hash: md5\n  path: pictures\n")
@@ -113,7 +114,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def resolving(repo: str) -> str:
-    return f"""python -c 'from components.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD"))' 2>&1"""
+    return f"""python -c 'from components.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD").version)' 2>&1"""
 
 
 @contextmanager
