@@ -104,7 +104,7 @@ VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
 def pictures(tmp_path: Path) -> Path:
     """A git repository whose DVC tracks the folder `pictures`."""
     tmp_path.chmod(0o755)  # pytest keeps it to itself
-    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
     (tmp_path / ".dvc/config").touch()
     (tmp_path / "pictures.dvc").write_text(f"outs:\n- md5: {VERSION}\n  hash: md5\n  path: pictures\n")
     author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
