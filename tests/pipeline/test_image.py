@@ -106,6 +106,7 @@ def pictures(tmp_path: Path) -> Path:
     tmp_path.chmod(0o755)  # pytest keeps it to itself
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
     (tmp_path / ".dvc/config").touch()
+    (tmp_path / ".dvc/tmp/btime").touch()  # DVC wants to write it at its first use, and the mount is read-only
     (tmp_path / "pictures.dvc").write_text(f"outs:\n- md5: {VERSION}\n  hash: md5\n  path: pictures\n")
     author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "data"]):
