@@ -42,7 +42,7 @@ def evaluate(
     run: "Run",
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
-    baseline: Path = Path("outputs/train_baseline"),
+    baseline: Path | None = Path("outputs/train_baseline"),
     student: Path = Path("outputs/distill_student"),
     maps: Path = Path("outputs/compute_info_maps"),
     output: Path = Path("outputs/evaluate"),
@@ -57,7 +57,7 @@ def evaluate(
         run: records the scores and keeps the report.
         data: folder of the step prepare_data.
         teacher: folder of the step train_teacher.
-        baseline: folder of the step train_baseline.
+        baseline: folder of the step train_baseline; None where it was left out: then no gain is known.
         student: folder of the step distill_student.
         maps: folder of the step compute_info_maps.
         output: folder to write to.
@@ -67,14 +67,16 @@ def evaluate(
     """
     section = params.evaluate
     summary = read_json(data / "summary.json")
-    models = {name: _load(folder, summary) for name, folder in (("teacher", teacher), ("baseline", baseline), ("student", student))}
+    folders = {"teacher": teacher, "baseline": baseline, "student": student}
+    models = {name: _load(folder, summary) for name, folder in folders.items() if folder}
     train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
     if not len(test):
         raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
     selection = Selection(section.confidence, section.nms_iou, section.max_detections)
     contestants = {name: _contest(name, model, test, selection) for name, model in models.items()}
     metrics: dict[str, Any] = {name: _measures(model, contestants[name]) for name, model in models.items()}
-    metrics["gain"] = gain(metrics)
+    if baseline:
+        metrics["gain"] = gain(metrics)
     write_json(output / "metrics.json", metrics)
     write_tables(output, contestants)
     write_report(output / "report.html", contestants, metrics, summary, params, (train, test), maps)

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,6 +141,10 @@ class Params(Section):
     evaluate: Evaluate
     register_model: RegisterModel
 
+    def only(self, sections: Collection[str]) -> "Params":
+        """These `sections` alone: reading another one is an error, and the digest is of these."""
+        return self.model_construct(**{name: value for name, value in self if name in sections})
+
 
 def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
     """Read and check a parameter file.
@@ -160,10 +164,19 @@ def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ())
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "mend that line") from None
     for override in overrides:
         _override(content, override)
+    return check_params(content, path)
+
+
+def check_params(content: Any, where: str | Path) -> Params:
+    """Parameters from plain data.
+
+    Raises:
+        InputError: naming `where` and the parameter that is missing, unknown or of the wrong type or range.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(path, *_explain(error)) from None
+        raise InputError(where, *_explain(error)) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -74,7 +74,7 @@ def _facts(params: Params, data: Path, student: Path, teacher: Path, evaluation:
         "student_digest": digest(student / MODEL),
         "teacher_digest": digest(teacher / MODEL),
         "data_digest": read_json(data / "summary.json")["digest"],
-        "scores": {name: {key: metrics[name][key] for key in ("map", "map50")} for name in SCORED},
+        "scores": {name: {key: metrics[name][key] for key in ("map", "map50")} for name in SCORED if name in metrics},
     }
 
 
