@@ -1,0 +1,32 @@
+"""Published ways to distil features, in the same training, at the same taps and with the same adapter as ours.
+
+What is compared is the loss. All are written as means over places and channels (the papers' sums grow with the picture), so
+that a student who knows nothing starts near 1 and `distill.weight` means about the same for each.
+"""
+
+from dataclasses import dataclass
+
+from benchmarks.rivals.cwd import ChannelWise
+from benchmarks.rivals.fgd import Focal, ObjectScales
+from benchmarks.rivals.fgfi import BinaryMask, FineGrained
+from benchmarks.rivals.fitnets import Hint
+from benchmarks.rivals.pkd import Pearson
+from kd.distillation.cartographer import Cartographer
+from kd.distillation.teaching import TapLoss
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A method: its loss of a tap, and where it looks at the labels, what draws its maps from them on each augmented picture."""
+
+    tap_loss: TapLoss
+    cartographer: type[Cartographer] | None = None
+
+
+RIVALS = {
+    "fitnets": Rival(Hint),
+    "fgfi": Rival(FineGrained, BinaryMask),
+    "cwd": Rival(ChannelWise),
+    "pkd": Rival(Pearson),
+    "fgd": Rival(Focal, ObjectScales),
+}
