@@ -54,7 +54,7 @@ def train_network(
     spec = spec_of(section, summary)
     training = Training(**section.train.model_dump())
     augment = Augment(**params.augment.model_dump())
-    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest, _code()]
+    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest, code_digest()]
     checkpoint = checkpoint_folder() / f"{title}-{digest_of(identity)[:16]}.pt"
     job = Fit(spec, data, training, augment, params.seed, checkpoint, title)
     try:
@@ -89,7 +89,7 @@ def write_history(path: Path, history: list[Row]) -> None:
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
 
 
-def _code() -> str:
+def code_digest() -> str:
     """Digest of kd's sources: a training that began with other code must not go on with this one."""
     return digest_of([digest(source) for source in sorted(Path(kd.__file__).parent.rglob("*.py"))])
 

@@ -17,10 +17,10 @@ from kd.distillation.teaching import TapLoss
 
 @dataclass(frozen=True)
 class Rival:
-    """A method: its loss of a tap, and where it looks at the labels, what draws its maps from them on each augmented picture."""
+    """A method: its loss of a tap and, where that looks at the labels, what draws its maps from them."""
 
     tap_loss: TapLoss
-    cartographer: type[Cartographer] | None = None
+    cartographer: type[Cartographer] = Cartographer
 
 
 RIVALS = {
