@@ -17,7 +17,7 @@ NOTES = """\
 Scores are in points: mean ± standard deviation over the seeds. Gains and differences are between trainings of one seed: mean ±
 standard error, then seed by seed. Gap closed is the mean gain as a share of the distance from the student alone to the teacher;
 gradient ratio is the distillation's gradient over the detection's, a mean over the epochs; seconds are of one training."""
-WIDTH = 140  # columns, where the output is no terminal or a narrow one: wrapped numbers cannot be compared
+WIDTH = 400  # columns at most: numbers that are wrapped inside their cells cannot be compared
 MIXED = "These trainings ran with different versions of the code."
 
 
@@ -50,11 +50,12 @@ def write_results(out: Path, about: dict[str, Any], variants: Sequence[Variant],
 def show(grids: Sequence[Grid]) -> None:
     """Print the tables."""
     console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)
+    console.width = WIDTH
     for header, rows in grids:
-        table = Table(header[0], box=SIMPLE)
+        table = Table(box=SIMPLE)
+        table.add_column(header[0], no_wrap=True)
         for title in header[1:]:
-            table.add_column(title, justify="right")
+            table.add_column(title, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         console.print(table)

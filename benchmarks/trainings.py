@@ -72,13 +72,9 @@ class Bench:
     def train(self, variant: Variant, params: Params) -> None:
         """Train `variant` with its own `params`, which hold the seed, unless it is there."""
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
-        lesson: tuple[Lesson, str] | None = None
         if not variant.alone:
-            maps = self._maps(params)
-            lesson = taught(lesson_of(params, self.teacher, maps), variant.rival), lesson_digest(params, self.teacher, maps) + code()
             made_from |= {"teacher": digest(self.teacher / MODEL), "rival": variant.rival, **_values(params, "distill", "info_maps")}
-        title, folder = f"{variant.folder}-seed-{params.seed}", self.run_of(variant, params.seed)
-        once(folder, made_from, lambda output: _timed(title, params, params.student, self.data, output, lesson))
+        once(self.run_of(variant, params.seed), made_from, lambda output: self._train(variant, params, output))
 
     def scores(self, folder: Path, split: str) -> dict[str, float]:
         """mAP and mAP50 (0..1) of the model in `folder` on `split`; scored once."""
@@ -97,6 +93,13 @@ class Bench:
         ratios = [row["gradient_ratio"] for row in read_history(folder / "history.csv") if "gradient_ratio" in row]
         pull = {"gradient_ratio": sum(ratios) / len(ratios)} if ratios else {}
         return {**self.scores(folder, split), **read_json(folder / "training.json"), **pull}
+
+    def _train(self, variant: Variant, params: Params, output: Path) -> None:
+        lesson: tuple[Lesson, str] | None = None
+        if not variant.alone:
+            maps = self._maps(params)
+            lesson = taught(lesson_of(params, self.teacher, maps), variant.rival), lesson_digest(params, self.teacher, maps) + code()
+        _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, lesson)
 
     def _maps(self, params: Params) -> Path:
         section = params.info_maps
