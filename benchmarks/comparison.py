@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.variants import TAPS, Variant
 
 Facts = Mapping[str, Any]
-"""Of one training: "map50" and "map" (0..1), "seconds" (or None), "code", and for a distillation "gradient_ratio"."""
+"""Of one training: "map50" and "map" (0..1), "seconds" (or None), "machine", "code", and for a distillation "gradient_ratio"."""
 Runs = Mapping[str, Mapping[int, Facts]]
 """By variant and seed."""
 

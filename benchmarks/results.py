@@ -33,7 +33,7 @@ def write_results(out: Path, about: dict[str, Any], variants: Sequence[Variant],
 
     Args:
         out: the folder.
-        about: the command, split, machine and parameters.
+        about: the command, split and parameters.
         variants: in the order of the table; those without a finished training are left out.
         runs: what is finished.
         teacher: facts of the teacher.
@@ -43,7 +43,7 @@ def write_results(out: Path, about: dict[str, Any], variants: Sequence[Variant],
     write_json(out / "results.json", about | content)
     grids = [scores_grid(rows, teacher), *([pairs_grid(questions)] if questions else [])]
     with atomic_file(out / "results.md") as temporary:
-        temporary.write_text("\n".join(_markdown(about, grids, _mixed(runs))) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(_markdown(about, grids, runs)) + "\n", encoding="utf-8")
     return grids
 
 
@@ -82,16 +82,14 @@ def _cells(row: Row) -> Iterator[str]:
     yield _whole(row.seconds)
 
 
-def _markdown(about: dict[str, Any], grids: Sequence[Grid], mixed: bool) -> Iterator[str]:
-    yield f"`{about['command']}`\n\n{about['split']} split; {about['machine']}"
+def _markdown(about: dict[str, Any], grids: Sequence[Grid], runs: Runs) -> Iterator[str]:
+    trainings = [facts for own in runs.values() for facts in own.values()]
+    machines, codes = (sorted({facts[key] for facts in trainings}) for key in ("machine", "code"))
+    yield f"`{about['command']}`\n\n{about['split']} split; {'; '.join(machines)}"
     for header, rows in grids:
         lines = [header, ["---", *(["---:"] * (len(header) - 1))], *rows]
         yield from ("", *("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines))
-    yield from ("", NOTES, *([MIXED] if mixed else []))
-
-
-def _mixed(runs: Runs) -> bool:
-    return len({facts["code"] for own in runs.values() for facts in own.values()}) > 1
+    yield from ("", NOTES, *([MIXED] if len(codes) > 1 else []))
 
 
 def _score(value: Spread) -> str:

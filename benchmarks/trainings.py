@@ -1,7 +1,7 @@
 """The trainings of an ablation, each in its own folder that appears when it has ended.
 
     OUT/prepared                        the data set, where the given folder was not prepared already
-    OUT/teacher                         trained once
+    OUT/teacher                         trained once, or a copy of the one that is given
     OUT/maps/READING-...                information maps, once for each setting of `info_maps`
     OUT/runs/VARIANT/seed-N             a student, its history.csv, training.json (seconds, machine, code), SPLIT.json (scores)
 
@@ -9,6 +9,7 @@ A rerun takes what is there, and a training that was killed goes on from its che
 made from, and is refused to a command with other parameters.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from kd.errors import InputError
 from kd.files import atomic_folder, digest, digest_of, read_json, write_json
 from kd.train.fit import Lesson
 
-MADE_FROM = "made_from.json"
+MADE_FROM, TRAINING, HISTORY = "made_from.json", "training.json", "history.csv"
 Facts = dict[str, Any]
 
 
@@ -53,6 +54,23 @@ class Bench:
     data: Path
     params: Params
     teacher_seed: int
+
+    def take_teacher(self, given: Path) -> None:
+        """Copy a trained teacher from its folder, unless it is there.
+
+        Raises:
+            InputError: if the folder lacks it.
+        """
+        for name in (MODEL, HISTORY):
+            if not (given / name).is_file():
+                raise InputError(given / name, "is missing", "name a folder that train_teacher wrote, or leave --teacher out")
+
+        def copy(output: Path) -> None:
+            for name in (MODEL, HISTORY):
+                shutil.copyfile(given / name, output / name)
+            write_json(output / TRAINING, {"seconds": None})
+
+        once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
 
     @property
     def teacher(self) -> Path:
@@ -90,9 +108,9 @@ class Bench:
 
     def facts(self, folder: Path, split: str) -> Facts:
         """Scores, seconds, machine and code of a finished training, and the mean "gradient_ratio" of a distillation."""
-        ratios = [row["gradient_ratio"] for row in read_history(folder / "history.csv") if "gradient_ratio" in row]
+        ratios = [row["gradient_ratio"] for row in read_history(folder / HISTORY) if "gradient_ratio" in row]
         pull = {"gradient_ratio": sum(ratios) / len(ratios)} if ratios else {}
-        return {**self.scores(folder, split), **read_json(folder / "training.json"), **pull}
+        return {**self.scores(folder, split), **read_json(folder / TRAINING), **pull}
 
     def _train(self, variant: Variant, params: Params, output: Path) -> None:
         lesson: tuple[Lesson, str] | None = None
@@ -181,7 +199,7 @@ def _timed(title: str, params: Params, section: Network, data: Path, output: Pat
     watch = Stopwatch()
     train_network(title, params, section, watch, data, output, *(lesson or ()))
     facts = {"seconds": watch.seconds(section.train.epochs), "machine": describe_machine(), "code": code()}
-    write_json(output / "training.json", facts)
+    write_json(output / TRAINING, facts)
 
 
 def _values(params: Params, *sections: str) -> Facts:

@@ -27,6 +27,7 @@ STUDENTS = ("student", "augment")
 """Sections that the student alone depends on, too."""
 SECTIONS = (*STUDENTS, "distill", "info_maps")
 FACTORS = (0.25, 0.5, 2.0, 4.0)
+EPOCH_FACTORS = (0.5, 2.0)
 RIVAL_FACTORS = (0.1, 0.3, 3.0)
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -76,10 +77,12 @@ def groups(params: Params) -> dict[str, list[str]]:
         "responses": [RESPONSE, "activation-both", "activation-both+response"],
         "weights": [DEFAULT, *(f"{DEFAULT}@weight={weight * factor:g}" for factor in FACTORS)],
         "schedules": [f"{DEFAULT}@schedule={schedule}" for schedule in SCHEDULES],
+        "epochs": [DEFAULT, *(f"{DEFAULT}@student.train.epochs={round(params.student.train.epochs * f) or 1}" for f in EPOCH_FACTORS)],
         "rivals": list(RIVALS),
         "rival-weights": [f"{rival}@weight={weight * factor:g}" for rival in RIVALS for factor in RIVAL_FACTORS],
     }
-    return sweep | {"all": [DEFAULT, *(name for group in ("grid", "responses", "weights", "schedules", "rivals") for name in sweep[group])]}
+    everything = [name for group in ("grid", "responses", "weights", "schedules", "epochs", "rivals") for name in sweep[group]]
+    return sweep | {"all": [DEFAULT, *everything]}
 
 
 def parse(name: str) -> Variant:

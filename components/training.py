@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from components.tracking import Run
 
 
+class Diverged(InputError):
+    """A training whose loss is no longer finite."""
+
+
 def train_network(
     title: str,
     params: Params,
@@ -47,7 +51,8 @@ def train_network(
         lesson_digest: digest of the lesson's teacher, maps and settings.
 
     Raises:
-        InputError: if the data do not fit, a checkpoint cannot be written, or the loss is not finite.
+        InputError: if the data do not fit or a checkpoint cannot be written.
+        Diverged: if the loss is not finite.
     """
     summary = read_json(data / "summary.json")
     run.dataset("prepared", str(data), summary["digest"], "training")
@@ -61,7 +66,7 @@ def train_network(
         with process_group() as group:
             network, history = fit(job, group, lambda row: _record(run, row), lesson)
     except TrainingDiverged as error:
-        raise InputError(title, str(error), "lower its lr or distill.weight, or look for broken labels") from None
+        raise Diverged(title, str(error), "lower its lr or distill.weight, or look for broken labels") from None
     save_model(output / "model.safetensors", network, spec)
     write_history(output / "history.csv", history)
     run.metrics({"parameters": parameter_count(network)})

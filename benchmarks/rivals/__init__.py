@@ -1,7 +1,8 @@
 """Published ways to distil features, in the same training, at the same taps and with the same adapter as ours.
 
-What is compared is the loss. All are written as means over places and channels (the papers' sums grow with the picture), so
-that a student who knows nothing starts near 1 and `distill.weight` means about the same for each.
+What is compared is the loss. All are written as means over places and channels, because the papers' sums, and so their weights,
+grow with the picture. A fair comparison gives each its own best weight (the ablation's group rival-weights finds it); the
+gradient ratio tells how hard each pulls.
 """
 
 from dataclasses import dataclass

@@ -106,6 +106,29 @@ def test_a_killed_training_goes_on(words: list[str], tmp_path: Path, kill: Calla
     assert digest(folder / "seed-0/model.safetensors") == whole
 
 
+def test_a_teacher_that_is_trained_already_is_taken(
+    words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    main([*words, "--seeds", "0", "--variants", "default"])
+    (tmp_path / "out").rename(tmp_path / "first")
+    given = tmp_path / "first/teacher"
+    kept = sorted(file.name for file in given.iterdir())
+    main([*words, "--seeds", "0", "--variants", "default", "--teacher", str(given), "--split", "test"])
+    assert trained.count("teacher") == 1 and sorted(file.name for file in given.iterdir()) == kept
+    student = "runs/default/seed-0/model.safetensors"
+    assert digest(tmp_path / "out" / student) == digest(tmp_path / "first" / student)
+    assert json.loads((tmp_path / "out/results.json").read_text())["teacher"]["seconds"] is None
+    with pytest.raises(SystemExit):
+        main([*words, "--seeds", "0", "--teacher", str(tmp_path / "nowhere")])
+    assert "nowhere/model.safetensors: is missing" in capsys.readouterr().err
+
+
+def test_a_variant_that_diverges_is_left_out(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main([*words, "--seeds", "0", "--variants", "default@weight=1e300", "pkd"])
+    assert "warning: left out: default@weight=1e300-seed-0: the loss is not finite in epoch 1" in capsys.readouterr().err
+    assert [row["variant"] for row in json.loads((tmp_path / "out/results.json").read_text())["variants"]] == ["alone", "pkd"]
+
+
 def test_other_settings_do_not_mix(words: list[str], capsys: pytest.CaptureFixture) -> None:
     main([*words, "--seeds", "0", "--variants", "alone"])
     for change, section in (("teacher.train.lr=0.1", "teacher"), ("student.train.lr=0.1", "student")):
