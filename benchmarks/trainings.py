@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,21 @@ class Bench:
     params: Params
     teacher_seed: int
 
+    @property
+    def teacher(self) -> Path:
+        """The teacher's folder."""
+        return self.out / "teacher"
+
+    def run_of(self, variant: Variant, seed: int) -> Path:
+        """The folder of one training."""
+        return self.out / "runs" / variant.folder / f"seed-{seed}"
+
+    def train_teacher(self) -> None:
+        """Train the teacher, unless it is there."""
+        params = self.params.model_copy(update={"seed": self.teacher_seed})
+        made_from = {"data": self._data(), "seed": params.seed, **_values(params, "teacher", "augment")}
+        once(self.teacher, made_from, lambda output: _timed("teacher", params, params.teacher, self.data, output))
+
     def take_teacher(self, given: Path) -> None:
         """Copy a trained teacher from its folder, unless it is there.
 
@@ -72,21 +88,6 @@ class Bench:
 
         once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
 
-    @property
-    def teacher(self) -> Path:
-        """The teacher's folder."""
-        return self.out / "teacher"
-
-    def run_of(self, variant: Variant, seed: int) -> Path:
-        """The folder of one training."""
-        return self.out / "runs" / variant.folder / f"seed-{seed}"
-
-    def train_teacher(self) -> None:
-        """Train the teacher, unless it is there."""
-        params = self.params.model_copy(update={"seed": self.teacher_seed})
-        made_from = {"data": self._data(), "seed": params.seed, **_values(params, "teacher", "augment")}
-        once(self.teacher, made_from, lambda output: _timed("teacher", params, params.teacher, self.data, output))
-
     def train(self, variant: Variant, params: Params) -> None:
         """Train `variant` with its own `params`, which hold the seed, unless it is there."""
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
@@ -94,17 +95,15 @@ class Bench:
             made_from |= {"teacher": digest(self.teacher / MODEL), "rival": variant.rival, **_values(params, "distill", "info_maps")}
         once(self.run_of(variant, params.seed), made_from, lambda output: self._train(variant, params, output))
 
-    def scores(self, folder: Path, split: str) -> dict[str, float]:
-        """mAP and mAP50 (0..1) of the model in `folder` on `split`; scored once."""
-        path = folder / f"{split}.json"
-        if not path.exists():
-            section = self.params.evaluate
+    def scores(self, folder: Path, split: str) -> Facts:
+        """mAP and mAP50 (0..1) of the model in `folder` on `split`; scored once with the same section `evaluate`."""
+        path, section = folder / f"{split}.json", self.params.evaluate
+        if not path.exists() or read_json(path)["evaluate"] != section.digest():
             selection = Selection(section.confidence, section.nms_iou, section.max_detections)
             summary = read_json(self.data / "summary.json")
             found = contest(folder.name, load_trained(folder, summary), DetectionData(self.data / split, summary["image_size"]), selection)
-            write_json(path, {"map": found.scores.map, "map50": found.scores.map50})
-        scores: dict[str, float] = read_json(path)
-        return scores
+            write_json(path, {"map": found.scores.map, "map50": found.scores.map50, "evaluate": section.digest()})
+        return {key: value for key, value in read_json(path).items() if key != "evaluate"}
 
     def facts(self, folder: Path, split: str) -> Facts:
         """Scores, seconds, machine and code of a finished training, and the mean "gradient_ratio" of a distillation."""
@@ -189,17 +188,17 @@ def taught(lesson: Lesson, rival: str | None) -> Lesson:
     return replace(lesson, tap_loss=method.tap_loss, cartographer=method.cartographer, live=live)
 
 
+@cache
 def code() -> str:
-    """Digest of the sources that a training runs."""
+    """Digest of the sources that a training runs: as they were when this process began, which has them loaded."""
     rivals = sorted(Path(benchmarks.rivals.__file__).parent.glob("*.py"))
     return digest_of([code_digest(), *(digest(source) for source in rivals)])
 
 
 def _timed(title: str, params: Params, section: Network, data: Path, output: Path, lesson: tuple[Lesson, str] | None = None) -> None:
-    watch = Stopwatch()
+    watch, version = Stopwatch(), code()
     train_network(title, params, section, watch, data, output, *(lesson or ()))
-    facts = {"seconds": watch.seconds(section.train.epochs), "machine": describe_machine(), "code": code()}
-    write_json(output / TRAINING, facts)
+    write_json(output / TRAINING, {"seconds": watch.seconds(section.train.epochs), "machine": describe_machine(), "code": version})
 
 
 def _values(params: Params, *sections: str) -> Facts:

@@ -157,6 +157,15 @@ def test_bad_input_stops_it_before_any_training(
     assert trained == [] and not (tmp_path / "out").exists()
 
 
+def test_other_ways_to_score_need_no_training(words: list[str], trained: list[str], tmp_path: Path) -> None:
+    command = [*words, "--seeds", "0", "--variants", "alone"]
+    main(command)
+    before = (tmp_path / "out/runs/alone/seed-0/val.json").read_text()
+    main([*command, "--set", "evaluate.confidence=0.5"])
+    assert trained == ["teacher", "alone-seed-0"]
+    assert (tmp_path / "out/runs/alone/seed-0/val.json").read_text() != before
+
+
 def test_labelled_pictures_are_prepared_first(words: list[str], squares: Path, tmp_path: Path) -> None:
     """The squares without their summary are a data set in COCO layout."""
     shutil.copytree(squares, tmp_path / "raw")
