@@ -140,7 +140,7 @@ def prepared(folder: Path, params: Params, out: Path) -> Path:
         if size != params.data.image_size:
             raise InputError(folder, f"is prepared for {size} pixels, not {params.data.image_size}", f"add --set data.image_size={size}")
         return folder
-    once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, Untracked(), output))
+    once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, Untracked(), output=output))
     return out / "prepared"
 
 
