@@ -68,12 +68,12 @@ def evaluate(
     section = params.evaluate
     summary = read_json(data / "summary.json")
     folders = {"teacher": teacher, "baseline": baseline, "student": student}
-    models = {name: _load(folder, summary) for name, folder in folders.items() if folder}
+    models = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
     train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
     if not len(test):
         raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
     selection = Selection(section.confidence, section.nms_iou, section.max_detections)
-    contestants = {name: _contest(name, model, test, selection) for name, model in models.items()}
+    contestants = {name: contest(name, model, test, selection) for name, model in models.items()}
     metrics: dict[str, Any] = {name: _measures(model, contestants[name]) for name, model in models.items()}
     if baseline:
         metrics["gain"] = gain(metrics)
@@ -103,14 +103,20 @@ def gigaflops(spec: ModelSpec) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def _load(folder: Path, summary: dict[str, Any]) -> Loaded:
+def load_trained(folder: Path, summary: dict[str, Any]) -> Loaded:
+    """The model that a training left in `folder`.
+
+    Raises:
+        InputError: if it does not fit the prepared data of `summary`.
+    """
     network, spec = load_model(folder / MODEL)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
         raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
     return Loaded(folder, network, spec)
 
 
-def _contest(name: str, model: Loaded, test: DetectionData, selection: Selection) -> Contestant:
+def contest(name: str, model: Loaded, test: DetectionData, selection: Selection) -> Contestant:
+    """Run a model over a split, and score what it finds."""
     history = read_history(model.folder / "history.csv")
     model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     found = list(track(detect(model.network, model.spec.anchors, test, selection), f"score {name}", len(test)))

@@ -100,7 +100,9 @@ class Distill(Section):
     """What the student learns from the teacher."""
 
     taps: list[Literal["backbone", "neck"]] = Field(description="features to distil; [] for none")
-    weight: NotNegative = Field(description="lambda, the weight of the distillation against the detection loss")
+    weight: NotNegative = Field(
+        description="lambda, the weight of the distillation against the detection loss; training warns where it pulls far too hard"
+    )
     backbone: NotNegative = Field(description="alpha, the share of the backbone's taps")
     neck: NotNegative = Field(description="beta, the share of the neck's taps")
     schedule: Literal["constant", "cosine", "linear"] = Field(description="how lambda goes down over training; constant holds it")
