@@ -16,8 +16,7 @@ import yaml
 from kd.files import digest
 from tests.test_repro import PIECES, ROOT, SMALL, STEPS, merge
 
-TRAINED = ("train_teacher", "train_baseline", "distill_student")
-QUICK = ("--set", "teacher.train.epochs=1", "--set", "student.train.epochs=1")
+LONGER = {"teacher": {"train": {"epochs": 8}}}  # time to kill it
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -34,7 +33,7 @@ def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(ROOT / piece, target)
     params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump(merge(yaml.safe_load(params.read_text()), SMALL), sort_keys=False))
+    params.write_text(yaml.safe_dump(merge(merge(yaml.safe_load(params.read_text()), SMALL), LONGER), sort_keys=False))
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     done = subprocess.run(["dvc", "repro", "-q"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=800)
@@ -46,8 +45,7 @@ def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(repro: Path, tmp_path: Path) -> Path:
     """The project as `dvc repro` found it: code, parameters and the composed data; nothing of the other steps."""
     folder = tmp_path / "project"
-    leave = shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints", ".pipeline", *STEPS, "evaluate")
-    shutil.copytree(repro, folder, ignore=lambda path, names: leave(path, names) & set(names) if Path(path).name != "components" else set())
+    shutil.copytree(repro, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints", *STEPS))
     return folder
 
 
@@ -108,13 +106,9 @@ def kill_after_first_epoch(process: subprocess.Popen[str], checkpoints: Path) ->
 
 def test_wrong_input_ends_the_run_in_one_line(project: Path) -> None:
     shutil.rmtree(project / "outputs/compose_scenes/train/images")
-    output = run(project, *QUICK, code=2)
+    output = run(project, code=2)
     assert output.splitlines()[-1].startswith("error: prepare_data: ") and "Traceback" not in output
     missing = run(project, "--set", "data.path=nowhere", code=2)
     assert missing.splitlines()[-1].startswith("error: resolve_data: nowhere: is missing")
     unknown = run(project, "--set", "data.pth=nowhere", code=2)
-    assert (
-        unknown
-        == "error: --set: 'data.pth=nowhere' names no parameter; write section.name=value; "
-        + unknown.partition("; write section.name=value; ")[2]
-    )
+    assert unknown.startswith("error: --set: 'data.pth=nowhere' names no parameter") and unknown.count("\n") == 1
