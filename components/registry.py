@@ -5,24 +5,16 @@ Unlike tracking, a fault here is an error: a model that is not registered has no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from components.courier import first_line, masked
+from components.packaging import package
 from components.tracking import store_uri
-from kd.data.pictures import GREY
 from kd.errors import InputError
 from kd.files import digest
 
-if TYPE_CHECKING:
-    from mlflow.models import ModelSignature
-
 CONTENT = "kdflow.content"
-REQUIREMENTS = ("numpy", "onnxruntime")  # all that running the model takes: no torch
 
 
 class Registry:
@@ -53,7 +45,7 @@ class Registry:
             if found:
                 return str(found[0].version)
             with TemporaryDirectory() as folder:
-                package(exported, image_size, Path(folder) / "model")
+                package(exported, Path(folder) / "model")
                 self._client.log_artifacts(run_id, folder)
             made = self._client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, CONTENT: content})
             return str(made.version)
@@ -81,30 +73,3 @@ class Registry:
         except Exception as error:  # stores, servers and buckets each have their own
             problem = f"'{self.name}' cannot be registered ({first_line(error)})"
             raise InputError(masked(store_uri()), problem, "mend the registry, then run again") from error
-
-
-def package(exported: Path, image_size: int, folder: Path) -> None:
-    """Write an MLflow model around the ONNX file `exported`, for networks of `image_size` pixels."""
-    import mlflow.onnx
-    import onnx
-
-    example = np.full((1, 3, image_size, image_size), GREY, dtype=np.float32)
-    mlflow.onnx.save_model(
-        onnx.load(exported),
-        folder,
-        signature=_signature(image_size),
-        input_example={"images": example},
-        pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
-        save_as_external_data=False,
-    )
-
-
-def _signature(image_size: int) -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    single, whole = np.dtype(np.float32), np.dtype(np.int64)
-    boxes, scores = TensorSpec(single, (-1, 4), "boxes"), TensorSpec(single, (-1,), "scores")
-    labels, pictures = TensorSpec(whole, (-1,), "labels"), TensorSpec(whole, (-1,), "pictures")
-    images = TensorSpec(single, (-1, 3, image_size, image_size), "images")
-    return ModelSignature(Schema([images]), Schema([boxes, scores, labels, pictures]))
