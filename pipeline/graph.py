@@ -55,7 +55,7 @@ def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphCompone
         origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
         found = settle(steps.resolve_data(**origin), cached=False)
         prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]))
-        dataset = _handed("data", prepared, "dataset")
+        dataset = _handed("dataset", prepared, "dataset")
 
         recipe = {"augment": augment, "seed": seed}
         taught = settle(steps.train_teacher(**recipe, teacher=teacher, **dataset))
@@ -69,8 +69,9 @@ def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphCompone
         shown = {"distill": distill, "info_maps": info_maps, "student": student, "teacher": teacher}
         scored = settle(steps.evaluate(**recipe, **shown, evaluate=evaluate, **dataset, **maps, **models))
 
-        made = {**_handed("teacher", taught), **_handed("student", distilled), **_handed("evaluation", scored, "metrics")}
-        registered = settle(steps.register_model(evaluate=evaluate, register_model=register_model, **dataset, **made), cached=False)
+        made = {**_handed("teacher_model", taught), **_handed("student_model", distilled), **_handed("evaluation", scored, "metrics")}
+        lineage = {**recipe, **shown, "data": data, "evaluate": evaluate}
+        registered = settle(steps.register_model(**lineage, register_model=register_model, **dataset, **made), cached=False)
         return Outputs(
             prepare_data=prepared.outputs["dataset"],
             train_teacher=taught.outputs["model"],
