@@ -4,13 +4,15 @@ import argparse
 from collections.abc import Sequence
 
 from kd.errors import exits_cleanly
-from pipeline import compile, local
+from pipeline import compile, local, schedules, status, submit
 
-COMMANDS = (compile, local)
+COMMANDS = (compile, local, submit, schedules, status)
 EXAMPLES = """
   python -m pipeline run                                  the whole graph on this machine, without a cluster
   python -m pipeline run --set distill.weight=2 --export outputs
   python -m pipeline compile --out kdflow.yaml            the file that Kubeflow takes
+  python -m pipeline submit --wait                        one run on the cluster
+  python -m pipeline schedule --cron "0 3 * * 1"          one every Monday at three
 """
 
 

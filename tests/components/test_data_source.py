@@ -132,6 +132,8 @@ def test_a_stage_that_never_ran(repo: Path, address: str) -> None:
 def test_a_missing_folder_and_repositories_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: is missing"):
         resolve(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="data_rev: 'v1' is a revision of no repository"):
+        resolve(str(tmp_path), "", "v1")
     git(tmp_path, "init", "-q", "plain")
     git(tmp_path / "plain", "commit", "-q", "--allow-empty", "-m", "empty")
     with pytest.raises(InputError, match="is no DVC repository"):
