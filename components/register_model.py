@@ -14,7 +14,7 @@ from components.tracking import store_uri
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import Selection
 from kd.errors import InputError
-from kd.files import digest, read_json, write_json
+from kd.files import digest, digest_of, read_json, write_json
 from kd.model.store import load_model
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def register_model(
     It becomes the champion as well if no other model is. The same content registers once.
 
     Args:
-        params: the section `register_model` is used, and the suppression of `evaluate`.
+        params: the section `register_model` is used, and the suppression of `evaluate`; all are in the lineage.
         run: the model's files are kept with this run.
         data: folder of the step prepare_data.
         student: folder of the step distill_student.
@@ -101,7 +101,8 @@ def _tags(facts: dict[str, Any], params: Params) -> dict[str, str]:
     """The lineage of a version: what it was made of and by what."""
     digests = {f"kdflow.{name}": facts[name] for name in ("student_digest", "teacher_digest", "data_digest")}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in facts["scores"]["student"].items()}
-    return {**digests, **scores, "kdflow.params_digest": params.digest(), "kdflow.execution": current_execution().identity, **git_tags()}
+    made_by = digest_of(params.model_dump(mode="json", exclude={"compose_scenes"}))
+    return {**digests, **scores, "kdflow.params_digest": made_by, "kdflow.execution": current_execution().identity, **git_tags()}
 
 
 def _decide(registry: Registry, content: str) -> tuple[str, str]:

@@ -71,7 +71,7 @@ def run_graph(runner: "Runner", narrator: Narrator, params: Params, cached: bool
     local.init(runner.kfp, str(ROOT), enable_caching=cached, cache_root=str(ROOT / "cache" / runner.code[-16:]))
     with _narrated(narrator):
         try:
-            done = build(image=runner.image)(**arguments(params, image=runner.image, **given))
+            done = build(fixed_image=runner.image)(**arguments(params, image=runner.image, **given))
         except Exception as error:  # kfp tells failed steps by RuntimeError, and a container that vanished by others
             narrator.flush()
             sys.exit(_failure(narrator, error))

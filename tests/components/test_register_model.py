@@ -92,7 +92,7 @@ def test_a_version_tells_where_it_comes_from_and_runs(settings: Params, monkeypa
         "kdflow.student_digest": digest(Path("outputs/distill_student/model.safetensors")),
         "kdflow.teacher_digest": digest(Path("outputs/train_teacher/model.safetensors")),
         "kdflow.data_digest": "0123",
-        "kdflow.params_digest": settings.digest(),
+        "kdflow.params_digest": settings.only(set(type(settings).model_fields) - {"compose_scenes"}).digest(),
         "kdflow.execution": "one",
         "kdflow.git_commit": "abc",
         "kdflow.map": "0.25",
