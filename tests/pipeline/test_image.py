@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,13 +105,11 @@ VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
 def pictures(tmp_path: Path) -> Path:
     """A git repository whose DVC tracks the folder `pictures`."""
     tmp_path.chmod(0o755)  # pytest keeps it to itself
-    (tmp_path / ".dvc/tmp").mkdir(parents=True)
-    (tmp_path / ".dvc/config").touch()
-    (tmp_path / ".dvc/tmp/btime").touch()  # DVC wants to write it at its first use, and the mount is read-only
     (tmp_path / "pictures.dvc").write_text(f"outs:\n- md5: {VERSION}\n  hash: md5\n  path: pictures\n")
     author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "data"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    dvc = [sys.executable, "-m", "dvc"]  # at its first use it writes into its folder, and the mount is read-only
+    for command in (["git", "init", "-q"], [*dvc, "init", "-q"], ["git", "add", "-A"], ["git", *author, "commit", "-qm", "data"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
     return tmp_path
 
 
