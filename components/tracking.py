@@ -31,6 +31,7 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -41,9 +42,19 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
 
 
-def _local_store() -> Path | None:
+def local_store() -> Path | None:
+    """The sqlite file of `store_uri()`; None if that is something else."""
     kind, _, file = store_uri().partition(":///")
     return Path(file.partition("?")[0]) if kind == "sqlite" else None
+
+
+def quieten() -> None:
+    """Import MLflow without its reports home and its chatter: what matters it raises."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401 - here, because it takes seconds that `--help` and a wrong parameter should not cost
+
+    logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
 
 
 @contextmanager
@@ -52,12 +63,7 @@ def step_run(step: str, params: Params) -> Iterator["Run"]:
 
     The step's own exceptions pass through unchanged; the store's become lines on stderr.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    import mlflow  # noqa: F401 - here, because it takes seconds that `--help` and a wrong parameter should not cost
-
-    # its chatter tells a person nothing; what matters it raises
-    logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
+    quieten()
     run = Run(step, params)
     status = "FAILED"
     try:
@@ -79,7 +85,7 @@ class Run:
         self._patience = PATIENCE
         self._courier.send(lambda: self._start(step))
         self._send(lambda session: session.params(params))
-        if not self._courier.wait(PATIENCE if _local_store() else START_PATIENCE):
+        if not self._courier.wait(PATIENCE if local_store() else START_PATIENCE):
             self._courier.warn(f"{masked(store_uri())} does not answer")
 
     @property
@@ -135,7 +141,7 @@ class _Session:
     def __init__(self, step: str) -> None:
         from mlflow import MlflowClient
 
-        if (file := _local_store()) and file.parent.is_dir():
+        if (file := local_store()) and file.parent.is_dir():
             sqlite3.connect(file).close()  # fails at once where MLflow would try again for minutes
         self.client = MlflowClient(store_uri())
         self._parent: tuple[str, str] | None = None

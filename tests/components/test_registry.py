@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.export import select_model
-from components.registry import Registry, package
+from components.registry.store import Registry
 from components.tracking import store_uri
 from kd.detection.evaluate import Selection
 from kd.errors import InputError

@@ -1,0 +1,105 @@
+"""The moves that people and pipelines make: judge, promote, roll back."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from components import notify
+from components.gate.judgement import Judgement, check_loads, judgement
+from components.params import Params
+from components.registry import card
+from components.registry.journal import Action, Journal, opponent
+from components.registry.store import Registry, Version
+from kd.errors import InputError
+
+FASTER = "another move of the champion was faster; run again to be judged against the new one"
+
+
+class Promotion:
+    """The moves on one registered model. Each begins by letting the aliases be what the journal says."""
+
+    def __init__(self, registry: Registry, command: str = "") -> None:
+        """Work on `registry`, and tell the shell command `command`, "" for none, of every decision."""
+        self.registry, self.journal, self.command = registry, Journal(registry), command
+
+    def check_opponent(self, content: str) -> None:
+        """Raise an `InputError` if what the ONNX file of this digest would be judged against cannot be loaded."""
+        self.journal.settle()
+        found = self.registry.versions(content)
+        against = opponent(self.journal.entries(), found[0].number if found else "")
+        if against:
+            check_loads(self.registry, against)
+
+    def challenge(self, number: str, why: str) -> None:
+        """Let @challenger be that version."""
+        state = self.journal.settle()
+        if state.challenger != number:
+            self.journal.append("register", state.champion, number, why)
+
+    def judge(self, number: str, params: Params, data: Path) -> Judgement:
+        """Judge a version against the champion, or the champion against its predecessor, and write that down with the version."""
+        self.journal.settle()
+        against = opponent(self.journal.entries(), number)
+        judged = judgement(self.registry, self.registry.version(number), against, params, data)
+        self._record(judged)
+        return judged
+
+    def promote(self, judged: Judgement) -> bool:
+        """Make the version of a judgement the champion, if it passed; False if another one became it in the meantime."""
+        moved = True
+        if judged.passed and self.journal.settle().champion != judged.version:
+            moved = self._move("promote", judged.opponent, judged.version, "; ".join(judged.reasons))
+        elif not judged.passed:
+            self._tell("reject", judged.opponent, judged.version, "; ".join(judged.reasons))
+        return moved
+
+    def force(self, number: str, why: str) -> bool:
+        """Make a version the champion past the gate; False if another move was faster."""
+        version, state = self.registry.version(number), self.journal.settle()
+        if state.champion == number:
+            raise InputError(f"{self.registry.name} version {number}", "is the champion already", "choose another version")
+        check_loads(self.registry, number)
+        return self._move("force", state.champion, version.number, why)
+
+    def rollback(self, why: str) -> bool:
+        """Make the champion before this one the champion again; False if another move was faster.
+
+        One that was cut off after it had been written down is finished, and not done a second time.
+
+        Raises:
+            InputError: if there is none before, or it cannot be loaded.
+        """
+        if self.journal.unfinished() == "rollback":
+            self.journal.settle()
+            return True
+        state = self.journal.settle()
+        if len(state.reign) < 2:
+            problem = f"version {state.champion} was the first champion" if state.champion else "there is no champion"
+            raise InputError(self.registry.name, f"nothing to roll back to: {problem}", "`kdflow history` shows every move")
+        champion, back = state.reign[-1], state.reign[-2]
+        check_loads(self.registry, back)
+        return self._move("rollback", champion, back, why)
+
+    def _record(self, judged: Judgement) -> None:
+        version = self.registry.version(judged.version)
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / card.PICTURE
+            card.picture(judged, file)
+            self.registry.keep(version, file, card.PLACE)
+        self.registry.tag(judged.version, card.tags(judged), card.description(judged, version))
+
+    def _move(self, action: Action, previous: str, version: str, why: str) -> bool:
+        moved = self.journal.append(action, previous, version, why)
+        if moved:
+            self._tell(action, previous, version, why)
+        return moved
+
+    def _tell(self, event: str, previous: str, version: str, why: str) -> None:
+        if self.command:
+            message = {"event": event, "model": self.registry.name, "version": version, "previous": previous, "why": why}
+            notify.tell(self.command, message)
+
+
+def lineage(version: Version) -> dict[str, str]:
+    """The tags of a version that say what it was made of, for a copy."""
+    kept = (*card.LINEAGE, "kdflow.git_dirty", "kdflow.map", "kdflow.map50", "kdflow.export_difference")
+    return {tag: version.tags[tag] for tag in kept if tag in version.tags}
