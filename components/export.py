@@ -25,14 +25,12 @@ BEFORE_NMS = 4096
 
 SELECT = """
 <ir_version: {ir_version}, opset_import: ["" : {opset}]>
-select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strengths)
+select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strengths,
+        float confidence = {{{confidence:.9f}}}, float nms_iou = {{{nms_iou:.9f}}}, int64 most = {{{most}}})
     => (float[M, 4] boxes, float[M] scores, int64[M] labels, int64[M] pictures)
 {{
-    confidence = Constant <value_float = {confidence:.9f}> ()
-    nms_iou = Constant <value_float = {nms_iou:.9f}> ()
-    most = Constant <value_int = {most}> ()
-    most_of_all = Constant <value_ints = [{most_of_all}]> ()
     before_nms = Constant <value_ints = [{before_nms}]> ()
+    number_of_all = Constant <value_ints = [{number_of_all}]> ()
     classes = Constant <value_int = {classes}> ()
     zero = Constant <value_float = 0.0> ()
     first = Constant <value_int = 0> ()
@@ -57,6 +55,7 @@ select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strength
     surviving = ScatterND (nothing, survivors_by_place, survivors_strengths)
 
     all_surviving = Reshape (surviving, per_picture)
+    most_of_all = Min (most, number_of_all)
     ranked, ranked_at = TopK (all_surviving, most_of_all)
     is_found = Greater (ranked, confidence)
     found_by_axis = NonZero (is_found)
@@ -93,11 +92,13 @@ def export_onnx(network: Network, spec: ModelSpec, path: Path, selection: Select
     in pixels of the square, "scores" [M], "labels" [M] and "pictures" [M], the index in the batch; sorted by picture and then
     by falling score. Its metadata name the "classes" (JSON, in the order of the labels) and the "image_size" S.
 
+    The numbers "confidence", "nms_iou" and "most" are inputs that may be left out: the file holds their defaults.
+
     Args:
         network: the detector, in evaluation mode, on the CPU.
         spec: its classes, anchors and image size.
         path: the file; it appears whole or not at all.
-        selection: which candidates become detections; fixed in the file.
+        selection: which candidates become detections, unless a caller asks for others.
         opset: ONNX operator set, 18 or newer.
     """
     network_part = _translate(Decoded(network, spec.anchors).eval(), spec.image_size, opset)
@@ -128,7 +129,7 @@ def select_model(places: int, classes: int, selection: Selection, ir_version: in
         confidence=selection.confidence,
         nms_iou=selection.nms_iou,
         most=selection.most,
-        most_of_all=min(selection.most, places * classes),
+        number_of_all=places * classes,
         before_nms=min(BEFORE_NMS, places * classes),
     )
     return parser.parse_model(text)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kd.detection.decode import Detections
 from kd.detection.evaluate import Selection
-from kd.detector import Detector
 from kd.errors import InputError, exits_cleanly
 from kd.files import digest, write_json
 from kd.model.build import ARCHITECTURES, build_model, parameter_count
@@ -17,6 +16,7 @@ from kd.model.darknet import published_spec, read_weights, write_weights
 from kd.model.store import load_model, load_spec, save_model
 from kd.predict import as_rows, plan, predict
 from kd.progress import track
+from kd.sources import open_detector
 
 Run = Callable[[argparse.Namespace], None]
 FEW = 20
@@ -25,7 +25,9 @@ EXAMPLES = {
     "predict": """
   kd predict model.safetensors street.jpg
   kd predict model.safetensors photos/ more/ --out drawn --json found.json
-  kd predict model.safetensors photos/ --confidence 0.5 --device cuda:1""",
+  kd predict model.safetensors photos/ --confidence 0.5 --device cuda:1
+  kd predict models:/kdflow-student@champion photos/
+  kd predict models:/kdflow-student/3 photos/""",
     "convert": """
   kd convert yolov3-tiny.weights tiny.safetensors --architecture yolov3-tiny
   kd convert mine.weights mine.safetensors --architecture yolov3-tiny --classes mine.names --anchors cfg
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     tasks = plan(args.pictures, args.out)
-    detector = Detector.load(args.model, args.device)
+    detector = open_detector(args.model, args.device)
     selection = Selection(args.confidence, args.nms_iou, args.most)
     results = list(track(predict(detector, tasks, selection), "predict", len(tasks)))
     if args.json:
@@ -135,7 +137,7 @@ def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", na
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
     usual = Selection(confidence=0.25)
-    command.add_argument("model", type=Path, metavar="MODEL", help="a model.safetensors")
+    command.add_argument("model", metavar="MODEL", help="a model.safetensors, or a registered model such as models:/NAME@champion")
     command.add_argument(
         "pictures", type=Path, nargs="+", metavar="PICTURES", help="files, or folders to search for jpg, png, bmp and webp"
     )

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from kd.data.pictures import letterbox, read_picture
+from kd.data.square import as_rgb, from_array
 from kd.detection.decode import Detections, decode, select
 from kd.detection.evaluate import in_picture
 from kd.errors import InputError
@@ -92,10 +93,10 @@ class Detector:
 
 def _as_image(picture: Picture) -> Image.Image:
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        return as_rgb(picture)
     if not isinstance(picture, np.ndarray):
         return read_picture(Path(picture))
-    channels = picture.shape[2:] in {(), (3,), (4,)} and picture.ndim in {2, 3}
-    if picture.dtype != np.uint8 or not channels or not picture.size:
-        raise InputError("picture", f"is an array of {picture.dtype} {list(picture.shape)}", "give uint8 [H, W], [H, W, 3] or [H, W, 4]")
-    return Image.fromarray(picture).convert("RGB")
+    try:
+        return from_array(picture)
+    except ValueError as error:
+        raise InputError("picture", str(error), "give uint8 [H, W], [H, W, 3] or [H, W, 4]") from None

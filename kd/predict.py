@@ -9,10 +9,10 @@ from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 from kd.detection.evaluate import Selection
 from kd.detection.scores import as_results
-from kd.detector import Detector
 from kd.draw import draw
 from kd.errors import InputError
 from kd.files import atomic_file
+from kd.sources import PictureDetector
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 
@@ -43,7 +43,7 @@ def plan(asked: list[Path], out: Path) -> list[Task]:
     return tasks
 
 
-def predict(detector: Detector, tasks: list[Task], selection: Selection) -> Iterator[tuple[Task, Detections]]:
+def predict(detector: PictureDetector, tasks: list[Task], selection: Selection) -> Iterator[tuple[Task, Detections]]:
     """Detect and draw picture by picture, in the order of `tasks`; the network sees them in batches.
 
     Raises:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kd.data.pictures import Frame, letterbox, read_picture
+from kd.data.pictures import letterbox, read_picture
+from kd.data.square import Frame
 from kd.errors import InputError
 from kd.files import read_json
 

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kd.data.augment import Augment, place, recolour
 from kd.data.dataset import DetectionData
-from kd.data.pictures import GREY, Frame
 from kd.data.placement import warp, warp_boxes
+from kd.data.square import GREY, Frame
 
 
 class Batch(NamedTuple):

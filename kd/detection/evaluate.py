@@ -8,7 +8,7 @@ from torch import nn
 
 from kd.data.dataset import DetectionData
 from kd.data.loader import scoring_loader
-from kd.data.pictures import Frame
+from kd.data.square import Frame
 from kd.detection.decode import Detections, decode, select
 from kd.detection.scores import Scores, as_results, coco_scores
 from kd.model.spec import Anchors

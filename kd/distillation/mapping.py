@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch, scoring_loader
-from kd.data.pictures import Frame
+from kd.data.square import Frame
 from kd.distillation.cartographer import Cartographer, channel_statistics, tap_names
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.model.build import Network

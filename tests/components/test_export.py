@@ -62,6 +62,17 @@ def test_selection_equals_torchvisions(batch: int, confidence: float, nms_iou: f
             assert torch.equal(mine, other)
 
 
+def test_a_caller_may_choose_other_numbers() -> None:
+    boxes, scores = candidates(batch=2, places=300, classes=4, seed=0)
+    run = session(select_model(300, 4, Selection(0.9, 0.3, 7), 10, 18).SerializeToString())
+    for confidence, nms_iou, most in ((0.001, 0.6, 100), (0.5, 0.9, 5000), (0.9, 0.3, 0)):
+        numbers = {"confidence": torch.tensor(confidence), "nms_iou": torch.tensor(nms_iou), "most": torch.tensor(most)}
+        outputs = run({"candidates": boxes, "strengths": scores, **numbers})
+        for i, theirs in enumerate(by_picture(outputs, 2)):
+            ours = select(boxes[i], scores[i], confidence, nms_iou, most)
+            assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+
+
 def test_selection_limits_the_candidates_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "BEFORE_NMS", 20)
     boxes, scores = candidates(batch=2, places=300, classes=4, seed=0)
@@ -103,6 +114,7 @@ def test_export_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     network, spec = lively_network()
     export_onnx(network, spec, tmp_path / "model.onnx", Selection(0.3, 0.5, 20), 18)
     model = onnx.load(tmp_path / "model.onnx")
+    assert [value.name for value in model.graph.input] == ["images", "confidence", "nms_iou", "most"]
     shape = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     assert (model.graph.input[0].name, shape) == ("images", ["N", 3, SIDE, SIDE])
     assert [output.name for output in model.graph.output] == OUTPUTS

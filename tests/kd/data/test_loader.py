@@ -8,7 +8,7 @@ from torch import Tensor
 from kd.data.augment import Augment
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch, EpochBatches, TrainingSamples, scoring_loader, training_loader
-from kd.data.pictures import Frame
+from kd.data.square import Frame
 
 STRONG = Augment(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, colour=0.3)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kd.data.dataset import DetectionData
-from kd.data.pictures import Frame
+from kd.data.square import Frame
 from kd.detection.decode import Detections
 from kd.detection.evaluate import Selection, detect, in_picture, score
 from kd.model.build import Network

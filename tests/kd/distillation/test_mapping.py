@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from kd.data.augment import Augment
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch, TrainingSamples
-from kd.data.pictures import GREY
 from kd.data.placement import Placement, warp, warp_boxes
+from kd.data.square import GREY
 from kd.distillation import info_map
 from kd.distillation.cartographer import Cartographer, tap_names
 from kd.distillation.map_store import MapStore, load_statistics
