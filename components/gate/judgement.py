@@ -1,12 +1,14 @@
 """One judgement: the challenger and its opponent, fetched from the registry, measured and judged."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from components.gate.bootstrap import Interval
 from components.gate.measure import Contender, Result, compare, measure
-from components.gate.rules import Facts, Measured, Verdict, judge
+from components.gate.rules import Comparison, Facts, Measured, Verdict, judge
 from components.packaging import open_model
 from components.params import Params
 from components.registry.store import Registry, Version
@@ -15,6 +17,7 @@ from kd.detection.evaluate import Selection
 from kd.errors import InputError
 from kd.files import read_json
 
+CHALLENGER = "challenger"
 DIGITS = 6
 EXPORT_DIFFERENCE = "kdflow.export_difference"
 EVALUATED = ("kdflow.map", "kdflow.map50")
@@ -53,8 +56,12 @@ class Judgement(NamedTuple):
 
     @property
     def reasons(self) -> list[str]:
-        """What speaks for the decision: the broken rules or, where there are none, all of them."""
-        return [verdict.reason for verdict in self.verdicts if verdict.passed == self.passed]
+        """What speaks for the decision: the broken rules or, where there are none, those that say what is better."""
+        if not self.passed:
+            return [verdict.reason for verdict in self.verdicts if not verdict.passed]
+        if not self.facts.comparison:
+            return ["there is no champion to beat, and every floor is reached"]
+        return [verdict.reason for verdict in self.verdicts if verdict.rule in ("gain", "certainty")]
 
 
 def load(registry: Registry, number: str, folder: Path) -> Contender:
@@ -88,18 +95,15 @@ def judgement(registry: Registry, version: Version, opponent: str, params: Param
     Raises:
         InputError: if one of them cannot be loaded, or there are no test pictures.
     """
-    section, scoring = params.register_model, params.evaluate
-    selection = Selection(scoring.confidence, scoring.nms_iou, scoring.max_detections)
+    section = params.register_model
     with TemporaryDirectory() as folder:
         champion = load(registry, opponent, Path(folder) / "champion") if opponent else None
         challenger = load(registry, version.number, Path(folder) / "challenger")
-        split = DetectionData(data / "test", challenger.detect.image_size)
-        if not len(split):
-            raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
-        result, comparison = measure("challenger", challenger, split, selection), None
+        split = test_split(data, challenger)
         if champion:
-            theirs = measure("champion", champion, split, selection)
-            comparison = compare(result, theirs, (challenger, champion), split, section.gate)
+            result, comparison = against(challenger, champion, split, params)
+        else:
+            result, comparison = measure(CHALLENGER, challenger, split, _selection(params)), None
     difference = version.tags.get(EXPORT_DIFFERENCE)
     evaluated = tuple(float(version.tags[tag]) for tag in EVALUATED if tag in version.tags)
     facts = Facts(result.measured, comparison, evaluated, float(difference) if difference else None, section.tolerance)
@@ -107,19 +111,39 @@ def judgement(registry: Registry, version: Version, opponent: str, params: Param
     return Judgement(version.number, opponent, digest, facts, judge(facts, section.gate), result, split)
 
 
+def test_split(data: Path, contender: Contender) -> DetectionData:
+    """The test split of prepared data, for a model.
+
+    Raises:
+        InputError: if there are no test pictures.
+    """
+    split = DetectionData(data / "test", contender.detect.image_size)
+    if not len(split):
+        raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
+    return split
+
+
+def against(challenger: Contender, champion: Contender, split: DetectionData, params: Params) -> tuple[Result, Comparison]:
+    """Measure both on the same pictures and compare."""
+    ours, theirs = (measure(name, c, split, _selection(params)) for name, c in ((CHALLENGER, challenger), ("champion", champion)))
+    return ours, compare(ours, theirs, (challenger, champion), split, params.register_model.gate)
+
+
 def content(judged: Judgement) -> dict[str, Any]:
     """A judgement as JSON: what equal inputs and an equal registry make equal, so no times."""
-    against = judged.facts.comparison
+    comparison = judged.facts.comparison
     return {
         "decision": judged.decision,
         "reasons": judged.reasons,
         "rules": {verdict.rule: {"passed": verdict.passed, "reason": verdict.reason} for verdict in judged.verdicts},
         "challenger": _measures(judged.facts.challenger),
-        "champion": _measures(against.champion) if against else None,
-        "gain": {name: {key: number(value) for key, value in interval._asdict().items()} for name, interval in against.gain.items()}
-        if against
-        else None,
+        "champion": _measures(comparison.champion) if comparison else None,
+        "gain": _intervals(comparison.gain) if comparison else None,
     }
+
+
+def _selection(params: Params) -> Selection:
+    return Selection(params.evaluate.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
 
 
 def _measures(model: Measured) -> dict[str, Any]:
@@ -129,6 +153,10 @@ def _measures(model: Measured) -> dict[str, Any]:
         "per_class": {name: number(value) for name, value in model.per_class.items()},
         "megabytes": number(model.megabytes),
     }
+
+
+def _intervals(gain: Mapping[str, Interval]) -> dict[str, Any]:
+    return {name: {key: number(value) for key, value in interval._asdict().items()} for name, interval in gain.items()}
 
 
 def number(value: float) -> float | None:

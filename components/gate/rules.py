@@ -10,6 +10,9 @@ from typing import NamedTuple
 from components.gate.bootstrap import Interval
 from components.params import Gate
 
+DIGITS = 6
+"""Differences are rounded, so that 0.4 - 0.3 is not more than 0.1."""
+
 
 class Measured(NamedTuple):
     """One model, loaded from the registry, on the test pictures.
@@ -95,12 +98,12 @@ def export(facts: Facts, _: Gate) -> Verdict:
 
 
 def floor_map(facts: Facts, gate: Gate) -> Verdict:
-    """MAP reaches its floor."""
+    """What mAP must reach at least."""
     return _floor("mAP", facts.challenger.map, gate.min_map)
 
 
 def floor_map50(facts: Facts, gate: Gate) -> Verdict:
-    """mAP50 reaches its floor."""
+    """What mAP50 must reach at least."""
     return _floor("mAP50", facts.challenger.map50, gate.min_map50)
 
 
@@ -115,23 +118,23 @@ def classes(ours: Measured, against: Comparison, gate: Gate) -> Verdict:
 
 
 def gain(_: Measured, against: Comparison, gate: Gate) -> Verdict:
-    """MAP rises by the least gain."""
-    difference = against.gain["map"].difference
+    """The gain in mAP reaches its least."""
+    difference = round(against.gain["map"].difference, DIGITS)
     passed = difference >= gate.min_gain
     return Verdict("gain", passed, f"mAP changes by {_signed(difference)} points, {_at_least(passed)} {_signed(gate.min_gain)}")
 
 
 def certainty(_: Measured, against: Comparison, gate: Gate) -> Verdict:
     """The rise in mAP is more than the choice of test pictures explains: noise does not promote."""
-    _, low, high = against.gain["map"]
-    between = f"on resampled test pictures mAP changes by {_signed(low)} to {_signed(high)} points"
-    confidence = f"with {gate.confidence:.0%} confidence it {'rises' if low > 0 else 'does not rise'}"
-    return Verdict("certainty", low > 0, f"{between}: {confidence}")
+    interval = against.gain["map"]
+    passed = interval.low > 0
+    between = f"on resampled test pictures mAP changes by {_signed(interval.low)} to {_signed(interval.high)} points"
+    return Verdict("certainty", passed, f"{between}: with {gate.confidence:.0%} confidence it {'rises' if passed else 'does not rise'}")
 
 
 def class_drop(ours: Measured, against: Comparison, gate: Gate) -> Verdict:
     """No class loses much, whatever the mean does."""
-    drops = {name: before - ours.per_class.get(name, 0.0) for name, before in against.champion.per_class.items()}
+    drops = {name: round(before - ours.per_class.get(name, 0.0), DIGITS) for name, before in against.champion.per_class.items()}
     worst = max(drops, key=lambda name: drops[name], default=None)
     if worst is None or drops[worst] <= 0:
         return Verdict("class_drop", True, "no class loses AP50")

@@ -8,7 +8,7 @@ from components.gate.judgement import Judgement, check_loads, judgement
 from components.params import Params
 from components.registry import card
 from components.registry.journal import Action, Journal, opponent
-from components.registry.store import Registry, Version
+from components.registry.store import Registry
 from kd.errors import InputError
 
 FASTER = "another move of the champion was faster; run again to be judged against the new one"
@@ -97,9 +97,3 @@ class Promotion:
         if self.command:
             message = {"event": event, "model": self.registry.name, "version": version, "previous": previous, "why": why}
             notify.tell(self.command, message)
-
-
-def lineage(version: Version) -> dict[str, str]:
-    """The tags of a version that say what it was made of, for a copy."""
-    kept = (*card.LINEAGE, "kdflow.git_dirty", "kdflow.map", "kdflow.map50", "kdflow.export_difference")
-    return {tag: version.tags[tag] for tag in kept if tag in version.tags}

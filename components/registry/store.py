@@ -70,17 +70,23 @@ class Registry:
                 if not token:
                     return sorted(found, key=lambda version: int(version.version))
 
-    def version(self, number: str) -> Version:
-        """The version of that number.
+    def version(self, name: str) -> Version:
+        """The version of a number, such as "3", or of an alias, such as "champion" or "@champion".
 
         Raises:
             InputError: if there is none.
         """
-        found = {version.number: version for version in self.versions()}
-        if number not in found:
-            there = f"there are {', '.join(found)}" if found else "it has no versions"
-            raise InputError(f"{self.name} version {number}", f"does not exist ({there})", "`kdflow list` shows all")
-        return found[number]
+        versions = self.versions()
+        for version in versions:
+            if name == version.number or name.removeprefix("@") in version.aliases:
+                return version
+        if versions:
+            there = ", ".join("/".join([version.number, *(f"@{alias}" for alias in version.aliases)]) for version in versions)
+            raise InputError(f"{self.name} version {name}", f"does not exist (there are {there})", "`kdflow list` shows more")
+        with self.faults():
+            names = [model.name for model in self.client.search_registered_models()]
+        there = f"there are {', '.join(names)}" if names else "there are none"
+        raise InputError(masked(self.uri), f"holds no versions of '{self.name}' ({there})", "name another with --model, or register one")
 
     def register(self, exported: Path, run_id: str, tags: Mapping[str, str]) -> str:
         """The version that holds the ONNX file `exported`; it is made, as an output of the run and with `tags`, if there is none.
@@ -111,6 +117,19 @@ class Registry:
                 self.client.set_model_version_tag(self.name, number, key, value)
             if description is not None:
                 self.client.update_model_version(self.name, number, description)
+
+    def runs(self, version: Version) -> dict[str, str]:
+        """Run ids by step, of the execution that a version comes from; empty where its runs are gone."""
+        from mlflow.exceptions import MlflowException
+
+        with self.faults():
+            try:
+                run = self.client.get_run(version.run_id)
+            except MlflowException:  # the store keeps versions longer than runs
+                return {}
+            parent = run.data.tags.get("mlflow.parentRunId")
+            family = self.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'") if parent else [run]
+            return {member.info.run_name: member.info.run_id for member in reversed(family)}
 
     def download(self, number: str, folder: Path) -> Path:
         """Fetch the files of a version into the empty `folder`; where the model lies in it."""
