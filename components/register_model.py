@@ -62,18 +62,13 @@ def register_model(
         raise InputError(masked(store_uri()), "the model registry does not answer", "start it, or mend MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
-    promotion.check_opponent(facts["content"])
-    version = registry.register(exported, run.id, _tags(facts, params))
-    promotion.challenge(version, "registered")
-    judged = promotion.judge(version, params, data)
-    decided = content(judged)
-    if not promotion.promote(judged):
-        decided |= {"decision": "reject", "reasons": [FASTER]}
+    judged, in_time = promotion.deliver(exported, run.id, _tags(facts, params), params, data)
+    decided = content(judged) | ({} if in_time else {"decision": "reject", "reasons": [FASTER]})
     scores = {name: {key: number(value) for key, value in values.items()} for name, values in facts["scores"].items()}
     write_json(output / "decision.json", {**decided, **facts, "scores": scores})
     run.metrics({f"export_{name}": value for name, value in agreed._asdict().items()} | _metrics(judged))
-    run.tag("kdflow.registered", f"{registry.name}/{version}")
-    print(f"{registry.name} version {version}: {decided['decision']} ({'; '.join(decided['reasons'])})")
+    run.tag("kdflow.registered", f"{registry.name}/{judged.version}")
+    print(f"{registry.name} version {judged.version}: {decided['decision']} ({'; '.join(decided['reasons'])})")
 
 
 def _facts(params: Params, data: Path, student: Path, teacher: Path, evaluation: Path) -> dict[str, Any]:

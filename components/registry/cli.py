@@ -22,7 +22,7 @@ EXAMPLES = {
     "show": ["kdflow show 3", "kdflow show champion"],
     "compare": ["kdflow compare 4 champion", "kdflow compare 4 3 --data outputs/prepare_data"],
     "promote": ["kdflow promote 4", 'kdflow promote 4 --force --reason "the new camera needs it"'],
-    "rollback": ["kdflow rollback", 'kdflow rollback --reason "misses bicycles at night"'],
+    "rollback": ["kdflow rollback", 'kdflow rollback 4 --reason "misses bicycles at night"'],
     "history": ["kdflow history"],
     "copy": ["kdflow copy 4 --to production", "kdflow copy champion --to-store https://mlflow.example.org"],
 }
@@ -107,7 +107,7 @@ def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -
 
 
 def _rollback(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
-    moved = promotion.rollback(args.reason)
+    moved = promotion.rollback(args.reason, promotion.registry.version(args.version).number if args.version else "")
     champion = promotion.journal.settle().champion
     print(f"{promotion.registry.name}: {'' if moved else 'another move was faster; '}the champion is version {champion}")
     return 0 if moved else 1
@@ -167,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
     rollback = _command(
         commands, "rollback", "make the champion before this one the champion again; again for the one before that", _rollback
     )
+    taken_back = "the champion to take back; if it no longer is the champion, nothing moves (default: whichever is)"
+    rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=taken_back)
     rollback.add_argument("--reason", default="by hand", metavar="WHY", help="kept in the history")
     _command(commands, "history", "every move of an alias: when, from where to where, who and why", _history)
     copy = _version(_command(commands, "copy", "register a version elsewhere, with its lineage, unjudged and without aliases", _copy))

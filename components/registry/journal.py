@@ -113,13 +113,13 @@ class Journal:
         """The last valid move of the champion, such as "rollback", if @champion has not followed it yet; else ""."""
         entries = self.entries()
         state = replay(entries)
-        if self._aliases().get(CHAMPION, "") == state.champion:
+        if self.registry.aliases().get(CHAMPION, "") == state.champion:
             return ""
         return next((e.action for e in reversed(entries) if e.action != "register" and e.token not in state.void), "")
 
     def settle(self) -> State:
         """Let the aliases be what the journal says, and return that; every command that looks at them begins with this."""
-        aliases = self._aliases()
+        aliases = self.registry.aliases()
         if aliases.get(CHAMPION) and not self.entries():
             why = "was the champion before there was a journal"
             self._write(Entry("adopt", "", aliases[CHAMPION], acting(), why, uuid.uuid4().hex))
@@ -149,7 +149,7 @@ class Journal:
     def _point(self, alias: str, version: str) -> None:
         from mlflow.exceptions import MlflowException
 
-        if not version or version == self._aliases().get(alias):
+        if not version or version == self.registry.aliases().get(alias):
             return
         with self.registry.faults():
             try:
@@ -157,19 +157,6 @@ class Journal:
             except MlflowException as error:  # somebody may have deleted the version; that must not stop the move to another
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-
-    def _aliases(self) -> dict[str, str]:
-        """Versions by alias; none where there is no such registered model."""
-        from mlflow.exceptions import MlflowException
-
-        with self.registry.faults():
-            try:
-                aliases = self.registry.client.get_registered_model(self.registry.name).aliases
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                aliases = {}
-        return {alias: str(version) for alias, version in aliases.items()}
 
 
 def acting() -> str:

@@ -1,5 +1,6 @@
 """The moves that people and pipelines make: judge, promote, roll back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ from components.registry import card
 from components.registry.journal import Action, Journal, opponent
 from components.registry.store import Registry
 from kd.errors import InputError
+from kd.files import digest
 
 FASTER = "another move of the champion was faster; run again to be judged against the new one"
 
@@ -21,19 +23,34 @@ class Promotion:
         """Work on `registry`, and tell the shell command `command`, "" for none, of every decision."""
         self.registry, self.journal, self.command = registry, Journal(registry), command
 
-    def check_opponent(self, content: str) -> None:
-        """Raise an `InputError` if what the ONNX file of this digest would be judged against cannot be loaded."""
-        self.journal.settle()
-        found = self.registry.versions(content)
+    def deliver(self, exported: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path) -> tuple[Judgement, bool]:
+        """Register an ONNX file as the challenger, judge it, and make it the champion if it passes.
+
+        Done again, after it was cut off or not, it comes to the same end.
+
+        Args:
+            exported: the file.
+            run_id: the run that keeps it.
+            tags: what it was made of.
+            params: the rules.
+            data: prepared data with a test split.
+
+        Returns:
+            The judgement, and False if the version passed but another one became the champion in the meantime.
+
+        Raises:
+            InputError: if the champion cannot be loaded (nothing is registered then), or the registry fails.
+        """
+        state = self.journal.settle()
+        found = self.registry.versions(digest(exported))
         against = opponent(self.journal.entries(), found[0].number if found else "")
         if against:
             check_loads(self.registry, against)
-
-    def challenge(self, number: str, why: str) -> None:
-        """Let @challenger be that version."""
-        state = self.journal.settle()
+        number = self.registry.register(exported, run_id, tags)
         if state.challenger != number:
-            self.journal.append("register", state.champion, number, why)
+            self.journal.append("register", state.champion, number, "registered")
+        judged = self.judge(number, params, data)
+        return judged, self.promote(judged)
 
     def judge(self, number: str, params: Params, data: Path) -> Judgement:
         """Judge a version against the champion, or the champion against its predecessor, and write that down with the version."""
@@ -60,10 +77,15 @@ class Promotion:
         check_loads(self.registry, number)
         return self._move("force", state.champion, version.number, why)
 
-    def rollback(self, why: str) -> bool:
+    def rollback(self, why: str, taken_back: str = "") -> bool:
         """Make the champion before this one the champion again; False if another move was faster.
 
         One that was cut off after it had been written down is finished, and not done a second time.
+
+        Args:
+            why: for the history.
+            taken_back: the version that should no longer be the champion. If it is not, nothing moves, so that a command that
+                names it can be repeated; "" takes back any.
 
         Raises:
             InputError: if there is none before, or it cannot be loaded.
@@ -72,6 +94,8 @@ class Promotion:
             self.journal.settle()
             return True
         state = self.journal.settle()
+        if taken_back and taken_back != state.champion:
+            return True
         if len(state.reign) < 2:
             problem = f"version {state.champion} was the first champion" if state.champion else "there is no champion"
             raise InputError(self.registry.name, f"nothing to roll back to: {problem}", "`kdflow history` shows every move")

@@ -55,7 +55,21 @@ class Registry:
 
     def versions(self, content: str | None = None) -> list[Version]:
         """All versions, or those with a content, in the order of their numbers; none where there is no such registered model."""
-        return [_version(found) for found in self.search(self.name, {CONTENT: content} if content else {})]
+        aliases = self.aliases()  # a search does not tell them
+        return [_version(found, aliases) for found in self.search(self.name, {CONTENT: content} if content else {})]
+
+    def aliases(self) -> dict[str, str]:
+        """Numbers of versions by alias; none where there is no such registered model."""
+        from mlflow.exceptions import MlflowException
+
+        with self.faults():
+            try:
+                aliases = self.client.get_registered_model(self.name).aliases
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                aliases = {}
+        return {alias: str(number) for alias, number in aliases.items()}
 
     def search(self, name: str, tags: Mapping[str, str]) -> list["ModelVersion"]:
         """The versions of the registered model `name` with all `tags`, in the order of their numbers."""
@@ -156,5 +170,7 @@ class Registry:
             raise InputError(masked(self.uri), problem, "mend it, then run again") from error
 
 
-def _version(found: "ModelVersion") -> Version:
-    return Version(str(found.version), int(found.creation_timestamp), found.run_id or "", dict(found.tags), sorted(found.aliases))
+def _version(found: "ModelVersion", aliases: Mapping[str, str]) -> Version:
+    number = str(found.version)
+    names = sorted(alias for alias, meant in aliases.items() if meant == number)
+    return Version(number, int(found.creation_timestamp), found.run_id or "", dict(found.tags), names)

@@ -159,7 +159,7 @@ def test_a_deleted_champion_does_not_stop_the_move_to_another(journal: Journal) 
 def test_a_strange_entry_is_named(journal: Journal) -> None:
     journal.append("promote", "", "1", "the first")
     journal.registry.client.create_model_version("m.journal", "models:/m/1")
-    with pytest.raises(InputError, match="m.journal version 2: is no entry that kdflow wrote"):
+    with pytest.raises(InputError, match=r"m\.journal version 2: is no entry that kdflow wrote"):
         journal.settle()
 
 
