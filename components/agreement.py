@@ -36,7 +36,9 @@ class Agreement(NamedTuple):
 
 def agreement(network: Network, spec: ModelSpec, exported: Path, data: DetectionData, selection: Selection, pictures: int) -> Agreement:
     """Run `network` and the file `exported` on the first `pictures` of a split and compare what they find."""
-    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of each input that may be left out
+    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
     count, found, differences = min(pictures, len(data)), 0, [(0.0, 0.0)]
     for start in range(0, count, BATCH):
         squares = [data.square(index)[0] for index in range(start, min(start + BATCH, count))]

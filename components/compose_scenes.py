@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits, load_sample_images
 
-from components.coco_format import coco_content
+from components.coco_format import write_coco
 from components.layouts.source import Box, Picture
 from components.params import Params
 from components.step import command
 from kd.errors import InputError
-from kd.files import write_json
 from kd.progress import track
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/comp
             path = images / f"{index:05}.jpg"
             scene.save(path, "JPEG", quality=QUALITY)
             pictures.append((path.name, Picture(path, *scene.size, boxes, output / split)))
-        write_json(output / split / "annotations.json", coco_content(CLASSES, pictures))
+        write_coco(output / split / "annotations.json", CLASSES, pictures)
         run.metrics({f"{split}_pictures": count, f"{split}_boxes": sum(len(picture.boxes) for _, picture in pictures)})
 
 

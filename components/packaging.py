@@ -35,6 +35,7 @@ def package(exported: Path, folder: Path) -> None:
     """
     import mlflow.pyfunc
     import onnx
+    import pandas
     from mlflow.models import Model
 
     from components import served_model
@@ -49,7 +50,7 @@ def package(exported: Path, folder: Path) -> None:
         artifacts={"network": str(exported), "square": str(square.__file__)},
         mlflow_model=model,
         signature=_signature(network),
-        input_example={"picture": [_example()]},
+        input_example=pandas.DataFrame({"picture": [_example()]}),
         pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
     )
     _forget_origin(model)

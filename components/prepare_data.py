@@ -12,7 +12,7 @@ import numpy as np
 
 from components.anchors import Sizes, coco_anchors, fitted_anchors
 from components.boxes import fit_boxes
-from components.coco_format import coco_content
+from components.coco_format import write_coco
 from components.layouts import read_source
 from components.layouts.pictures import check_picture
 from components.layouts.source import Picture
@@ -83,7 +83,7 @@ def _write(named: dict[str, Named], classes: Sequence[str], output: Path) -> Non
     """Check and copy every picture, one at a time, and write the labels of each split."""
     for split, pictures in named.items():
         (output / split / "images").mkdir(parents=True)
-        write_json(output / split / "annotations.json", coco_content(classes, pictures))
+        write_coco(output / split / "annotations.json", classes, pictures)
     everything = [(split, name, picture) for split, pictures in named.items() for name, picture in pictures]
     for split, name, picture in track(everything, "prepare_data", len(everything)):
         check_picture(picture)

@@ -75,11 +75,11 @@ def _confident(found: Detections) -> Detections:
 
 
 def _example(test: DetectionData, found: Mapping[str, list[Detections]], index: int, quality: tuple[float, float]) -> Example:
-    picture = fitted(read_picture(test.files[index]))
+    picture = fitted(read_picture(test.file(index)))
     scale = picture.width / test.sizes[index][0]
     boxes, labels = test.objects(index)
     truth = [(box, label, test.classes[label]) for box, label in zip((boxes * scale).tolist(), labels.tolist(), strict=True)]
     drawn = [shown("Labelled", draw_boxes(picture, truth))]
     for name, finds in found.items():
         drawn.append(shown(TITLES[name], draw(picture, finds[index]._replace(boxes=finds[index].boxes * scale), test.classes)))
-    return Example(test.files[index].name, quality, drawn)
+    return Example(test.file(index).name, quality, drawn)

@@ -37,7 +37,7 @@ def heat_maps(train: DetectionData, maps: Path) -> Heat:
     """
     taps = tap_names(STRIDES)
     store = MapStore(maps, taps, len(train))
-    busy = [index for index in range(len(train)) if len(train.labels[index])]
+    busy = [index for index in range(len(train)) if len(train.objects(index)[1])]
     rows = []
     for index in spread(busy, COUNT):
         picture, stored = fitted(Image.fromarray(train.square(index)[0].permute(1, 2, 0).numpy())), store[index]

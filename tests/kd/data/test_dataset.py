@@ -58,6 +58,6 @@ def test_missing_files_are_named(write_split: WriteSplit, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"nowhere/annotations\.json: is missing"):
         DetectionData(tmp_path / "nowhere", 64)
     data = DetectionData(write_split(PICTURES), 64)
-    data.files[0].unlink()
+    data.file(0).unlink()
     with pytest.raises(InputError, match=r"0\.png: picture is missing"):
         data.square(0)
