@@ -43,7 +43,7 @@ class Result(NamedTuple):
 def measure(title: str, contender: Contender, data: DetectionData, selection: Selection) -> Result:
     """Score a model on a split as the step `evaluate` does; classes are matched by name."""
     detect, batch = contender.detect, contender.detect.batch
-    parts = (data.files[start : start + batch] for start in range(0, len(data), batch))
+    parts = ([data.file(i) for i in range(start, min(start + batch, len(data)))] for start in range(0, len(data), batch))
     found = [
         in_labels_of(data.classes, detect.classes, one)
         for part in track(parts, f"score {title}", -(-len(data) // batch), "batches")
@@ -67,7 +67,7 @@ def compare(ours: Result, theirs: Result, contenders: tuple[Contender, Contender
 
 def milliseconds(contenders: Mapping[str, Contender], data: DetectionData) -> dict[str, float]:
     """Median milliseconds from a decoded picture to its detections, one at a time and in turns."""
-    pictures = [read_picture(file) for file in data.files[:TIMED]]
+    pictures = [read_picture(data.file(index)) for index in range(min(TIMED, len(data)))]
 
     def task(contender: Contender) -> Task:
         return lambda turn: contender.detect([pictures[turn % len(pictures)]], IN_USE.confidence, IN_USE.nms_iou, IN_USE.most)

@@ -70,7 +70,7 @@ def _scores(judged: Judgement) -> Iterator[str]:
 def picture(judged: Judgement, file: Path) -> None:
     """Write a JPEG of the first test pictures with objects, side by side, with what the version finds in them."""
     data = judged.split
-    busy = [index for index in range(len(data)) if len(data.labels[index])] or list(range(len(data)))
+    busy = [index for index in range(len(data)) if len(data.objects(index)[1])] or list(range(len(data)))
     drawn = [_drawn(judged, index) for index in busy[:SHOWN]]
     sheet = Image.new("RGB", (sum(image.width + GAP for image in drawn) - GAP, HEIGHT), "white")
     left = 0
@@ -81,7 +81,7 @@ def picture(judged: Judgement, file: Path) -> None:
 
 
 def _drawn(judged: Judgement, index: int) -> Image.Image:
-    picture = read_picture(judged.split.files[index])
+    picture = read_picture(judged.split.file(index))
     scale = HEIGHT / picture.height
     found = judged.result.found[index]
     sure = found.scores >= SURE

@@ -89,6 +89,17 @@ def opponent(entries: Sequence[Entry], version: str) -> str:
     return next((entry.previous for entry in crowned), "")
 
 
+def taken_back(entries: Sequence[Entry], version: str) -> Entry | None:
+    """The rollback that ended the last reign of a version; None if it has not ended so."""
+    void = replay(entries).void
+    for entry in reversed([entry for entry in entries if entry.token not in void]):
+        if entry.action == "rollback" and entry.previous == version:
+            return entry
+        if entry.action in ("promote", "force") and entry.version == version:
+            return None
+    return None
+
+
 class Journal:
     """The journal of a registered model."""
 

@@ -6,9 +6,10 @@ from tempfile import TemporaryDirectory
 
 from components import notify
 from components.gate.judgement import Judgement, check_loads, judgement
+from components.gate.rules import Verdict
 from components.params import Params
 from components.registry import card
-from components.registry.journal import Action, Journal, opponent
+from components.registry.journal import Action, Journal, opponent, taken_back
 from components.registry.store import Registry
 from kd.errors import InputError
 from kd.files import digest
@@ -53,10 +54,16 @@ class Promotion:
         return judged, self.promote(judged)
 
     def judge(self, number: str, params: Params, data: Path) -> Judgement:
-        """Judge a version against the champion, or the champion against its predecessor, and write that down with the version."""
+        """Judge a version against the champion, or the champion against its predecessor, and write that down with the version.
+
+        One that a person took back does not pass: else the next scheduled run of the same content would undo the rollback.
+        """
         self.journal.settle()
-        against = opponent(self.journal.entries(), number)
-        judged = judgement(self.registry, self.registry.version(number), against, params, data)
+        entries = self.journal.entries()
+        judged = judgement(self.registry, self.registry.version(number), opponent(entries, number), params, data)
+        if back := taken_back(entries, number):
+            reason = f"{back.who} took it back ({back.why}); only `kdflow promote {number} --force` makes it the champion again"
+            judged = judged._replace(verdicts=[*judged.verdicts, Verdict("taken_back", False, reason)])
         self._record(judged)
         return judged
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from components.registry.journal import Action, Entry, Journal, opponent, replay
+from components.registry.journal import Action, Entry, Journal, opponent, replay, taken_back
 from components.registry.store import Registry
 from components.tracking import store_uri
 from kd.errors import InputError
@@ -67,6 +67,14 @@ def test_the_opponent_is_the_champion_or_its_predecessor() -> None:
     assert opponent(entries, "4") == "2", "its promotion came too late"
     rolled = [*entries, *written(("rollback", "2", "1"))]
     assert opponent(rolled, "1") == ""
+
+
+def test_a_version_stays_taken_back_until_somebody_forces_it() -> None:
+    entries = written(FIRST, SECOND, ("rollback", "2", "1"))
+    found = taken_back(entries, "2")
+    assert found and found.action == "rollback" and taken_back(entries, "1") is taken_back(entries, "3") is None
+    assert taken_back(written(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
+    assert taken_back(written(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"
 
 
 @pytest.fixture

@@ -130,6 +130,8 @@ def test_rolling_back_twice_and_forcing(params: Params) -> None:
         deliver(params, shares)
     promotion = Promotion(Registry("m"))
     assert promotion.rollback("misses bicycles") and aliases()["champion"] == "2"
+    again = deliver(params, (0.9, 0.9))
+    assert broken(again) == {"taken_back"} and "Ada took it back (misses bicycles)" in again.reasons[0], "a rollback outlives the next run"
     assert promotion.rollback("misses cars") and aliases()["champion"] == "1"
     with pytest.raises(InputError, match="m: nothing to roll back to: version 1 was the first champion"):
         promotion.rollback("once more")
