@@ -72,7 +72,7 @@ def peak_of(step: str, folder: Path, size: int) -> int:
     params = load_params(overrides=changes)
     if step == "prepare_data":
         with atomic_folder(folder / "prepared") as output:
-            prepare_data(params, Untracked(), output)
+            prepare_data(params, Untracked(), output=output)
     else:
         spec = spec_of(params.teacher, read_json(folder / "prepared" / "summary.json"))
         save_model(folder / "teacher" / "model.safetensors", build_model(spec), spec)

@@ -14,6 +14,8 @@ from kd.train.fit import Lesson
 if TYPE_CHECKING:
     from components.tracking import Run
 
+MODEL = "model.safetensors"
+
 
 def distill_student(
     params: Params,
@@ -29,13 +31,21 @@ def distill_student(
     gone) and history.csv (every term, and the ratio of the distillation's gradient to the detection's). A killed training
     goes on from its last epoch when it is started again.
     """
-    weights = teacher / "model.safetensors"
-    network, spec = load_model(weights)
+    run.tag("kdflow.teacher_digest", digest(teacher / MODEL))
+    lesson = lesson_of(params, teacher, maps)
+    train_network("distill_student", params, params.student, run, data, output, lesson, lesson_digest(params, teacher, maps))
+
+
+def lesson_of(params: Params, teacher: Path, maps: Path) -> Lesson:
+    """What the section `distill` makes of the model in `teacher` and the maps that belong to it."""
+    network, spec = load_model(teacher / MODEL)
     settings = params.distill.model_dump(exclude={"maps"})
-    lesson = Lesson(network, spec, Distill(**settings | {"taps": tuple(settings["taps"])}), maps, live=params.distill.maps == "live")
-    identity = digest_of([digest(weights), digest(maps), params.distill.digest()])
-    run.tag("kdflow.teacher_digest", digest(weights))
-    train_network("distill_student", params, params.student, run, data, output, lesson, identity)
+    return Lesson(network, spec, Distill(**settings | {"taps": tuple(settings["taps"])}), maps, live=params.distill.maps == "live")
+
+
+def lesson_digest(params: Params, teacher: Path, maps: Path) -> str:
+    """Digest of everything that a distillation depends on besides what a training without a teacher does."""
+    return digest_of([digest(teacher / MODEL), digest(maps), params.distill.digest()])
 
 
 if __name__ == "__main__":

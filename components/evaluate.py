@@ -42,7 +42,7 @@ def evaluate(
     run: "Run",
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
-    baseline: Path = Path("outputs/train_baseline"),
+    baseline: Path | None = Path("outputs/train_baseline"),
     student: Path = Path("outputs/distill_student"),
     maps: Path = Path("outputs/compute_info_maps"),
     output: Path = Path("outputs/evaluate"),
@@ -57,7 +57,7 @@ def evaluate(
         run: records the scores and keeps the report.
         data: folder of the step prepare_data.
         teacher: folder of the step train_teacher.
-        baseline: folder of the step train_baseline.
+        baseline: folder of the step train_baseline; None where it was left out: then no gain is known.
         student: folder of the step distill_student.
         maps: folder of the step compute_info_maps.
         output: folder to write to.
@@ -67,14 +67,16 @@ def evaluate(
     """
     section = params.evaluate
     summary = read_json(data / "summary.json")
-    models = {name: _load(folder, summary) for name, folder in (("teacher", teacher), ("baseline", baseline), ("student", student))}
+    folders = {"teacher": teacher, "baseline": baseline, "student": student}
+    models = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
     train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
     if not len(test):
         raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
     selection = Selection(section.confidence, section.nms_iou, section.max_detections)
-    contestants = {name: _contest(name, model, test, selection) for name, model in models.items()}
+    contestants = {name: contest(name, model, test, selection) for name, model in models.items()}
     metrics: dict[str, Any] = {name: _measures(model, contestants[name]) for name, model in models.items()}
-    metrics["gain"] = gain(metrics)
+    if baseline:
+        metrics["gain"] = gain(metrics)
     write_json(output / "metrics.json", metrics)
     write_tables(output, contestants)
     write_report(output / "report.html", contestants, metrics, summary, params, (train, test), maps)
@@ -101,14 +103,20 @@ def gigaflops(spec: ModelSpec) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def _load(folder: Path, summary: dict[str, Any]) -> Loaded:
+def load_trained(folder: Path, summary: dict[str, Any]) -> Loaded:
+    """The model that a training left in `folder`.
+
+    Raises:
+        InputError: if it does not fit the prepared data of `summary`.
+    """
     network, spec = load_model(folder / MODEL)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
         raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
     return Loaded(folder, network, spec)
 
 
-def _contest(name: str, model: Loaded, test: DetectionData, selection: Selection) -> Contestant:
+def contest(name: str, model: Loaded, test: DetectionData, selection: Selection) -> Contestant:
+    """Run a model over a split, and score what it finds."""
     history = read_history(model.folder / "history.csv")
     model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     found = list(track(detect(model.network, model.spec.anchors, test, selection), f"score {name}", len(test)))

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,7 +100,9 @@ class Distill(Section):
     """What the student learns from the teacher."""
 
     taps: list[Literal["backbone", "neck"]] = Field(description="features to distil; [] for none")
-    weight: NotNegative = Field(description="lambda, the weight of the distillation against the detection loss")
+    weight: NotNegative = Field(
+        description="lambda, the weight of the distillation against the detection loss; training warns where it pulls far too hard"
+    )
     backbone: NotNegative = Field(description="alpha, the share of the backbone's taps")
     neck: NotNegative = Field(description="beta, the share of the neck's taps")
     schedule: Literal["constant", "cosine", "linear"] = Field(description="how lambda goes down over training; constant holds it")
@@ -157,6 +159,10 @@ class Params(Section):
     evaluate: Evaluate
     register_model: RegisterModel
 
+    def only(self, sections: Collection[str]) -> "Params":
+        """These `sections` alone: reading another one is an error, and the digest is of these."""
+        return self.model_construct(**{name: value for name, value in self if name in sections})
+
 
 def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
     """Read and check a parameter file.
@@ -176,10 +182,19 @@ def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ())
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "mend that line") from None
     for override in overrides:
         _override(content, override)
+    return check_params(content, path)
+
+
+def check_params(content: Any, where: str | Path) -> Params:
+    """Parameters from plain data.
+
+    Raises:
+        InputError: naming `where` and the parameter that is missing, unknown or of the wrong type or range.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(path, *_explain(error)) from None
+        raise InputError(where, *_explain(error)) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:

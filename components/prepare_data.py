@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from components.anchors import Sizes, coco_anchors, fitted_anchors
 from components.boxes import fit_boxes
 from components.coco_format import write_coco
+from components.data_source import Origin, fetched
 from components.layouts import read_source
 from components.layouts.pictures import check_picture
 from components.layouts.source import Picture
-from components.params import Params
+from components.params import Data, Params
 from components.preview import contact_sheet
 from components.splits import complete_splits, refuse_empty_classes
 from components.step import command
@@ -31,25 +33,35 @@ Named = list[tuple[str, Picture]]
 SHOWN_LINES = 10
 
 
-def prepare_data(params: Params, run: "Run", output: Path = Path("outputs/prepare_data")) -> None:
+def prepare_data(params: Params, run: "Run", origin: Origin | None = None, output: Path = Path("outputs/prepare_data")) -> None:
     """Check the labelled pictures in `data.path`, split them, and write them as COCO JSON with pictures.
 
     Args:
         params: the section `data` is used.
         run: records counts, the data's digest and a preview.
+        origin: where to get `data.path`; None for a folder on this machine.
         output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, summary.json and preview.jpg.
 
     Raises:
         InputError: naming the file and field that is wrong. Boxes without area inside their picture are left out instead,
             each with a line on stderr and in `dropped` of the summary, because published data sets have some.
     """
-    data = params.data
-    source = read_source(Path(data.path), data.layout)
+    with fetched(origin) if origin else nullcontext(Path(params.data.path)) as folder:
+        content = _prepare(params.data, folder, output)
+    known = {"version": origin.version, "commit": origin.commit} if origin and origin.repo else {}
+    run.dataset(params.data.path, str(origin or params.data.path), content["digest"], "data", **known)
+    run.metrics({f"{split}_{unit}": counts[unit] for split, counts in content["splits"].items() for unit in ("pictures", "boxes")})
+    run.artifact(output / "preview.jpg")
+
+
+def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
+    """Write what the step writes, from the pictures in `folder`; returns the summary."""
+    source = read_source(folder, data.layout)
     dropped = source.dropped + fit_boxes(source)
     splits = complete_splits(source, data.val, data.test, data.split_seed)
     refuse_empty_classes(source.classes, splits)
     _warn(dropped)
-    named = {split: _named(pictures, Path(data.path)) for split, pictures in splits.items()}
+    named = {split: _named(pictures, folder) for split, pictures in splits.items()}
     _write(named, source.classes, output)
     sizes = _letterboxed_sizes(splits["train"], data.image_size)
     content: dict[str, Any] = {
@@ -62,9 +74,7 @@ def prepare_data(params: Params, run: "Run", output: Path = Path("outputs/prepar
     }
     write_json(output / "summary.json", content)
     contact_sheet([picture for _, picture in named["train"]], source.classes, output / "preview.jpg")
-    run.dataset(data.path, data.path, content["digest"], "data")
-    run.metrics({f"{split}_{unit}": content["splits"][split][unit] for split in splits for unit in ("pictures", "boxes")})
-    run.artifact(output / "preview.jpg")
+    return content
 
 
 def _named(pictures: Sequence[Picture], folder: Path) -> Named:

@@ -18,6 +18,7 @@ from kd.files import read_json
 from kd.model.store import load_model
 
 FOLDERS = {"teacher": "train_teacher", "baseline": "train_baseline", "student": "distill_student"}
+NEEDED = ("teacher", "student")  # the baseline can be left out, and the gain with it
 
 
 @exits_cleanly
@@ -30,7 +31,7 @@ def main() -> None:
     outputs = parser.parse_args().outputs
     metrics = read_metrics(outputs / "evaluate/metrics.json")
     console = Console(highlight=False)
-    console.print(results_table(metrics, _milliseconds(outputs)))
+    console.print(results_table(metrics, _milliseconds(outputs, metrics)))
     result = verdict(metrics)
     for line in (f"{result.headline}. {result.sentences[-1]}", "", *_next_steps(outputs)):
         console.print(line, markup=False, soft_wrap=True)
@@ -43,8 +44,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         InputError: if it is missing or is not what the step evaluate wrote.
     """
     metrics = read_json(path)
-    if not isinstance(metrics, dict) or {*TITLES, "gain"} - metrics.keys():
-        raise InputError(path, f"lacks one of {', '.join(TITLES)}, gain", "run the step evaluate again")
+    if not isinstance(metrics, dict) or any(name not in metrics for name in NEEDED):
+        raise InputError(path, f"lacks one of {', '.join(NEEDED)}", "run the step evaluate again")
     return metrics
 
 
@@ -54,7 +55,8 @@ def results_table(metrics: dict[str, Any], milliseconds: dict[str, float]) -> Ta
     for column in table.columns[1:]:
         column.justify = "right"
     for name, title in TITLES.items():
-        model = metrics[name]
+        if not (model := metrics.get(name)):
+            continue
         cells = points(model["map50"]), points(model["map"]), f"{model['parameters']:,}", f"{milliseconds[name]:.1f}"
         table.add_row(title, *cells, style="bold" if name == "student" else None)
     return table
@@ -66,8 +68,8 @@ def tracking_line() -> str:
     return f"open {uri}" if uri.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {uri}"
 
 
-def _milliseconds(outputs: Path) -> dict[str, float]:
-    models = {name: load_model(outputs / folder / "model.safetensors") for name, folder in FOLDERS.items()}
+def _milliseconds(outputs: Path, metrics: dict[str, Any]) -> dict[str, float]:
+    models = {name: load_model(outputs / folder / "model.safetensors") for name, folder in FOLDERS.items() if name in metrics}
     return latencies(models, DetectionData(outputs / "prepare_data/test", models["student"][1].image_size))
 
 

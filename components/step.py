@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from components import tracking
 from components.params import Params, load_params
@@ -17,21 +18,38 @@ from kd.errors import exits_cleanly
 from kd.files import atomic_folder
 
 Step = Callable[..., None]
+SECTIONS = {
+    "compose_scenes": ("compose_scenes",),
+    "prepare_data": ("data",),
+    "train_teacher": ("augment", "seed", "teacher"),
+    "train_baseline": ("augment", "seed", "student"),
+    "compute_info_maps": ("info_maps",),
+    "distill_student": ("augment", "distill", "seed", "student"),
+    "evaluate": ("augment", "distill", "evaluate", "info_maps", "seed", "student", "teacher"),
+    "register_model": ("evaluate", "register_model"),
+}
+"""What each step reads of the parameters. It sees nothing else, so MLflow records nothing that had no say in the result."""
 
 
-def execute(step: Step, params: Params, **paths: Path) -> None:
-    """Run `step` with `params`: track it, write its output beside its place and rename it.
+def execute(step: Step, params: Params, **inputs: Any) -> None:
+    """Run `step` with its sections of `params`: track it, write its output beside its place and rename it.
 
     Under `torchrun` every process runs the step, and the first alone is tracked and keeps its output.
+
+    Args:
+        step: the step's function.
+        params: the parameters.
+        inputs: arguments of `step` that differ from its defaults; `output` is one of them.
     """
-    places = {**_default_paths(step), **paths}
-    output = places.pop("output")
+    params = params.only(SECTIONS[step.__name__])
+    given = {**_default_paths(step), **inputs}
+    output = given.pop("output")
     if int(os.environ.get("RANK", 0)) > 0:
         with TemporaryDirectory() as nowhere:
-            step(params, tracking.Untracked(), **places, output=Path(nowhere))
+            step(params, tracking.Untracked(), **given, output=Path(nowhere))
         return
     with tracking.step_run(step.__name__, params) as run, atomic_folder(output) as folder:
-        step(params, run, **places, output=folder)
+        step(params, run, **given, output=folder)
 
 
 @exits_cleanly

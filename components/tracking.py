@@ -98,9 +98,9 @@ class Run:
         now = int(time.time() * 1000)
         self._send(lambda session: session.metrics(values, now, step or 0))
 
-    def dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        """Record data that went in: where they are, the SHA-256 of their content and what they were for ("training")."""
-        self._send(lambda session: session.dataset(name, masked(source), digest, context))
+    def dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
+        """Record data that went in: where they are, their SHA-256, what they were for ("training"), and what else is known of them."""
+        self._send(lambda session: session.dataset(name, masked(source), digest, context, known))
 
     def artifact(self, path: Path) -> None:
         """Keep a copy of a file or folder."""
@@ -178,12 +178,14 @@ class _Session:
 
         self.client.log_batch(self.run_id, metrics=[Metric(name, float(value), time_ms, step) for name, value in values.items()])
 
-    def dataset(self, name: str, source: str, digest: str, context: str) -> None:
+    def dataset(self, name: str, source: str, digest: str, context: str, known: dict[str, str]) -> None:
         """Record a data set, and its full digest in a tag."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         data = Dataset(name=name, digest=digest[:DIGEST_LENGTH], source_type="local", source=json.dumps({"uri": source}))
-        self.client.log_inputs(self.run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+        tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in known.items()}
+        inputs = DatasetInput(data, [InputTag(key, value) for key, value in tags.items()])
+        self.client.log_inputs(self.run_id, datasets=[inputs])
         self.client.set_tag(self.run_id, f"{PREFIX}digest.{name}", digest)
 
     def artifact(self, path: Path) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from components.tracking import Run
 
 
+class Diverged(InputError):
+    """A training whose loss is no longer finite."""
+
+
 def train_network(
     title: str,
     params: Params,
@@ -47,21 +51,22 @@ def train_network(
         lesson_digest: digest of the lesson's teacher, maps and settings.
 
     Raises:
-        InputError: if the data do not fit, a checkpoint cannot be written, or the loss is not finite.
+        InputError: if the data do not fit or a checkpoint cannot be written.
+        Diverged: if the loss is not finite.
     """
     summary = read_json(data / "summary.json")
     run.dataset("prepared", str(data), summary["digest"], "training")
     spec = spec_of(section, summary)
     training = Training(**section.train.model_dump())
     augment = Augment(**params.augment.model_dump())
-    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest, _code()]
+    identity = [title, params.seed, spec.to_json(), asdict(training), asdict(augment), summary["digest"], lesson_digest, code_digest()]
     checkpoint = checkpoint_folder() / f"{title}-{digest_of(identity)[:16]}.pt"
     job = Fit(spec, data, training, augment, params.seed, checkpoint, title)
     try:
         with process_group() as group:
             network, history = fit(job, group, lambda row: _record(run, row), lesson)
     except TrainingDiverged as error:
-        raise InputError(title, str(error), "lower its lr or distill.weight, or look for broken labels") from None
+        raise Diverged(title, str(error), "lower its lr or distill.weight, or look for broken labels") from None
     save_model(output / "model.safetensors", network, spec)
     write_history(output / "history.csv", history)
     run.metrics({"parameters": parameter_count(network)})
@@ -89,7 +94,7 @@ def write_history(path: Path, history: list[Row]) -> None:
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
 
 
-def _code() -> str:
+def code_digest() -> str:
     """Digest of kd's sources: a training that began with other code must not go on with this one."""
     return digest_of([digest(source) for source in sorted(Path(kd.__file__).parent.rglob("*.py"))])
 

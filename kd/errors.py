@@ -2,7 +2,8 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,20 +25,27 @@ def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def guarded(*args: object, **kwargs: object) -> None:
-        try:
+        with clean_exit():
             command(*args, **kwargs)
-        except InputError as error:
-            sys.exit(fail(str(error)))
-        except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has left; there is nobody to tell
-            sys.exit(141)
-        except OSError as error:
-            sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
-        except KeyboardInterrupt:
-            print("stopped; run the same command again to go on", file=sys.stderr)
-            sys.exit(130)
 
     return guarded
+
+
+@contextmanager
+def clean_exit() -> Iterator[None]:
+    """Like `exits_cleanly`, for a block, or with `@clean_exit()` for a function that returns something."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(fail(str(error)))
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has left; there is nobody to tell
+        sys.exit(141)
+    except OSError as error:
+        sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
 
 
 def fail(message: str) -> int:

@@ -31,6 +31,11 @@ class Progress:
             self.shown = now
             self._show(note())
 
+    def say(self, line: str) -> None:
+        """Print a line of its own; on a terminal the bar is drawn again below it."""
+        self.stream.write(("\r\033[K" if self.terminal else "") + line + "\n")
+        self.stream.flush()
+
     def close(self) -> None:
         """Show the last state and end the line."""
         if self.terminal or time.monotonic() - self.start > 2:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from components.params import Params
 from components.report import figures
-from components.report.contestant import TITLES, Contestant
+from components.report.contestant import TITLES, Contestant, reference
 from components.report.examples import LEAST, examples
 from components.report.heat import heat_maps
 from components.report.verdict import points, verdict
@@ -42,7 +42,8 @@ def write_report(
     train, test = splits
     template = _environment().get_template("template.html")
     html = template.render(
-        titles=TITLES,
+        titles={name: TITLES[name] for name in contestants},
+        against=TITLES[reference(contestants)],
         verdict=verdict(metrics),
         metrics=metrics,
         summary=summary,

@@ -1,6 +1,7 @@
 """The models that the report compares."""
 
 import csv
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,11 @@ TITLES = {"teacher": "Teacher", "baseline": "Student alone", "student": "Student
 DETECTION_TERMS = ("box", "objectness", "class")
 
 History = list[dict[str, float]]
+
+
+def reference(names: Container[str]) -> str:
+    """Whom the student is compared with: the student alone or, where that was not trained, the teacher."""
+    return "baseline" if "baseline" in names else "teacher"
 
 
 @dataclass(frozen=True)

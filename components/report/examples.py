@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from components.report.contestant import TITLES, Contestant
+from components.report.contestant import TITLES, Contestant, reference
 from components.report.pictures import Shown, fitted, shown
 from kd.data.dataset import DetectionData
 from kd.data.pictures import read_picture
@@ -19,7 +19,7 @@ OVERLAP = 0.5
 
 
 class Example(NamedTuple):
-    """One test picture as every model sees it; `quality` is the F1 of the student alone and of the distilled one."""
+    """One test picture as every model sees it; `quality` is the F1 of whom the student is compared with, and of the student."""
 
     name: str
     quality: tuple[float, float]
@@ -27,7 +27,7 @@ class Example(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Chosen pictures, and on how many of all the distilled student is better than the student alone, worse and alike."""
+    """Chosen pictures, and on how many of all the distilled student is better than its reference, worse and alike."""
 
     chosen: list[Example]
     better: int
@@ -38,17 +38,18 @@ class Examples(NamedTuple):
 def examples(test: DetectionData, contestants: Mapping[str, Contestant], count: int) -> Examples:
     """At most `count` pictures at even steps from the one that gained most to the one that lost most.
 
-    Pictures on which the students are alike are left out, unless the others are too few.
+    Pictures on which the two are alike are left out, unless the others are too few.
     """
     confident = {name: [_confident(found) for found in contestant.found] for name, contestant in contestants.items()}
-    alone, distilled = ([f1(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in ("baseline", "student"))
-    gains = [after - before for before, after in zip(alone, distilled, strict=True)]
+    pair = (reference(contestants), "student")
+    before, after = ([f1(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in pair)
+    gains = [new - old for old, new in zip(before, after, strict=True)]
     order = sorted(range(len(test)), key=lambda i: (-gains[i], i))
     changed, alike = [i for i in order if gains[i]], [i for i in order if not gains[i]]
     chosen = spread(changed, count)
     chosen = sorted(chosen + spread(alike, count - len(chosen)), key=order.index)
     better = sum(gain > 0 for gain in gains)
-    return Examples([_example(test, confident, i, (alone[i], distilled[i])) for i in chosen], better, len(changed) - better, len(alike))
+    return Examples([_example(test, confident, i, (before[i], after[i])) for i in chosen], better, len(changed) - better, len(alike))
 
 
 def spread(items: list[int], count: int) -> list[int]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from components.report.contestant import DETECTION_TERMS, TITLES, Contestant
+from components.report.contestant import DETECTION_TERMS, TITLES, Contestant, reference
 from kd.detection.scores import RECALLS
 
 Contestants = Mapping[str, Contestant]
@@ -43,7 +43,7 @@ def learning_curves(contestants: Contestants) -> Markup:
             axes.plot([row["epoch"] for row in rows], [100 * row["val_map50"] for row in rows], "o-", ms=3, **_look(name))
         _over_epochs(axes, ylabel="mAP50")
         axes.legend()
-        return _svg(figure, "Learning curves: mAP50 on the val split over the epochs of the three trainings")
+        return _svg(figure, "Learning curves: mAP50 on the val split over the epochs of the trainings")
 
 
 def detection_losses(contestants: Contestants) -> Markup:
@@ -54,7 +54,7 @@ def detection_losses(contestants: Contestants) -> Markup:
                 axes.plot([row["epoch"] for row in contestant.history], [row[term] for row in contestant.history], **_look(name))
             _over_epochs(axes, title=term, ylim=(0, None))
         panels[0].legend()
-        return _svg(figure, "Box, objectness and class loss over the epochs of the three trainings")
+        return _svg(figure, "Box, objectness and class loss over the epochs of the trainings")
 
 
 def teaching(student: Contestant) -> Markup:
@@ -86,12 +86,12 @@ def precision_recall(contestants: Contestants) -> Markup:
             axes.plot(RECALLS, precision, **_look(name))
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.legend()
-        return _svg(figure, "Precision over recall at IoU 0.5 of the three models")
+        return _svg(figure, "Precision over recall at IoU 0.5 of the models")
 
 
 def shown_classes(contestants: Contestants) -> list[str]:
-    """The classes of the bars: all that occur or, where they are many, those that distillation changed most, in their order."""
-    alone, distilled = (contestants[name].scores.per_class for name in ("baseline", "student"))
+    """The classes of the bars: all that occur or, where they are many, those where student and reference differ most; in order."""
+    alone, distilled = (contestants[name].scores.per_class for name in (reference(contestants), "student"))
     changed = sorted(alone, key=lambda label: -abs(distilled[label]["ap50"] - alone[label]["ap50"]))[:MOST_CLASSES]
     return [label for label in alone if label in changed]
 

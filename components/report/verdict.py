@@ -15,6 +15,8 @@ class Verdict(NamedTuple):
 
 def verdict(metrics: dict[str, Any]) -> Verdict:
     """Put the content of metrics.json into words."""
+    if "baseline" not in metrics:
+        return _without_baseline(metrics["student"], metrics["teacher"])
     gain, alone, distilled, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
     sentences = [
         f"The same small network reaches {points(alone['map50'])} mAP50 when it learns from the labels alone and "
@@ -22,6 +24,14 @@ def verdict(metrics: dict[str, Any]) -> Verdict:
         f"The teacher reaches {points(teacher['map50'])} with {teacher['parameters'] / distilled['parameters']:.1f} times the parameters.",
     ]
     return Verdict(_headline(gain["map50"]), sentences + _gap(gain))
+
+
+def _without_baseline(distilled: dict[str, Any], teacher: dict[str, Any]) -> Verdict:
+    sentences = [
+        f"The teacher reaches {points(teacher['map50'])} with {teacher['parameters'] / distilled['parameters']:.1f} times the parameters.",
+        "The student alone was not trained, so what distillation gained is not known.",
+    ]
+    return Verdict(f"The distilled student reaches {points(distilled['map50'])} points of mAP50", sentences)
 
 
 def points(score: float) -> str:

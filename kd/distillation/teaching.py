@@ -4,6 +4,7 @@ lambda(t) * (alpha * sum_backbone L_tap + beta * sum_neck L_tap)  [+ response * 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ from kd.distillation.feature import FeatureLoss
 from kd.distillation.response import response_loss, teacher_finds
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
+
+TapLoss = Callable[[int, Tensor, Tensor], nn.Module]
+"""Makes the loss of a tap from what `FeatureLoss` takes; the module is called as that one is, and may hold adapters."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Teaching(nn.Module):
         channels: per tap name the channels of the student; decides which taps there are.
         statistics: of the teacher's channels, at these taps at least.
         maps: draws maps on the fly where a batch brings none.
+        tap_loss: makes the loss of each tap.
     """
 
     def __init__(
@@ -56,9 +61,10 @@ class Teaching(nn.Module):
         channels: dict[str, int],
         statistics: Statistics,
         maps: Cartographer | None = None,
+        tap_loss: TapLoss = FeatureLoss,
     ) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({tap: FeatureLoss(count, *statistics[tap]) for tap, count in channels.items()})
+        self.losses = nn.ModuleDict({tap: tap_loss(count, *statistics[tap]) for tap, count in channels.items()})
         self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
         self.strides = self._strides(list(channels))
         # in a list, so that the frozen network is neither saved nor optimised with this module

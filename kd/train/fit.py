@@ -13,8 +13,9 @@ from kd.data.loader import EpochBatches, TrainingSamples, training_loader
 from kd.detection.evaluate import Selection, score
 from kd.detection.loss import DetectionLoss
 from kd.distillation.cartographer import Cartographer
+from kd.distillation.feature import FeatureLoss
 from kd.distillation.map_store import MapStore, load_statistics
-from kd.distillation.teaching import Distill, Teaching, tap_channels
+from kd.distillation.teaching import Distill, TapLoss, Teaching, tap_channels
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
@@ -33,6 +34,8 @@ class Lesson:
         distill: the weights of the terms.
         maps: folder that compute_info_maps wrote.
         live: draw the maps anew on each augmented picture instead of warping the stored ones.
+        tap_loss: makes the loss of each tap; other methods than ours are compared by it.
+        cartographer: the class that draws live maps.
     """
 
     teacher: Network
@@ -40,6 +43,8 @@ class Lesson:
     distill: Distill
     maps: Path
     live: bool = False
+    tap_loss: TapLoss = FeatureLoss
+    cartographer: type[Cartographer] = Cartographer
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,10 @@ def _teaching(lesson: Lesson, network: Network, job: Fit, group: Group) -> Teach
     maps = None
     if lesson.live:
         strides = tuple(sorted({int(tap.split("_")[1]) for tap in channels}))
-        maps = Cartographer(teacher, lesson.spec, MapStore(lesson.maps, [], None).about["reading"], strides, statistics)
+        maps = lesson.cartographer(teacher, lesson.spec, MapStore(lesson.maps, [], None).about["reading"], strides, statistics)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(job.seed)
-        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, channels, statistics, maps)
+        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, channels, statistics, maps, lesson.tap_loss)
 
 
 def _val_scores(network: nn.Module, spec: ModelSpec, val: DetectionData) -> Row:

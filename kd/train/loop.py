@@ -13,6 +13,7 @@ from kd.model.build import Network
 from kd.train.checkpoint import load_checkpoint, save_checkpoint
 from kd.train.ema import Average
 from kd.train.group import Group
+from kd.train.guard import too_hard
 from kd.train.objective import Objective, gradient_ratio
 from kd.train.report import EpochReport
 from kd.train.schedule import rate_at
@@ -90,6 +91,8 @@ class Trainer:
                     row |= self.score(self.average.network)
                 self.history.append(row)
                 self._save()
+                if too_hard(self.history):
+                    report.say(f"warning: distillation pulls {row['gradient_ratio']:.0f} times as hard as detection; lower distill.weight")
                 self.on_epoch(row)
             else:
                 self.history.append(row)

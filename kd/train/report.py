@@ -13,12 +13,17 @@ class EpochReport:
         left = (epochs - begun) * steps * batch
         self.progress = Progress(title, left, "pictures") if leads and left else None
         if self.progress and begun:
-            print(f"{title}: going on after epoch {begun} of {epochs}", file=self.progress.stream, flush=True)
+            self.say(f"{title}: going on after epoch {begun} of {epochs}")
 
     def step(self, epoch: int, terms: dict[str, Tensor]) -> None:
         """Count one batch."""
         if self.progress:
             self.progress.advance(self.batch, lambda: f"epoch {epoch + 1}/{self.epochs}  " + _losses(terms))
+
+    def say(self, line: str) -> None:
+        """Print a line of its own, above the bar."""
+        if self.progress:
+            self.progress.say(line)
 
     def close(self) -> None:
         """End the bar."""

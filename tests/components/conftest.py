@@ -30,8 +30,8 @@ class Recorder:
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
         self.calls.append(("metrics", (values,)))
 
-    def dataset(self, name: str, source: str, digest: str, context: str) -> None:
-        self.calls.append(("dataset", (name, source, digest, context)))
+    def dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
+        self.calls.append(("dataset", (name, source, digest, context, *known.values())))
 
     def artifact(self, path: Path) -> None:
         assert path.is_file()

@@ -61,6 +61,12 @@ def test_a_terminal_gets_one_line_that_is_redrawn(clock: Clock) -> None:
     assert drawn[-1] == "[####################] train 10/10 steps, 16.7/s, 0:00 left\n"
 
 
+@pytest.mark.parametrize(("stream", "cleared"), [(io.StringIO(), ""), (Terminal(), "\r\033[K")])
+def test_a_line_of_its_own_takes_the_bars_place(clock: Clock, stream: io.StringIO, cleared: str) -> None:
+    Progress("train", 10, stream=stream).say("warning: too hot")
+    assert stream.getvalue() == f"{cleared}warning: too hot\n"
+
+
 def test_long_times_are_readable(clock: Clock) -> None:
     stream = io.StringIO()
     progress = Progress("train", 1000, stream=stream)

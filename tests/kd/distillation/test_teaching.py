@@ -7,7 +7,8 @@ import torch
 
 from kd.data.loader import Batch
 from kd.distillation.cartographer import Cartographer, channel_statistics
-from kd.distillation.teaching import Distill, Teaching, tap_channels
+from kd.distillation.feature import FeatureLoss
+from kd.distillation.teaching import Distill, TapLoss, Teaching, tap_channels
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 from tests.kd.train.squares import SIDE, spec_for
@@ -32,11 +33,12 @@ def mapped(batch: Batch, cartographer: Cartographer) -> Batch:
 def teach(teacher: Network, teacher_spec: ModelSpec, student: Network, batch: Batch) -> Teach:
     """A teaching with these settings; its adapters are always the same."""
 
-    def build(maps: Cartographer | None = None, **settings: object) -> Teaching:
+    def build(maps: Cartographer | None = None, tap_loss: TapLoss = FeatureLoss, **settings: object) -> Teaching:
         distill = Distill(**settings)
         torch.manual_seed(0)
         statistics = channel_statistics(teacher, [batch.pictures], STRIDES)
-        return Teaching(teacher, teacher_spec, spec_for(), distill, tap_channels(student, teacher, distill.taps, SIDE), statistics, maps)
+        channels = tap_channels(student, teacher, distill.taps, SIDE)
+        return Teaching(teacher, teacher_spec, spec_for(), distill, channels, statistics, maps, tap_loss)
 
     return build
 
@@ -82,6 +84,18 @@ def test_a_term_is_the_loss_of_its_tap_under_its_map(teach: Teach, teacher: Netw
     for tap, loss in teaching.losses.items():
         expected = loss(output.taps()[tap], theirs[tap], mapped.maps[tap])
         torch.testing.assert_close(teaching(output, mapped, 0.0)[f"distill_{tap}"], expected)
+
+
+def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, mapped: Batch) -> None:
+    class Doubled(FeatureLoss):
+        def forward(self, *features: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(*features)
+
+    output = student(mapped.pictures)
+    ours, other = teach()(output, mapped, 0.0), teach(tap_loss=Doubled)(output, mapped, 0.0)
+    assert ours.keys() == other.keys()
+    for name, term in ours.items():
+        torch.testing.assert_close(other[name], 2 * term)
 
 
 def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:

@@ -1,0 +1,205 @@
+"""The trainings of an ablation, each in its own folder that appears when it has ended.
+
+    OUT/prepared                        the data set, where the given folder was not prepared already
+    OUT/teacher                         trained once, or a copy of the one that is given
+    OUT/maps/READING-...                information maps, once for each setting of `info_maps`
+    OUT/runs/VARIANT/seed-N             a student, its history.csv, training.json (seconds, machine, code), SPLIT.json (scores)
+
+A rerun takes what is there, and a training that was killed goes on from its checkpoint. Every folder remembers what it was
+made from, and is refused to a command with other parameters.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import benchmarks.rivals
+from benchmarks.machine import describe_machine
+from benchmarks.rivals import RIVALS
+from benchmarks.variants import Variant
+from components.compute_info_maps import compute_info_maps
+from components.distill_student import MODEL, lesson_digest, lesson_of
+from components.evaluate import contest, load_trained
+from components.params import Network, Params
+from components.prepare_data import prepare_data
+from components.report.contestant import read_history
+from components.tracking import Untracked
+from components.training import code_digest, train_network
+from kd.data.dataset import DetectionData
+from kd.detection.evaluate import Selection
+from kd.distillation.cartographer import Cartographer
+from kd.errors import InputError
+from kd.files import atomic_folder, digest, digest_of, read_json, write_json
+from kd.train.fit import Lesson
+
+MADE_FROM, TRAINING, HISTORY = "made_from.json", "training.json", "history.csv"
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the trainings live.
+
+    Attributes:
+        out: the folder of the ablation.
+        data: the prepared data set.
+        params: the parameters of the teacher and of the scores.
+        teacher_seed: the teacher's.
+    """
+
+    out: Path
+    data: Path
+    params: Params
+    teacher_seed: int
+
+    @property
+    def teacher(self) -> Path:
+        """The teacher's folder."""
+        return self.out / "teacher"
+
+    def run_of(self, variant: Variant, seed: int) -> Path:
+        """The folder of one training."""
+        return self.out / "runs" / variant.folder / f"seed-{seed}"
+
+    def train_teacher(self) -> None:
+        """Train the teacher, unless it is there."""
+        params = self.params.model_copy(update={"seed": self.teacher_seed})
+        made_from = {"data": self._data(), "seed": params.seed, **_values(params, "teacher", "augment")}
+        once(self.teacher, made_from, lambda output: _timed("teacher", params, params.teacher, self.data, output))
+
+    def take_teacher(self, given: Path) -> None:
+        """Copy a trained teacher from its folder, unless it is there.
+
+        Raises:
+            InputError: if the folder lacks it.
+        """
+        for name in (MODEL, HISTORY):
+            if not (given / name).is_file():
+                raise InputError(given / name, "is missing", "name a folder that train_teacher wrote, or leave --teacher out")
+
+        def copy(output: Path) -> None:
+            for name in (MODEL, HISTORY):
+                shutil.copyfile(given / name, output / name)
+            write_json(output / TRAINING, {"seconds": None})
+
+        once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
+
+    def train(self, variant: Variant, params: Params) -> None:
+        """Train `variant` with its own `params`, which hold the seed, unless it is there."""
+        made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
+        if not variant.alone:
+            made_from |= {"teacher": digest(self.teacher / MODEL), "rival": variant.rival, **_values(params, "distill", "info_maps")}
+        once(self.run_of(variant, params.seed), made_from, lambda output: self._train(variant, params, output))
+
+    def scores(self, folder: Path, split: str) -> Facts:
+        """mAP and mAP50 (0..1) of the model in `folder` on `split`; scored once with the same section `evaluate`."""
+        path, section = folder / f"{split}.json", self.params.evaluate
+        if not path.exists() or read_json(path)["evaluate"] != section.digest():
+            selection = Selection(section.confidence, section.nms_iou, section.max_detections)
+            summary = read_json(self.data / "summary.json")
+            found = contest(folder.name, load_trained(folder, summary), DetectionData(self.data / split, summary["image_size"]), selection)
+            write_json(path, {"map": found.scores.map, "map50": found.scores.map50, "evaluate": section.digest()})
+        return {key: value for key, value in read_json(path).items() if key != "evaluate"}
+
+    def facts(self, folder: Path, split: str) -> Facts:
+        """Scores, seconds, machine and code of a finished training, and the mean "gradient_ratio" of a distillation."""
+        ratios = [row["gradient_ratio"] for row in read_history(folder / HISTORY) if "gradient_ratio" in row]
+        pull = {"gradient_ratio": sum(ratios) / len(ratios)} if ratios else {}
+        return {**self.scores(folder, split), **read_json(folder / TRAINING), **pull}
+
+    def _train(self, variant: Variant, params: Params, output: Path) -> None:
+        lesson: tuple[Lesson, str] | None = None
+        if not variant.alone:
+            maps = self._maps(params)
+            lesson = taught(lesson_of(params, self.teacher, maps), variant.rival), lesson_digest(params, self.teacher, maps) + code()
+        _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, lesson)
+
+    def _maps(self, params: Params) -> Path:
+        section = params.info_maps
+        folder = self.out / "maps" / f"{section.reading}-{section.digest()[:8]}"
+        made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL), **_values(params, "info_maps")}
+        once(folder, made_from, lambda output: compute_info_maps(params, Untracked(), self.data, self.teacher, output))
+        return folder
+
+    def _data(self) -> str:
+        return digest(self.data / "summary.json")
+
+
+def prepared(folder: Path, params: Params, out: Path) -> Path:
+    """The prepared data set: `folder` itself, where prepare_data wrote it; else made in `out` from the labelled pictures in it.
+
+    Raises:
+        InputError: if it was prepared for another image size, or `prepare_data` refuses the pictures.
+    """
+    if (folder / "summary.json").exists() and (folder / "train/annotations.json").exists():
+        size = read_json(folder / "summary.json").get("image_size")
+        if size != params.data.image_size:
+            raise InputError(folder, f"is prepared for {size} pixels, not {params.data.image_size}", f"add --set data.image_size={size}")
+        return folder
+    once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, Untracked(), output=output))
+    return out / "prepared"
+
+
+def once(folder: Path, made_from: Facts, make: Callable[[Path], None]) -> None:
+    """Let `make` fill `folder`, unless it is there.
+
+    Raises:
+        InputError: if what is there was made from something else.
+    """
+    if folder.exists():
+        before = read_json(folder / MADE_FROM)
+        others = sorted(key for key in before.keys() | made_from if before.get(key) != made_from.get(key))
+        if others:
+            raise InputError(folder, f"was made from other settings of {', '.join(others)}", "choose another --out, or delete it")
+        return
+    with atomic_folder(folder) as output:
+        make(output)
+        write_json(output / MADE_FROM, made_from)
+
+
+class Stopwatch(Untracked):
+    """Takes the time of the epochs that this process ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs, self.begun = 0, time.monotonic()
+        self.ended = self.begun
+
+    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
+        """An epoch has ended where there is a `step`."""
+        if step is not None:
+            self.epochs, self.ended = self.epochs + 1, time.monotonic()
+
+    def seconds(self, epochs: int) -> float | None:
+        """What `epochs` take at this pace, so that a training that went on counts whole; None if no epoch was left to run."""
+        return (self.ended - self.begun) / self.epochs * epochs if self.epochs else None
+
+
+def taught(lesson: Lesson, rival: str | None) -> Lesson:
+    """The lesson as the rival would give it; live maps show it the labels of the augmented picture, as its authors have them."""
+    if rival is None:
+        return lesson
+    method = RIVALS[rival]
+    live = method.cartographer is not Cartographer
+    return replace(lesson, tap_loss=method.tap_loss, cartographer=method.cartographer, live=live)
+
+
+@cache
+def code() -> str:
+    """Digest of the sources that a training runs: as they were when this process began, which has them loaded."""
+    rivals = sorted(Path(benchmarks.rivals.__file__).parent.glob("*.py"))
+    return digest_of([code_digest(), *(digest(source) for source in rivals)])
+
+
+def _timed(title: str, params: Params, section: Network, data: Path, output: Path, lesson: tuple[Lesson, str] | None = None) -> None:
+    watch, version = Stopwatch(), code()
+    train_network(title, params, section, watch, data, output, *(lesson or ()))
+    write_json(output / TRAINING, {"seconds": watch.seconds(section.train.epochs), "machine": describe_machine(), "code": version})
+
+
+def _values(params: Params, *sections: str) -> Facts:
+    return params.model_dump(mode="json", include=set(sections))

@@ -1,0 +1,136 @@
+"""The variants of an ablation by name: what each changes in the parameters.
+
+    alone                         the student without a teacher: what all others have to beat
+    default                       the parameter file as it is
+    READING-TAPS                  a reading of the information map (activation, mask, ...) at backbone, neck or both
+    READING-TAPS+response         with the teacher's boxes and classes on top
+    response                      the teacher's boxes and classes alone
+    fitnets, fgfi, cwd, pkd, fgd  published losses at both taps
+    NAME@KEY=VALUE,...            any of them with other parameters: of the section `distill` (w is its weight), or
+                                  section.name of `student`, `augment`, `distill` and `info_maps`
+
+What touches the student or the augmentation makes another student alone, too, and the variant is compared with that one.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.rivals import RIVALS
+from components.params import Params
+from kd.distillation.info_map import READINGS
+from kd.errors import InputError
+
+ALONE, DEFAULT, RESPONSE = "alone", "default", "response"
+TAPS = {"backbone": "[backbone]", "neck": "[neck]", "both": "[backbone, neck]"}
+STUDENTS = ("student", "augment")
+"""Sections that the student alone depends on, too."""
+SECTIONS = (*STUDENTS, "distill", "info_maps")
+FACTORS = (0.25, 0.5, 2.0, 4.0)
+EPOCH_FACTORS = (0.5, 2.0)
+RIVAL_FACTORS = (0.1, 0.3, 3.0)
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train the student.
+
+    Attributes:
+        name: what the table calls it; equal names are equal trainings.
+        changes: changes of the parameters, as `load_params` takes them.
+        alone: whether there is no teacher.
+        rival: a key of `RIVALS`, or None.
+        baseline: the name of the student alone that it is compared with.
+    """
+
+    name: str
+    changes: tuple[str, ...]
+    alone: bool = False
+    rival: str | None = None
+    baseline: str = ALONE
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder."""
+        return re.sub(r"[^\w.+=@-]+", "_", self.name)
+
+
+def select(names: Sequence[str], params: Params) -> list[Variant]:
+    """The variants that `names` and groups ask for, each once, and every student alone that they are compared with, first.
+
+    Raises:
+        InputError: naming what is no variant, no group or no parameter of a variant.
+    """
+    asked = [parse(name) for given in names for name in groups(params).get(given, [given])]
+    baselines = [parse(variant.baseline) for variant in asked]
+    return list({variant.name: variant for variant in (*baselines, *asked)}.values())
+
+
+def groups(params: Params) -> dict[str, list[str]]:
+    """The names in each group; the sweeps go around the file's own weight."""
+    weight = params.distill.weight
+    sweep = {
+        "taps": [f"{reading}-{taps}" for reading in ("activation", "uniform") for taps in TAPS],
+        "readings": [f"{reading}-both" for reading in READINGS],
+        "grid": [f"{reading}-{taps}" for reading in READINGS for taps in TAPS],
+        "responses": [RESPONSE, "activation-both", "activation-both+response"],
+        "weights": [DEFAULT, *(f"{DEFAULT}@weight={weight * factor:g}" for factor in FACTORS)],
+        "schedules": [f"{DEFAULT}@schedule={schedule}" for schedule in SCHEDULES],
+        "epochs": [DEFAULT, *(f"{DEFAULT}@student.train.epochs={round(params.student.train.epochs * f) or 1}" for f in EPOCH_FACTORS)],
+        "rivals": list(RIVALS),
+        "rival-weights": [f"{rival}@weight={weight * factor:g}" for rival in RIVALS for factor in RIVAL_FACTORS],
+    }
+    everything = [name for group in ("grid", "responses", "weights", "schedules", "epochs", "rivals") for name in sweep[group]]
+    return sweep | {"all": [DEFAULT, *everything]}
+
+
+def parse(name: str) -> Variant:
+    """The variant of that name.
+
+    Raises:
+        InputError: if it is none.
+    """
+    base, _, given = name.partition("@")
+    changes = _changes(name, given)
+    students = [change for change in changes if change.partition(".")[0] in STUDENTS]
+    baseline = "@".join([ALONE, ",".join(students)]) if students else ALONE
+    if base == ALONE:
+        if len(students) < len(changes):
+            raise InputError("--variants", f"'{name}' has no teacher and so no such parameter", f"write {baseline}")
+        return Variant(baseline, tuple(changes), alone=True, baseline=baseline)
+    if base in RIVALS:
+        own = ("distill.taps=[backbone, neck]", "distill.response=0", "info_maps.reading=uniform")
+        return Variant(_named(base, changes), (*own, *changes), rival=base, baseline=baseline)
+    return Variant(_named(base, changes), (*_base_changes(name, base), *changes), baseline=baseline)
+
+
+def _base_changes(name: str, base: str) -> tuple[str, ...]:
+    if base == DEFAULT:
+        return ()
+    if base == RESPONSE:
+        return "distill.taps=[]", "distill.response=1"
+    reading, dash, taps = base.removesuffix("+response").partition("-")
+    if not dash or reading not in READINGS or taps not in TAPS:
+        known = f"{ALONE}, {DEFAULT}, {RESPONSE}, {', '.join(RIVALS)}, or READING-TAPS of {', '.join(READINGS)} and {', '.join(TAPS)}"
+        raise InputError("--variants", f"'{name}' is no variant and no group", f"write {known}")
+    response = int(base.endswith("+response"))
+    return f"info_maps.reading={reading}", f"distill.taps={TAPS[taps]}", f"distill.response={response}"
+
+
+def _changes(name: str, given: str) -> list[str]:
+    """Changes with full names, sorted, so that their order makes no other variant."""
+    changes = []
+    for item in re.split(r",(?![^\[]*\])", given) if given else []:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        full = key if "." in key else f"distill.{'weight' if key == 'w' else key}"
+        if not equals or full.partition(".")[0] not in SECTIONS:
+            raise InputError(
+                "--variants", f"'{item}' in '{name}' changes nothing of a variant", f"write NAME=VALUE of {', '.join(SECTIONS)}"
+            )
+        changes.append(f"{full}={value}")
+    return sorted(changes)
+
+
+def _named(base: str, changes: Sequence[str]) -> str:
+    return f"{base}@{','.join(change.removeprefix('distill.') for change in changes)}" if changes else base

@@ -1,0 +1,1 @@
+"""When and where the steps run: the graph for Kubeflow Pipelines, on a cluster or on this machine."""

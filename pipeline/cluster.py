@@ -1,0 +1,123 @@
+"""The settings of a cluster: `pipeline/cluster.yaml`, parsed by strict models."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+
+from components.params import Section
+from kd.errors import InputError
+
+SETTINGS = Path(__file__).with_name("cluster.yaml")
+Step = Literal[
+    "resolve_data",
+    "prepare_data",
+    "train_teacher",
+    "train_baseline",
+    "compute_info_maps",
+    "distill_student",
+    "evaluate",
+    "register_model",
+]
+Seconds = Annotated[int, Field(ge=1)]
+Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
+Memory = Annotated[str, Field(pattern=r"^\d+(K|M|G|T|Ki|Mi|Gi|Ti)?$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Image = Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
+Variables = dict[Name, dict[str, Variable]]
+"""From an object's name to its keys and the environment variables that they become."""
+
+
+class Gpu(Section):
+    """GPUs of one node; a training starts a process on each."""
+
+    type: str = Field(description="the resource's name, such as nvidia.com/gpu")
+    count: Annotated[int, Field(ge=1)]
+
+
+class Toleration(Section):
+    """A taint that a step's pod does not mind."""
+
+    key: str
+    operator: Literal["Equal", "Exists"]
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Retry(Section):
+    """How often a failed step is tried again, and how many seconds later."""
+
+    times: Annotated[int, Field(ge=0)]
+    wait: Annotated[int, Field(ge=0)] = Field(description="before the first retry")
+    factor: Annotated[float, Field(ge=1)] = Field(description="by which the wait grows from one retry to the next")
+    longest: Seconds = Field(description="most that the wait grows to")
+
+
+class Placement(Section):
+    """What one step needs."""
+
+    cpu: Cpu
+    memory: Memory
+    gpu: Gpu | None
+    node_selector: dict[str, str]
+    tolerations: list[Toleration]
+    shared_memory: Memory | None = Field(description="size of /dev/shm, in memory")
+    timeout: Seconds = Field(description="for one attempt")
+    retry: Retry
+
+
+class RunLimits(Section):
+    """Limits of a whole run, in seconds."""
+
+    deadline: Seconds
+    ttl: Seconds
+
+
+class Checkpoints(Section):
+    """The volume on which a killed training finds its checkpoint."""
+
+    claim: Name
+    path: Annotated[str, Field(pattern=r"^/")]
+
+
+class Cluster(Section):
+    """All of `cluster.yaml`, with the defaults filled in for every step."""
+
+    image: Image | None
+    namespace: Name
+    service_account: Name | None
+    run: RunLimits
+    secrets: Variables
+    config_maps: Variables
+    checkpoints: Checkpoints
+    steps: dict[Step, Placement]
+
+
+def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
+    """Read and check the settings; `image` replaces the one in the file.
+
+    Raises:
+        InputError: naming the file and the setting that is missing, unknown or of the wrong form.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "is missing", "restore it from git") from None
+    except yaml.YAMLError as error:
+        raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "mend that line") from None
+    try:
+        return Cluster.model_validate(_filled_in(content) | ({"image": image} if image else {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        where = "--image" if image and name == "image" else path
+        raise InputError(where, f"'{name}' is {first['input']!r}: {first['msg']}", "mend it; the file explains each setting") from None
+
+
+def _filled_in(settings: Any) -> dict[str, Any]:
+    """The settings with the defaults at every step."""
+    content: dict[str, Any] = dict(settings) if isinstance(settings, dict) else {}
+    defaults, steps = content.pop("defaults", None) or {}, content.get("steps") or {}
+    return content | {"steps": {name: {**defaults, **(steps.get(name) or {})} for name in (*get_args(Step), *steps)}}

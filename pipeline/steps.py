@@ -1,0 +1,252 @@
+"""The tasks of the pipeline: one for each step of dvc.yaml, and one that looks up the data's version.
+
+Kubeflow copies the body of each function into the compiled pipeline, so they are thin: `pipeline.launch` in the image does the work.
+Parameters named `..._digest` and `data_version` are there for the cache, which does not look into artifacts.
+"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
+
+# the image itself is a parameter of the pipeline
+component = dsl.component(base_image="kdflow", install_kfp_package=False)
+
+
+@component
+def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
+    """Look up what `data.path` holds at a git revision. Downloads nothing, and is never cached.
+
+    Args:
+        data: The section `data` of params.yaml.
+        data_repo: Git repository whose DVC tracks the data; empty for a folder of the machine that runs the step.
+        data_rev: Commit, tag or branch; empty for the newest commit.
+
+    Returns:
+        data_version: DVC's md5 of the data.
+    """
+    from pipeline.launch import resolve_data
+
+    return (resolve_data(data, data_repo, data_rev),)
+
+
+@component
+def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, dataset: Output[Dataset]) -> NamedTuple(
+    "Outputs", digest=str
+):
+    """Download the labelled pictures of a revision, check, split and write them in the one format of all later steps.
+
+    Args:
+        data: The section `data` of params.yaml.
+        data_repo: Git repository whose DVC tracks the data; empty for a folder of the machine that runs the step.
+        data_rev: Commit, tag or branch; empty for the newest commit.
+        data_version: What resolve_data found there; a new version is the reason to run again.
+
+    Returns:
+        dataset: COCO JSON with pictures, and summary.json.
+        digest: SHA-256 of the dataset's content.
+    """
+    from pipeline.launch import prepare_data
+
+    return (prepare_data(data, data_repo, data_rev, data_version, dataset),)
+
+
+@component
+def train_teacher(augment: dict, seed: int, teacher: dict, data_digest: str, data: Input[Dataset], model: Output[Model]) -> NamedTuple(
+    "Outputs", digest=str
+):
+    """Train the big network that the student will learn from. A killed training goes on from its last epoch.
+
+    Args:
+        augment: The section `augment` of params.yaml.
+        seed: The seed of the trainings.
+        teacher: The section `teacher` of params.yaml.
+        data_digest: Digest of `data`.
+        data: The prepared data.
+
+    Returns:
+        model: model.safetensors and history.csv.
+        digest: SHA-256 of the model's content.
+    """
+    from pipeline.launch import launch
+
+    return (launch("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": data}, model),)
+
+
+@component
+def train_baseline(
+    augment: dict, seed: int, student: dict, train_baseline: bool, data_digest: str, data: Input[Dataset], model: Output[Model]
+) -> NamedTuple("Outputs", digest=str):
+    """Train the student without a teacher, to see what distillation is worth. A killed training goes on from its last epoch.
+
+    Args:
+        augment: The section `augment` of params.yaml.
+        seed: The seed of the trainings.
+        student: The section `student` of params.yaml.
+        train_baseline: False leaves the training out; the report then compares with the teacher alone.
+        data_digest: Digest of `data`.
+        data: The prepared data.
+
+    Returns:
+        model: model.safetensors and history.csv.
+        digest: SHA-256 of the model's content; empty where the training was left out.
+    """
+    from pipeline.launch import launch, skip
+
+    if not train_baseline:
+        return (skip(model),)
+    return (launch("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": data}, model),)
+
+
+@component
+def compute_info_maps(
+    info_maps: dict, data_digest: str, teacher_digest: str, data: Input[Dataset], teacher: Input[Model], maps: Output[Dataset]
+) -> NamedTuple("Outputs", digest=str):
+    """Measure how important each place of the teacher's features is, on every training picture.
+
+    Args:
+        info_maps: The section `info_maps` of params.yaml.
+        data_digest: Digest of `data`.
+        teacher_digest: Digest of `teacher`.
+        data: The prepared data.
+        teacher: The trained teacher.
+
+    Returns:
+        maps: One NumPy file a tap, statistics of the channels, and index.json.
+        digest: SHA-256 of the maps' content.
+    """
+    from pipeline.launch import launch
+
+    return (launch("compute_info_maps", {"info_maps": info_maps}, {"data": data, "teacher": teacher}, maps),)
+
+
+@component
+def distill_student(
+    augment: dict,
+    distill: dict,
+    seed: int,
+    student: dict,
+    data_digest: str,
+    teacher_digest: str,
+    maps_digest: str,
+    data: Input[Dataset],
+    teacher: Input[Model],
+    maps: Input[Dataset],
+    model: Output[Model],
+) -> NamedTuple("Outputs", digest=str):
+    """Train the student with the teacher's knowledge. A killed training goes on from its last epoch.
+
+    Args:
+        augment: The section `augment` of params.yaml.
+        distill: The section `distill` of params.yaml.
+        seed: The seed of the trainings.
+        student: The section `student` of params.yaml.
+        data_digest: Digest of `data`.
+        teacher_digest: Digest of `teacher`.
+        maps_digest: Digest of `maps`.
+        data: The prepared data.
+        teacher: The trained teacher.
+        maps: The information maps.
+
+    Returns:
+        model: model.safetensors and history.csv.
+        digest: SHA-256 of the model's content.
+    """
+    from pipeline.launch import launch
+
+    sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
+    return (launch("distill_student", sections, {"data": data, "teacher": teacher, "maps": maps}, model),)
+
+
+@component
+def evaluate(
+    augment: dict,
+    distill: dict,
+    evaluate: dict,
+    info_maps: dict,
+    seed: int,
+    student: dict,
+    teacher: dict,
+    data_digest: str,
+    teacher_digest: str,
+    baseline_digest: str,
+    maps_digest: str,
+    student_digest: str,
+    data: Input[Dataset],
+    teacher_model: Input[Model],
+    baseline_model: Input[Model],
+    maps: Input[Dataset],
+    student_model: Input[Model],
+    metrics: Output[Metrics],
+    report: Output[HTML],
+) -> NamedTuple("Outputs", digest=str):
+    """Score teacher, student alone and distilled student on the same test pictures, and report.
+
+    Args:
+        augment: The section `augment` of params.yaml; for the report, like all but `evaluate`.
+        distill: The section `distill` of params.yaml.
+        evaluate: The section `evaluate` of params.yaml.
+        info_maps: The section `info_maps` of params.yaml.
+        seed: The seed of the trainings.
+        student: The section `student` of params.yaml.
+        teacher: The section `teacher` of params.yaml.
+        data_digest: Digest of `data`.
+        teacher_digest: Digest of `teacher_model`.
+        baseline_digest: Digest of `baseline_model`; empty where it was left out.
+        maps_digest: Digest of `maps`.
+        student_digest: Digest of `student_model`.
+        data: The prepared data.
+        teacher_model: The trained teacher.
+        baseline_model: The student that was trained without a teacher.
+        maps: The information maps.
+        student_model: The distilled student.
+
+    Returns:
+        metrics: The scores; as files metrics.json, the data of plots, and report.html.
+        report: The report, one file that needs no other.
+        digest: SHA-256 of the content of `metrics`.
+    """
+    from pipeline.launch import evaluate as launch_evaluate
+
+    sections = {"augment": augment, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
+    sections |= {"student": student, "teacher": teacher}
+    models = {"teacher": teacher_model, "baseline": baseline_model if baseline_digest else None, "student": student_model}
+    return (launch_evaluate(sections, {"data": data, "maps": maps, **models}, metrics, report),)
+
+
+@component
+def register_model(
+    evaluate: dict,
+    register_model: dict,
+    data_digest: str,
+    teacher_digest: str,
+    student_digest: str,
+    evaluation_digest: str,
+    data: Input[Dataset],
+    teacher: Input[Model],
+    student: Input[Model],
+    evaluation: Input[Metrics],
+    export: Output[Model],
+) -> NamedTuple("Outputs", digest=str):
+    """Export the student to ONNX, check the export, and register it in MLflow. Never cached.
+
+    Args:
+        evaluate: The section `evaluate` of params.yaml.
+        register_model: The section `register_model` of params.yaml.
+        data_digest: Digest of `data`.
+        teacher_digest: Digest of `teacher`.
+        student_digest: Digest of `student`.
+        evaluation_digest: Digest of `evaluation`.
+        data: The prepared data.
+        teacher: The trained teacher.
+        student: The distilled student.
+        evaluation: The scores.
+
+    Returns:
+        export: student.onnx and decision.json.
+        digest: SHA-256 of the export's content.
+    """
+    from pipeline.launch import launch
+
+    inputs = {"data": data, "teacher": teacher, "student": student, "evaluation": evaluation}
+    return (launch("register_model", {"evaluate": evaluate, "register_model": register_model}, inputs, export),)

@@ -1,0 +1,175 @@
+"""The command: it trains what is missing, goes on where it was killed, and refuses what does not fit."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import trainings
+from benchmarks.ablation import main
+from benchmarks.trainings import Stopwatch
+from components.compute_info_maps import compute_info_maps
+from components.distill_student import distill_student
+from components.params import load_params
+from components.tracking import Untracked
+from components.training import train_network
+from kd.files import digest
+from tests.benchmarks.conftest import ROOT, SMALL
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The titles of the trainings, as they begin."""
+    titles: list[str] = []
+
+    def recorded(title: str, *arguments: Any) -> None:
+        titles.append(title)
+        train_network(title, *arguments)
+
+    monkeypatch.setattr(trainings, "train_network", recorded)
+    return titles
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Interrupt every training after this epoch; 0 for never."""
+
+    def after(epoch: int) -> None:
+        def metrics(self: Stopwatch, values: dict[str, float], step: int | None = None) -> None:
+            if step == epoch:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Stopwatch, "metrics", metrics)
+
+    return after
+
+
+def test_everything_is_trained_once(words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = [*words, "--seeds", "0", "1", "--variants", "fgd"]
+    main(command)
+    assert trained == ["teacher", "alone-seed-0", "fgd-seed-0", "alone-seed-1", "fgd-seed-1"]
+    results = (tmp_path / "out/results.json").read_bytes()
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("teacher", "alone", "fgd", "gap closed"))
+
+    main(command)
+    assert len(trained) == 5
+    assert (tmp_path / "out/results.json").read_bytes() == results
+    main([*words, "--seeds", "0", "--variants", "fgd", "fgfi"])
+    assert trained[5:] == ["fgfi-seed-0"]
+
+
+def test_the_results_hold_every_training(words: list[str], tmp_path: Path) -> None:
+    main([*words, "--seeds", "4", "--variants", "fgd", "--split", "test"])
+    content = json.loads((tmp_path / "out/results.json").read_text())
+    assert content["split"] == "test" and "--split test" in content["command"] and content["params"]["student"]["width"] == 0.0625
+    assert {name: set(own) for name, own in content["runs"].items()} == {name: {"4"} for name in ("alone", "fgd")}
+    facts = content["runs"]["fgd"]["4"]
+    assert 0 <= facts["map"] <= facts["map50"] <= 1 and facts["seconds"] > 0 and facts["gradient_ratio"] > 0 and "torch" in facts["machine"]
+    assert facts["map50"] == json.loads((tmp_path / "out/runs/fgd/seed-4/test.json").read_text())["map50"]
+    assert not (tmp_path / "out/runs/fgd/seed-4/val.json").exists()
+    assert [row["variant"] for row in content["variants"]] == ["alone", "fgd"]
+    table = [line for line in (tmp_path / "out/results.md").read_text().splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| teacher", "| alone", "| fgd"]
+    assert len({line.count("|") for line in table}) == 1
+
+
+def test_a_student_is_that_of_the_step(words: list[str], tmp_path: Path, squares: Path) -> None:
+    """The variant `default` is what distill_student would train: to the byte."""
+    main([*words, "--seeds", "3", "--variants", "default"])
+    params = load_params(ROOT / "params.yaml", [*SMALL, "seed=3"])
+    maps, student = tmp_path / "maps", tmp_path / "student"
+    maps.mkdir()
+    student.mkdir()
+    compute_info_maps(params, Untracked(), squares, tmp_path / "out/teacher", maps)
+    distill_student(params, Untracked(), squares, tmp_path / "out/teacher", maps, student)
+    for file in ("history.csv", "model.safetensors"):
+        assert (tmp_path / "out/runs/default/seed-3" / file).read_bytes() == (student / file).read_bytes()
+
+
+def test_a_killed_training_goes_on(words: list[str], tmp_path: Path, kill: Callable, capsys: pytest.CaptureFixture) -> None:
+    command, folder = [*words, "--seeds", "0", "--variants", "pkd"], tmp_path / "out/runs/pkd"
+    main(command)
+    whole = digest(folder / "seed-0/model.safetensors")
+    shutil.rmtree(folder)
+    kill(1)
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 130 and list(folder.iterdir()) == []
+    kill(0)
+    capsys.readouterr()
+    main(command)
+    assert "pkd-seed-0: going on after epoch 1 of 2" in capsys.readouterr().err
+    assert digest(folder / "seed-0/model.safetensors") == whole
+
+
+def test_a_teacher_that_is_trained_already_is_taken(
+    words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    main([*words, "--seeds", "0", "--variants", "default"])
+    (tmp_path / "out").rename(tmp_path / "first")
+    given = tmp_path / "first/teacher"
+    kept = sorted(file.name for file in given.iterdir())
+    main([*words, "--seeds", "0", "--variants", "default", "--teacher", str(given), "--split", "test"])
+    assert trained.count("teacher") == 1 and sorted(file.name for file in given.iterdir()) == kept
+    student = "runs/default/seed-0/model.safetensors"
+    assert digest(tmp_path / "out" / student) == digest(tmp_path / "first" / student)
+    assert json.loads((tmp_path / "out/results.json").read_text())["teacher"]["seconds"] is None
+    with pytest.raises(SystemExit):
+        main([*words, "--seeds", "0", "--teacher", str(tmp_path / "nowhere")])
+    assert "nowhere/model.safetensors: is missing" in capsys.readouterr().err
+
+
+def test_a_variant_that_diverges_is_left_out(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main([*words, "--seeds", "0", "--variants", "default@weight=1e300", "pkd"])
+    assert "warning: left out: default@weight=1e300-seed-0: the loss is not finite in epoch 1" in capsys.readouterr().err
+    assert [row["variant"] for row in json.loads((tmp_path / "out/results.json").read_text())["variants"]] == ["alone", "pkd"]
+
+
+def test_other_settings_do_not_mix(words: list[str], capsys: pytest.CaptureFixture) -> None:
+    main([*words, "--seeds", "0", "--variants", "alone"])
+    for change, section in (("teacher.train.lr=0.1", "teacher"), ("student.train.lr=0.1", "student")):
+        with pytest.raises(SystemExit) as refused:
+            main([*words, "--seeds", "0", "--variants", "alone", "--set", change])
+        assert refused.value.code == 2
+        assert f"was made from other settings of {section}; choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--variants", "nonsense"], "'nonsense' is no variant"),
+        (["--variants", "default@weight=-1"], "parameter 'distill.weight' is -1"),
+        (["--variants", "default@wight=1"], "'distill.wight=1' names no parameter"),
+        (["--set", "data.image_size=96"], "is prepared for 64 pixels, not 96"),
+    ],
+)
+def test_bad_input_stops_it_before_any_training(
+    words: list[str], trained: list[str], more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main([*words, *more])
+    assert refused.value.code == 2
+    assert message in capsys.readouterr().err
+    assert trained == [] and not (tmp_path / "out").exists()
+
+
+def test_other_ways_to_score_need_no_training(words: list[str], trained: list[str], tmp_path: Path) -> None:
+    command = [*words, "--seeds", "0", "--variants", "alone"]
+    main(command)
+    before = (tmp_path / "out/runs/alone/seed-0/val.json").read_text()
+    main([*command, "--set", "evaluate.confidence=0.5"])
+    assert trained == ["teacher", "alone-seed-0"]
+    assert (tmp_path / "out/runs/alone/seed-0/val.json").read_text() != before
+
+
+def test_labelled_pictures_are_prepared_first(words: list[str], squares: Path, tmp_path: Path) -> None:
+    """The squares without their summary are a data set in COCO layout."""
+    shutil.copytree(squares, tmp_path / "raw")
+    (tmp_path / "raw/summary.json").unlink()
+    main([*words, "--data", str(tmp_path / "raw"), "--seeds", "0", "--variants", "alone"])
+    assert (tmp_path / "out/prepared/summary.json").exists()
+    assert not (tmp_path / "raw/summary.json").exists()

@@ -1,0 +1,107 @@
+"""Variants by name: what they change, what they are compared with, and which names are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.variants import Variant, groups, parse, select
+from components.params import Params, load_params
+from kd.distillation.info_map import READINGS
+from kd.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+PARAMS = load_params(ROOT / "params.yaml")
+
+
+def params_of(name: str) -> Params:
+    return load_params(ROOT / "params.yaml", parse(name).changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "taps", "response"),
+    [
+        ("activation-both", "activation", ["backbone", "neck"], 0),
+        ("mask-neck", "mask", ["neck"], 0),
+        ("gradient-backbone+response", "gradient", ["backbone"], 1),
+        ("response", PARAMS.info_maps.reading, [], 1),
+        ("fgd", "uniform", ["backbone", "neck"], 0),
+    ],
+)
+def test_a_name_is_a_change_of_the_parameters(name: str, reading: str, taps: list[str], response: float) -> None:
+    params = params_of(name)
+    assert (params.info_maps.reading, params.distill.taps, params.distill.response) == (reading, taps, response)
+    assert (params.student, params.augment, params.distill.weight) == (PARAMS.student, PARAMS.augment, PARAMS.distill.weight)
+
+
+def test_default_and_alone_are_the_file_as_it_is() -> None:
+    assert params_of("default") == params_of("alone") == PARAMS
+    assert parse("alone").alone and not parse("default").alone
+    assert parse("pkd").rival == "pkd" and parse("default").rival is None
+
+
+def test_keys_without_a_section_belong_to_distill() -> None:
+    params = params_of("uniform-both@w=3.5,schedule=linear,taps=[neck],student.train.epochs=7")
+    assert (params.distill.weight, params.distill.schedule, params.distill.taps) == (3.5, "linear", ["neck"])
+    assert params.student.train.epochs == 7
+
+
+def test_the_baseline_gets_what_touches_the_student() -> None:
+    longer = parse("activation-both@w=3,student.train.epochs=24,augment.flip=0.5")
+    assert longer.baseline == "alone@augment.flip=0.5,student.train.epochs=24"
+    alone = load_params(ROOT / "params.yaml", parse(longer.baseline).changes)
+    assert (alone.student, alone.augment) == (params_of(longer.name).student, params_of(longer.name).augment)
+    assert alone.distill == PARAMS.distill
+    assert parse("activation-both@w=3").baseline == "alone"
+
+
+def test_the_order_of_changes_makes_no_other_variant() -> None:
+    assert parse("default@w=3,schedule=linear") == parse("default@schedule=linear, distill.weight=3")
+    names = {parse(f"default@{change}").folder for change in ("w=3", "w=30", "student.lr=3", "taps=[neck]", "taps=[backbone]")}
+    assert len(names) == 5 and not any(set(name) & set("/ \\:*") for name in names)
+
+
+def test_every_variant_comes_once_and_after_its_baseline() -> None:
+    chosen = select(["readings", "activation-both", "default@student.train.epochs=3"], PARAMS)
+    names = [variant.name for variant in chosen]
+    assert names == [
+        "alone",
+        "alone@student.train.epochs=3",
+        *(f"{reading}-both" for reading in READINGS),
+        "default@student.train.epochs=3",
+    ]
+
+
+@pytest.mark.parametrize("group", groups(PARAMS))
+def test_every_group_holds_variants_with_valid_parameters(group: str) -> None:
+    chosen = select([group], PARAMS)
+    assert len(chosen) > 2 and chosen[0].alone
+    assert all(isinstance(params_of(variant.name), Params) for variant in chosen)
+
+
+def test_all_holds_what_the_method_is_asked() -> None:
+    names = {variant.name for variant in select(["all"], PARAMS)}
+    assert {f"{reading}-{taps}" for reading in READINGS for taps in ("backbone", "neck", "both")} <= names
+    assert {"alone", "default", "response", "activation-both+response", "fitnets", "fgfi", "cwd", "pkd", "fgd"} <= names
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nonsense", "'nonsense' is no variant and no group"),
+        ("activation", "no variant"),
+        ("activation-head", "no variant"),
+        ("colour-both", "no variant"),
+        ("response+response", "no variant"),
+        ("default@weight", "'weight' in 'default@weight' changes nothing"),
+        ("default@teacher.width=1", "changes nothing of a variant"),
+        ("default@data.image_size=96", "changes nothing of a variant"),
+        ("alone@w=3", "has no teacher"),
+    ],
+)
+def test_a_wrong_name_is_refused(name: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        parse(name)
+
+
+def test_equal_names_are_equal_variants() -> None:
+    assert parse("alone") == Variant("alone", (), alone=True)

@@ -1,0 +1,73 @@
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kfp import compiler, dsl
+
+from pipeline.__main__ import main
+from tests.pipeline.kfp_server import serving
+
+ROOT = Path(__file__).parents[2]
+IMAGE = f"kdflow@sha256:{'0' * 64}"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """A small pipeline, compiled: two steps, a section of params.yaml, and three other parameters."""
+
+    @dsl.component(base_image="python")
+    def prepare(data_rev: str) -> str:
+        return data_rev
+
+    @dsl.component(base_image="python")
+    def train(distill: dict, seed: int, data: str):
+        pass
+
+    @dsl.pipeline(name="kdflow")
+    def small(image: str, distill: dict, seed: int = 0, data_rev: str = "", train_baseline: bool = True):
+        train(distill=distill, seed=seed, data=prepare(data_rev=data_rev).output)
+
+    path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
+    compiler.Compiler().compile(small, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    """A git repository with the project's parameters in its one commit."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    as_somebody = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false")
+    for command in (("init", "-q"), ("add", "."), (*as_somebody, "commit", "-qm", "all")):
+        subprocess.run(("git", *command), cwd=folder, check=True)
+    return SimpleNamespace(path=folder, commit=subprocess.check_output(("git", "rev-parse", "HEAD"), cwd=folder, text=True).strip()[:12])
+
+
+@pytest.fixture
+def kfp(monkeypatch, repository):
+    """A KFP server that the environment names; the working folder is the repository."""
+    with serving() as server:
+        for name in ("KF_PIPELINES_TOKEN", "KF_PIPELINES_SA_TOKEN_PATH", "KF_PIPELINES_CA_BUNDLE", "KF_PIPELINES_UI_ENDPOINT"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("KF_PIPELINES_ENDPOINT", server.host)
+        monkeypatch.chdir(repository.path)
+        yield server
+
+
+@pytest.fixture
+def command(package, capsys):
+    """Runs a command line of ours; what it printed, its errors and its exit code."""
+
+    def run(*words):
+        if words[0] in ("submit", "schedule"):
+            words = (*words, "--package", str(package), "--image", IMAGE)
+        code = 0
+        try:
+            main((*words, "--namespace", "kubeflow-user"))
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(out=out, err=err, code=code)
+
+    return run

@@ -1,0 +1,198 @@
+"""Every setting of cluster.yaml: what it does to the compiled graph, and how a wrong one is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kd.errors import InputError
+from pipeline.cluster import SETTINGS, load_cluster
+from pipeline.compile import compile_spec
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "registry.example.org/kdflow@sha256:" + "0" * 64
+STEP = "compute_info_maps"
+OTHER = "register_model"
+Change = Callable[[dict[str, Any]], Any]
+
+
+class Compiled:
+    """What Kubeflow reads: a task, its container, and what Kubernetes adds to its pod."""
+
+    def __init__(self, text: str) -> None:
+        self.spec, platforms = yaml.safe_load_all(text)
+        self.kubernetes = platforms["platforms"]["kubernetes"]
+
+    def task(self, step: str = STEP) -> dict[str, Any]:
+        return self.spec["root"]["dag"]["tasks"][step.replace("_", "-")]
+
+    def container(self, step: str = STEP) -> dict[str, Any]:
+        return self.spec["deploymentSpec"]["executors"][f"exec-{step.replace('_', '-')}"]["container"]
+
+    def pod(self, step: str = STEP) -> dict[str, Any]:
+        return self.kubernetes["deploymentSpec"]["executors"][f"exec-{step.replace('_', '-')}"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[[Change], Path]:
+    """The committed settings with a change, as a file."""
+
+    def changed(change: Change) -> Path:
+        content = yaml.safe_load(SETTINGS.read_text())
+        change(content)
+        file = tmp_path / "cluster.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return file
+
+    return changed
+
+
+@pytest.fixture
+def compiled(settings: Callable[[Change], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compiled]:
+    """What comes of the committed settings with a change, or of some settings of `STEP`."""
+    monkeypatch.chdir(ROOT)
+
+    def once(change: Change = lambda content: None, **of_step: Any) -> Compiled:
+        def both(content: dict[str, Any]) -> None:
+            change(content)
+            content["steps"][STEP] = {**content["steps"][STEP], **of_step}
+
+        compile_spec(tmp_path / "spec.yaml", load_cluster(settings(both)))
+        return Compiled((tmp_path / "spec.yaml").read_text())
+
+    return once
+
+
+def test_cpu_and_memory(compiled: Callable[..., Compiled]) -> None:
+    resources = compiled(cpu="3500m", memory="7Gi").container()["resources"]
+    assert resources["resourceCpuRequest"] == resources["resourceCpuLimit"] == "3500m"
+    assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"] == "7Gi"
+
+
+def test_gpus(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(gpu={"type": "example.com/gpu", "count": 3})
+    accelerator = done.container()["resources"]["accelerator"]
+    assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("example.com/gpu", "3")
+    assert "accelerator" not in done.container(OTHER)["resources"]
+
+
+def test_node_selector(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(node_selector={"pool": "gpus", "zone": "a"})
+    assert done.pod()["nodeSelector"]["labels"] == {"pool": "gpus", "zone": "a"}
+    assert "nodeSelector" not in done.pod(OTHER)
+
+
+def test_tolerations(compiled: Callable[..., Compiled]) -> None:
+    taint = {"key": "spot", "operator": "Equal", "value": "yes", "effect": "NoExecute"}
+    assert compiled(tolerations=[taint]).pod()["tolerations"] == [taint]
+
+
+def test_timeout(compiled: Callable[..., Compiled]) -> None:
+    assert compiled(timeout=4321).pod()["activeDeadlineSeconds"] == "4321"
+
+
+def test_retries_with_back_off(compiled: Callable[..., Compiled]) -> None:
+    policy = compiled(retry={"times": 4, "wait": 5, "factor": 3.0, "longest": 77}).task()["retryPolicy"]
+    assert policy == {"maxRetryCount": 4, "backoffDuration": "5s", "backoffFactor": 3.0, "backoffMaxDuration": "77s"}
+
+
+def test_shared_memory(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(shared_memory="3Gi")
+    (mount,) = done.pod()["emptyDirMounts"]
+    assert (mount["mountPath"], mount["medium"], mount["sizeLimit"]) == ("/dev/shm", "Memory", "3Gi")
+    assert "emptyDirMounts" not in done.pod(OTHER)
+
+
+def test_the_checkpoint_volume_is_the_trainings(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(lambda content: content.update(checkpoints={"claim": "fast-disk", "path": "/kept"}))
+    for step in ("train_teacher", "train_baseline", "distill_student"):
+        (mount,) = done.pod(step)["pvcMount"]
+        assert (mount["constant"], mount["mountPath"]) == ("fast-disk", "/kept")
+        assert {"name": "KDFLOW_CHECKPOINTS", "value": "/kept"} in done.container(step)["env"]
+    assert "pvcMount" not in done.pod(OTHER)
+
+
+def test_secrets_and_config_maps_reach_every_step(compiled: Callable[..., Compiled]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content |= {"secrets": {"keys": {"id": "AWS_ACCESS_KEY_ID"}}, "config_maps": {"places": {"mlflow": "MLFLOW_TRACKING_URI"}}}
+
+    done = compiled(change)
+    for step in ("resolve_data", STEP, OTHER):
+        (secret,), (config,) = done.pod(step)["secretAsEnv"], done.pod(step)["configMapAsEnv"]
+        assert (secret["secretName"], secret["keyToEnv"]) == ("keys", [{"secretKey": "id", "envVar": "AWS_ACCESS_KEY_ID"}])
+        assert (config["configMapName"], config["keyToEnv"]) == ("places", [{"configMapKey": "mlflow", "envVar": "MLFLOW_TRACKING_URI"}])
+
+
+def test_the_steps_of_a_run_share_a_parent_in_mlflow(compiled: Callable[..., Compiled]) -> None:
+    done = compiled()
+    for step in (STEP, OTHER):
+        assert done.pod(step)["fieldPathAsEnv"] == [{"name": "KDFLOW_EXECUTION", "fieldPath": "metadata.labels['pipeline/runid']"}]
+
+
+def test_limits_of_the_run(compiled: Callable[..., Compiled]) -> None:
+    limits = compiled(lambda content: content.update(run={"deadline": 111, "ttl": 222})).kubernetes["pipelineConfig"]
+    assert limits == {"activeDeadlineSeconds": 111, "resourceTtlOnCompletion": 222}
+
+
+def test_defaults_hold_where_a_step_says_nothing(settings: Callable[[Change], Path]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["defaults"]["cpu"] = "9"
+        content["steps"] = {"evaluate": {"cpu": "2"}, "register_model": None}
+
+    cluster = load_cluster(settings(change))
+    assert {name: placement.cpu for name, placement in cluster.steps.items() if placement.cpu != "9"} == {"evaluate": "2"}
+    assert len(cluster.steps) == 8
+
+
+def test_where_a_run_is_submitted(settings: Callable[[Change], Path]) -> None:
+    cluster = load_cluster(settings(lambda content: content.update(namespace="team", service_account="runner")), IMAGE)
+    assert (cluster.namespace, cluster.service_account, cluster.image) == ("team", "runner", IMAGE)
+
+
+def put(path: str, value: Any) -> Change:
+    """A change that sets the setting at a dotted path."""
+    *parents, last = path.split(".")
+
+    def change(content: dict[str, Any]) -> None:
+        for parent in parents:
+            content = content[parent]
+        content[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("image", "kdflow:latest"),
+        ("namespace", "My Team"),
+        ("steps.train_teachr", {"cpu": "1"}),
+        ("steps.evaluate.cpus", "1"),
+        ("steps.evaluate.cpu", "many"),
+        ("steps.evaluate.cpu", 4),
+        ("steps.evaluate.memory", "4 GB"),
+        ("steps.evaluate.gpu", {"type": "nvidia.com/gpu", "count": 0}),
+        ("steps.evaluate.tolerations", [{"key": "spot", "operator": "Is"}]),
+        ("steps.evaluate.timeout", 0),
+        ("steps.evaluate.retry", {"times": -1, "wait": 1, "factor": 2.0, "longest": 9}),
+        ("checkpoints.path", "relative"),
+        ("secrets.kdflow-credentials", {"key": "NOT-A-VARIABLE"}),
+        ("run.deadline", "soon"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: Callable[[Change], Path], path: str, value: Any) -> None:
+    with pytest.raises(InputError) as told:
+        load_cluster(settings(put(path, value)))
+    assert "cluster.yaml: '" in str(told.value) and path.split(".")[-1].split("-")[0] in str(told.value)
+
+
+def test_a_missing_setting_and_a_file_that_is_no_yaml(settings: Callable[[Change], Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'steps\.resolve_data\.timeout'"):
+        load_cluster(settings(lambda content: [content["defaults"].pop("timeout"), content["steps"]["resolve_data"].pop("timeout")]))
+    (tmp_path / "broken.yaml").write_text("image: [")
+    with pytest.raises(InputError, match="is not YAML"):
+        load_cluster(tmp_path / "broken.yaml")
+    with pytest.raises(InputError, match="is missing"):
+        load_cluster(tmp_path / "none.yaml")

@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+
+from components.params import load_params
+from components.step import SECTIONS
+from kd.errors import InputError
+from kd.files import digest, write_json
+from kd.model.store import load_spec
+from pipeline import launch
+from tests.components.lively import SIDE
+from tests.components.stores import new_store
+from tests.components.trained import CLASSES, write_outputs
+
+ROOT = Path(__file__).parents[2]
+ANCHORS = {"yolov3-tiny": {"16": [[10, 14], [23, 27], [37, 58]], "32": [[40, 41], [45, 42], [50, 52]]}}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder like the image's, with parameters and an empty store."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    new_store(tmp_path)
+    return tmp_path
+
+
+def artifact(path: Path) -> Any:
+    return SimpleNamespace(path=str(path), metadata={})
+
+
+def through_kubeflow(section: dict[str, Any]) -> dict[str, Any]:
+    """What a section becomes on its way as a protobuf Struct."""
+    struct = struct_pb2.Struct()
+    struct.update(section)
+    return {name: json_format.MessageToDict(value) for name, value in struct.fields.items()}
+
+
+def sections(step: str) -> dict[str, Any]:
+    dumped = load_params().model_dump(mode="json")
+    return {name: through_kubeflow(dumped[name]) if isinstance(dumped[name], dict) else dumped[name] for name in SECTIONS[step]}
+
+
+@pytest.mark.parametrize("step", sorted(set(SECTIONS) - {"compose_scenes"}))
+def test_parameters_survive_the_way_through_kubeflow(step: str) -> None:
+    given = sections(step)
+    assert launch.as_params(given) == load_params()
+    assert launch.as_params(given).digest() == load_params().digest()
+
+
+def test_a_section_replaces_the_working_folders() -> None:
+    given = sections("train_teacher")
+    given["teacher"]["train"]["epochs"] = 5.0
+    params = launch.as_params(given)
+    assert params.teacher.train.epochs == 5 and params.student == load_params().student
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [("epochs", 2.5, "teacher.train.epochs' is 2.5"), ("epoch", 2.0, "unknown parameter")])
+def test_a_wrong_parameter_is_named(key: str, value: float, told: str) -> None:
+    given = sections("train_teacher")
+    given["teacher"]["train"][key] = value
+    with pytest.raises(InputError, match=told):
+        launch.as_params(given)
+
+
+def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDFLOW_GIT_COMMIT", "abc123")
+    places = write_outputs(project / "elsewhere")
+    output = artifact(project / "store/maps")
+    inputs = {name: artifact(places[name]) for name in ("data", "teacher")}
+    result = launch.launch("compute_info_maps", {"info_maps": {"reading": "activation", "batch": 4.0}}, inputs, output)
+    assert result == digest(Path(output.path)) == output.metadata["digest"]
+    assert output.metadata["git_commit"] == "abc123"
+    assert json.loads((Path(output.path) / "index.json").read_text())["reading"] == "activation"
+
+
+def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = artifact(project / "store/maps")
+    inputs = {name: artifact(project / "nowhere") for name in ("data", "teacher")}
+    with pytest.raises(SystemExit) as exit:
+        launch.launch("compute_info_maps", sections("compute_info_maps"), inputs, output)
+    errors = capsys.readouterr().err
+    assert exit.value.code == 2 and errors.startswith("error: ") and errors.count("\n") == 1
+    assert not Path(output.path).exists()
+
+
+def test_evaluation_publishes_scores_and_report(project: Path) -> None:
+    places = write_outputs(project / "elsewhere")
+    output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
+    result = launch.evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
+    scores = json.loads((Path(output.path) / "metrics.json").read_text())
+    assert output.metadata["student_map50"] == scores["student"]["map50"] and output.metadata["gain_map"] == scores["gain"]["map"]
+    assert Path(report.path).read_bytes() == (Path(output.path) / "report.html").read_bytes()
+    assert report.metadata["digest"] == result == digest(Path(output.path))
+
+
+def test_evaluation_without_a_baseline(project: Path) -> None:
+    places = write_outputs(project / "elsewhere")
+    inputs = {name: artifact(place) for name, place in places.items()} | {"baseline": None}
+    output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
+    launch.evaluate(sections("evaluate"), inputs, output, report)
+    assert set(json.loads((Path(output.path) / "metrics.json").read_text())) == {"teacher", "student"}
+    assert not any(name.startswith(("baseline", "gain")) for name in output.metadata)
+
+
+def test_a_skipped_step_says_so_and_has_no_digest(project: Path) -> None:
+    output = artifact(project / "store/model")
+    assert launch.skip(output) == "" and "digest" not in output.metadata
+    assert [file.name for file in Path(output.path).iterdir()] == ["skipped.json"]
+
+
+def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
+    (project / "mine").mkdir()
+    data = sections("prepare_data")["data"] | {"path": "mine"}
+    (project / "mine/a.txt").write_text("one")
+    first = launch.resolve_data(data, "", "")
+    assert launch.resolve_data(data, "", "") == first
+    (project / "mine/a.txt").write_text("two")
+    assert launch.resolve_data(data, "", "") != first
+
+
+def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "mine").mkdir()
+    with pytest.raises(SystemExit) as exit:
+        launch.prepare_data(sections("prepare_data")["data"] | {"path": "mine"}, "", "", "an older version", artifact(project / "out"))
+    assert exit.value.code == 2 and "moved from an older version" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_training_runs_in_several_processes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    data = write_outputs(project / "elsewhere")["data"]
+    summary = json.loads((data / "summary.json").read_text())
+    write_json(data / "summary.json", summary | {"anchors": ANCHORS})
+    changes = ("student.train.epochs=1", "student.train.batch=4", "student.width=0.0625", "student.train.precision=fp32")
+    params = load_params(overrides=changes)
+    launch.start("train_baseline", params, {"data": data, "output": project / "model"}, processes=2)
+    spec = load_spec(project / "model/model.safetensors")
+    assert spec.classes == tuple(CLASSES) and spec.image_size == SIDE
+    assert (project / "model/history.csv").read_text().count("\n") == 2
