@@ -84,5 +84,6 @@ def in_labels_of(wanted: tuple[str, ...], known: tuple[str, ...], found: Detecti
 
 def finite_weights(file: Path) -> bool:
     """Whether no weight of an ONNX file is NaN or infinite: a network with such a weight finds nothing, without an error."""
-    weights = (numpy_helper.to_array(weight) for weight in onnx.load(file).graph.initializer)
-    return all(bool(np.isfinite(values).all()) for values in weights if np.issubdtype(values.dtype, np.floating))
+    values = (numpy_helper.to_array(weight) for weight in onnx.load(file).graph.initializer)
+    weights = (array for array in values if array.ndim and np.issubdtype(array.dtype, np.floating))  # a padding of -inf is no array
+    return all(bool(np.isfinite(array).all()) for array in weights)
