@@ -1,10 +1,14 @@
-# Both commands set up what they need in .venv; a later call finds it there.
+# `make demo` and `make test` set up what they need in .venv; a later call finds it there.
 PYTHON ?= python3
+DOCKER ?= docker
+# where the image will live, as in registry.example.com/team/kdflow
+IMAGE ?= kdflow
+COMMIT = $(shell git describe --always --exclude '*' --abbrev=40 --dirty)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = true
 
-.PHONY: demo test lint lock
+.PHONY: demo test lint lock image
 
 demo: .venv/ready  ## train, distil, prove, report and register on the embedded data set
 	dvc repro
@@ -18,12 +22,23 @@ lint: .venv/ready
 	ruff format --check .
 	mypy
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "kdflow needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# BASE_IMAGE replaces the Dockerfile's base image; a certificate bundle and a pip.conf of your network are lent to the build, never kept
+image:  ## the one image of every step, tagged with the commit; prints its digest
+	DOCKER_BUILDKIT=1 $(DOCKER) build --tag $(IMAGE):$(COMMIT) --build-arg COMMIT=$(COMMIT) \
+		$${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} \
+		$${SSL_CERT_FILE:+--secret id=ca,src=$$SSL_CERT_FILE} \
+		$${PIP_CONFIG_FILE:+--secret id=pip.conf,src=$$PIP_CONFIG_FILE} .
+	@$(DOCKER) image inspect --format '$(IMAGE):$(COMMIT) {{.Id}}' $(IMAGE):$(COMMIT)
+
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
+
 lock:  ## choose the newest versions that fit pyproject.toml; needs uv
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements.txt
+	$(LOCK) --extra dev --output-file requirements-dev.txt
+	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt  # the same choice, less the tools: the image's

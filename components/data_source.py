@@ -47,6 +47,8 @@ def resolve(path: str, repo: str = "", rev: str = "") -> Origin:
     Raises:
         InputError: if repository, revision or path are missing, or DVC does not track the path.
     """
+    if rev and not repo:
+        raise InputError("data_rev", f"'{rev}' is a revision of no repository", "name it in data_repo; '.' is the one of this folder")
     if not repo:
         return Origin(path, digest(_present(Path(path))))
     with _opened(repo, rev) as opened:

@@ -16,7 +16,7 @@ from components.tracking import store_uri
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import Selection
 from kd.errors import InputError
-from kd.files import digest, read_json, write_json
+from kd.files import digest, digest_of, read_json, write_json
 from kd.model.store import load_model
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def register_model(
     The same content registers once, and a step that runs again decides the same.
 
     Args:
-        params: the section `register_model` is used, and `evaluate` for the scoring.
+        params: the section `register_model` is used, and `evaluate` for the scoring; all are in the lineage.
         run: the model's files are kept with this run.
         data: folder of the step prepare_data.
         student: folder of the step distill_student.
@@ -118,7 +118,8 @@ def _tags(facts: dict[str, Any], params: Params) -> dict[str, str]:
     digests = {f"kdflow.{name}": facts[name] for name in ("student_digest", "teacher_digest", "data_digest")}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in facts["scores"]["student"].items()}
     difference = max(facts["export"]["box_difference"], facts["export"]["score_difference"])
-    made = {"kdflow.params_digest": params.digest(), "kdflow.execution": current_execution().identity, **git_tags()}
+    made_by = digest_of(params.model_dump(mode="json", exclude={"compose_scenes"}))
+    made = {"kdflow.params_digest": made_by, "kdflow.execution": current_execution().identity, **git_tags()}
     return {**digests, **scores, **made, EXPORT_DIFFERENCE: f"{difference:g}"}
 
 

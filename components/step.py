@@ -26,7 +26,8 @@ SECTIONS = {
     "compute_info_maps": ("info_maps",),
     "distill_student": ("augment", "distill", "seed", "student"),
     "evaluate": ("augment", "distill", "evaluate", "info_maps", "seed", "student", "teacher"),
-    "register_model": ("evaluate", "register_model"),
+    # its tags tell by which parameters the model was made
+    "register_model": ("augment", "data", "distill", "evaluate", "info_maps", "register_model", "seed", "student", "teacher"),
 }
 """What each step reads of the parameters. It sees nothing else, so MLflow records nothing that had no say in the result."""
 

@@ -26,16 +26,8 @@ class Outputs(NamedTuple):
     register_model: Model
 
 
-def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
-    """The graph for a `cluster`, with its settings at every task, or for this machine, where only the `image` of containers counts."""
-    fixed = image
-
-    def settle(task: PipelineTask, image: Any, cached: bool = True) -> PipelineTask:
-        if cluster:
-            place(task, image, cluster)
-        else:
-            task.set_container_image(fixed)
-        return task.set_caching_options(cached)
+def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
+    """The graph for a `cluster`, with its settings at every task; or for this machine, where only the image of containers counts."""
 
     @dsl.pipeline(name=NAME, description="Train a teacher, distil a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
@@ -53,29 +45,33 @@ def build(cluster: Cluster | None = None, image: str = "") -> GraphComponent:
         evaluate: dict,
         register_model: dict,
     ) -> Outputs:
+        def settle(task: PipelineTask, cached: bool = True) -> PipelineTask:
+            if cluster:
+                place(task, image, cluster)
+            else:
+                task.set_container_image(fixed_image)
+            return task.set_caching_options(cached)
+
         origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
-        found = settle(steps.resolve_data(**origin), image, cached=False)
-        prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]), image)
-        dataset = {"data": prepared.outputs["dataset"], "data_digest": prepared.outputs["digest"]}
+        found = settle(steps.resolve_data(**origin), cached=False)
+        prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]))
+        dataset = _handed("dataset", prepared, "dataset")
+
         recipe = {"augment": augment, "seed": seed}
+        taught = settle(steps.train_teacher(**recipe, teacher=teacher, **dataset))
+        alone = settle(steps.train_baseline(**recipe, student=student, train_baseline=train_baseline, **dataset))
+        mapped = settle(steps.compute_info_maps(info_maps=info_maps, **dataset, **_handed("teacher", taught)))
+        maps = _handed("maps", mapped, "maps")
+        lesson = {"distill": distill, **_handed("teacher", taught), **maps}
+        distilled = settle(steps.distill_student(**recipe, student=student, **dataset, **lesson))
 
-        taught = settle(steps.train_teacher(**recipe, teacher=teacher, **dataset), image)
-        alone = settle(steps.train_baseline(**recipe, student=student, train_baseline=train_baseline, **dataset), image)
-        teaching = {"teacher": taught.outputs["model"], "teacher_digest": taught.outputs["digest"]}
-        mapped = settle(steps.compute_info_maps(info_maps=info_maps, **dataset, **teaching), image)
-        maps = {"maps": mapped.outputs["maps"], "maps_digest": mapped.outputs["digest"]}
-        distilled = settle(steps.distill_student(**recipe, distill=distill, student=student, **dataset, **teaching, **maps), image)
+        models = {**_handed("teacher_model", taught), **_handed("baseline_model", alone), **_handed("student_model", distilled)}
+        shown = {"distill": distill, "info_maps": info_maps, "student": student, "teacher": teacher}
+        scored = settle(steps.evaluate(**recipe, **shown, evaluate=evaluate, **dataset, **maps, **models))
 
-        settings = {"distill": distill, "evaluate": evaluate, "info_maps": info_maps, "student": student, "teacher": teacher}
-        models = {"teacher_model": taught, "baseline_model": alone, "student_model": distilled}
-        digests = {f"{name.removesuffix('_model')}_digest": task.outputs["digest"] for name, task in models.items()}
-        artifacts = {name: task.outputs["model"] for name, task in models.items()}
-        scored = settle(steps.evaluate(**recipe, **settings, **dataset, **maps, **artifacts, **digests), image)
-
-        settings = {"evaluate": evaluate, "register_model": register_model}
-        student_made = {"student": distilled.outputs["model"], "student_digest": distilled.outputs["digest"]}
-        scores = {"evaluation": scored.outputs["metrics"], "evaluation_digest": scored.outputs["digest"]}
-        registered = settle(steps.register_model(**settings, **dataset, **teaching, **student_made, **scores), image, cached=False)
+        made = {**_handed("teacher_model", taught), **_handed("student_model", distilled), **_handed("evaluation", scored, "metrics")}
+        lineage = {**recipe, **shown, "data": data, "evaluate": evaluate}
+        registered = settle(steps.register_model(**lineage, register_model=register_model, **dataset, **made), cached=False)
         return Outputs(
             prepare_data=prepared.outputs["dataset"],
             train_teacher=taught.outputs["model"],
@@ -96,6 +92,11 @@ def arguments(
     sections = params.model_dump(mode="json", exclude={"compose_scenes"})
     given = {"image": image} if image else {}
     return sections | {"data_repo": data_repo, "data_rev": data_rev, "train_baseline": train_baseline} | given
+
+
+def _handed(name: str, task: PipelineTask, artifact: str = "model") -> dict[str, Any]:
+    """An artifact as the input `name` of another task, with its digest: Kubeflow's cache does not look into artifacts."""
+    return {name: task.outputs[artifact], f"{name.removesuffix('_model')}_digest": task.outputs["digest"]}
 
 
 def _config(cluster: Cluster | None) -> dsl.PipelineConfig | None:

@@ -47,6 +47,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    os.environ.setdefault("KDFLOW_EXECUTION", f"pipeline run {uuid.uuid4().hex[:8]}")
     params = load_params(options.params, options.set)
     runner = _runner(options, params)
     narrator = Narrator(ROOT / "logs")
@@ -67,11 +68,10 @@ def run_graph(runner: "Runner", narrator: Narrator, params: Params, cached: bool
 
     from pipeline.graph import arguments, build
 
-    os.environ.setdefault("KDFLOW_EXECUTION", f"pipeline run {uuid.uuid4().hex[:8]}")
     local.init(runner.kfp, str(ROOT), enable_caching=cached, cache_root=str(ROOT / "cache" / runner.code[-16:]))
     with _narrated(narrator):
         try:
-            done = build(image=runner.image)(**arguments(params, image=runner.image, **given))
+            done = build(fixed_image=runner.image)(**arguments(params, image=runner.image, **given))
         except Exception as error:  # kfp tells failed steps by RuntimeError, and a container that vanished by others
             narrator.flush()
             sys.exit(_failure(narrator, error))

@@ -52,17 +52,17 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
 
 
 @component
-def train_teacher(augment: dict, seed: int, teacher: dict, data_digest: str, data: Input[Dataset], model: Output[Model]) -> NamedTuple(
-    "Outputs", digest=str
-):
+def train_teacher(
+    augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
+) -> NamedTuple("Outputs", digest=str):
     """Train the big network that the student will learn from. A killed training goes on from its last epoch.
 
     Args:
         augment: The section `augment` of params.yaml.
         seed: The seed of the trainings.
         teacher: The section `teacher` of params.yaml.
-        data_digest: Digest of `data`.
-        data: The prepared data.
+        dataset_digest: Digest of `dataset`.
+        dataset: The prepared data.
 
     Returns:
         model: model.safetensors and history.csv.
@@ -70,12 +70,12 @@ def train_teacher(augment: dict, seed: int, teacher: dict, data_digest: str, dat
     """
     from pipeline.launch import launch
 
-    return (launch("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": data}, model),)
+    return (launch("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, model),)
 
 
 @component
 def train_baseline(
-    augment: dict, seed: int, student: dict, train_baseline: bool, data_digest: str, data: Input[Dataset], model: Output[Model]
+    augment: dict, seed: int, student: dict, train_baseline: bool, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
     """Train the student without a teacher, to see what distillation is worth. A killed training goes on from its last epoch.
 
@@ -84,8 +84,8 @@ def train_baseline(
         seed: The seed of the trainings.
         student: The section `student` of params.yaml.
         train_baseline: False leaves the training out; the report then compares with the teacher alone.
-        data_digest: Digest of `data`.
-        data: The prepared data.
+        dataset_digest: Digest of `dataset`.
+        dataset: The prepared data.
 
     Returns:
         model: model.safetensors and history.csv.
@@ -95,20 +95,20 @@ def train_baseline(
 
     if not train_baseline:
         return (skip(model),)
-    return (launch("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": data}, model),)
+    return (launch("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, model),)
 
 
 @component
 def compute_info_maps(
-    info_maps: dict, data_digest: str, teacher_digest: str, data: Input[Dataset], teacher: Input[Model], maps: Output[Dataset]
+    info_maps: dict, dataset_digest: str, teacher_digest: str, dataset: Input[Dataset], teacher: Input[Model], maps: Output[Dataset]
 ) -> NamedTuple("Outputs", digest=str):
     """Measure how important each place of the teacher's features is, on every training picture.
 
     Args:
         info_maps: The section `info_maps` of params.yaml.
-        data_digest: Digest of `data`.
+        dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
-        data: The prepared data.
+        dataset: The prepared data.
         teacher: The trained teacher.
 
     Returns:
@@ -117,7 +117,7 @@ def compute_info_maps(
     """
     from pipeline.launch import launch
 
-    return (launch("compute_info_maps", {"info_maps": info_maps}, {"data": data, "teacher": teacher}, maps),)
+    return (launch("compute_info_maps", {"info_maps": info_maps}, {"data": dataset, "teacher": teacher}, maps),)
 
 
 @component
@@ -126,10 +126,10 @@ def distill_student(
     distill: dict,
     seed: int,
     student: dict,
-    data_digest: str,
+    dataset_digest: str,
     teacher_digest: str,
     maps_digest: str,
-    data: Input[Dataset],
+    dataset: Input[Dataset],
     teacher: Input[Model],
     maps: Input[Dataset],
     model: Output[Model],
@@ -141,10 +141,10 @@ def distill_student(
         distill: The section `distill` of params.yaml.
         seed: The seed of the trainings.
         student: The section `student` of params.yaml.
-        data_digest: Digest of `data`.
+        dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
         maps_digest: Digest of `maps`.
-        data: The prepared data.
+        dataset: The prepared data.
         teacher: The trained teacher.
         maps: The information maps.
 
@@ -155,7 +155,7 @@ def distill_student(
     from pipeline.launch import launch
 
     sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
-    return (launch("distill_student", sections, {"data": data, "teacher": teacher, "maps": maps}, model),)
+    return (launch("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model),)
 
 
 @component
@@ -167,12 +167,12 @@ def evaluate(
     seed: int,
     student: dict,
     teacher: dict,
-    data_digest: str,
+    dataset_digest: str,
     teacher_digest: str,
     baseline_digest: str,
     maps_digest: str,
     student_digest: str,
-    data: Input[Dataset],
+    dataset: Input[Dataset],
     teacher_model: Input[Model],
     baseline_model: Input[Model],
     maps: Input[Dataset],
@@ -190,12 +190,12 @@ def evaluate(
         seed: The seed of the trainings.
         student: The section `student` of params.yaml.
         teacher: The section `teacher` of params.yaml.
-        data_digest: Digest of `data`.
+        dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher_model`.
         baseline_digest: Digest of `baseline_model`; empty where it was left out.
         maps_digest: Digest of `maps`.
         student_digest: Digest of `student_model`.
-        data: The prepared data.
+        dataset: The prepared data.
         teacher_model: The trained teacher.
         baseline_model: The student that was trained without a teacher.
         maps: The information maps.
@@ -211,35 +211,49 @@ def evaluate(
     sections = {"augment": augment, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
     sections |= {"student": student, "teacher": teacher}
     models = {"teacher": teacher_model, "baseline": baseline_model if baseline_digest else None, "student": student_model}
-    return (launch_evaluate(sections, {"data": data, "maps": maps, **models}, metrics, report),)
+    return (launch_evaluate(sections, {"data": dataset, "maps": maps, **models}, metrics, report),)
 
 
 @component
 def register_model(
+    augment: dict,
+    data: dict,
+    distill: dict,
     evaluate: dict,
+    info_maps: dict,
     register_model: dict,
-    data_digest: str,
+    seed: int,
+    student: dict,
+    teacher: dict,
+    dataset_digest: str,
     teacher_digest: str,
     student_digest: str,
     evaluation_digest: str,
-    data: Input[Dataset],
-    teacher: Input[Model],
-    student: Input[Model],
+    dataset: Input[Dataset],
+    teacher_model: Input[Model],
+    student_model: Input[Model],
     evaluation: Input[Metrics],
     export: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
     """Export the student to ONNX, check the export, and register it in MLflow. Never cached.
 
     Args:
+        augment: The section `augment` of params.yaml; for the model's tags, like all but `evaluate` and `register_model`.
+        data: The section `data` of params.yaml.
+        distill: The section `distill` of params.yaml.
         evaluate: The section `evaluate` of params.yaml.
+        info_maps: The section `info_maps` of params.yaml.
         register_model: The section `register_model` of params.yaml.
-        data_digest: Digest of `data`.
-        teacher_digest: Digest of `teacher`.
-        student_digest: Digest of `student`.
+        seed: The seed of the trainings.
+        student: The section `student` of params.yaml.
+        teacher: The section `teacher` of params.yaml.
+        dataset_digest: Digest of `dataset`.
+        teacher_digest: Digest of `teacher_model`.
+        student_digest: Digest of `student_model`.
         evaluation_digest: Digest of `evaluation`.
-        data: The prepared data.
-        teacher: The trained teacher.
-        student: The distilled student.
+        dataset: The prepared data.
+        teacher_model: The trained teacher.
+        student_model: The distilled student.
         evaluation: The scores.
 
     Returns:
@@ -248,5 +262,7 @@ def register_model(
     """
     from pipeline.launch import launch
 
-    inputs = {"data": data, "teacher": teacher, "student": student, "evaluation": evaluation}
-    return (launch("register_model", {"evaluate": evaluate, "register_model": register_model}, inputs, export),)
+    sections = {"augment": augment, "data": data, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
+    sections |= {"register_model": register_model, "student": student, "teacher": teacher}
+    inputs = {"data": dataset, "teacher": teacher_model, "student": student_model, "evaluation": evaluation}
+    return (launch("register_model", sections, inputs, export),)

@@ -1,13 +1,17 @@
 """Data at a revision, from a git repository with a DVC remote that is a folder."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.repo import Repo
 
 from components.data_source import Origin, fetched, resolve
+from components.params import Params
+from components.prepare_data import prepare_data
 from kd.errors import InputError
 from kd.files import digest
 
@@ -132,6 +136,8 @@ def test_a_stage_that_never_ran(repo: Path, address: str) -> None:
 def test_a_missing_folder_and_repositories_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: is missing"):
         resolve(str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="data_rev: 'v1' is a revision of no repository"):
+        resolve(str(tmp_path), "", "v1")
     git(tmp_path, "init", "-q", "plain")
     git(tmp_path / "plain", "commit", "-q", "--allow-empty", "-m", "empty")
     with pytest.raises(InputError, match="is no DVC repository"):
@@ -187,3 +193,20 @@ def test_an_unreachable_remote(repo: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match="the remote cannot be read") as error, fetched(resolve("data/mine", repo.as_uri())):
         pass
     assert "127.0.0.1:9" in str(error.value) and "hidden" not in str(error.value)
+
+
+def test_prepared_data_do_not_depend_on_where_they_came_from(
+    repo: Path, write: dict[str, Any], params_with: Callable[..., Params], run: Any, tmp_path: Path
+) -> None:
+    boxes = [(0, 2.0, 2.0, 20.0, 20.0), (1, 30.0, 5.0, 20.0, 30.0), (1, 90.0, 90.0, 5.0, 5.0)]  # the last lies outside and is dropped
+    source = write["coco"]({split: {f"{split}{i}": (64, 48, boxes) for i in range(3)} for split in ("train", "val", "test")})
+    shutil.copytree(source, repo / "data/coco")
+    commit_data(repo, {}, "data/coco")
+    for output in (tmp_path / "direct", tmp_path / "fetched"):
+        output.mkdir()
+    prepare_data(params_with(f"data.path={source}", "data.image_size=64"), run, None, tmp_path / "direct")
+    origin = resolve("data/coco", repo.as_uri())
+    prepare_data(params_with("data.path=data/coco", "data.image_size=64"), run, origin, tmp_path / "fetched")
+    assert digest(tmp_path / "direct") == digest(tmp_path / "fetched")
+    assert "90" in (tmp_path / "fetched/summary.json").read_text(), "a dropped box is told, without the place it was fetched to"
+    assert run.of("dataset")[1] == ("data/coco", str(origin), run.of("dataset")[0][2], "data", origin.version, origin.commit)

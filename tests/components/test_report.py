@@ -1,5 +1,6 @@
 """The report: what it says, that it stands alone, and that the user's names cannot break it."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from components.report.contestant import Contestant
 from components.report.examples import examples, f1, spread
 from components.report.heat import BRIGHTEST, overlay
 from components.report.verdict import verdict
+from components.results import results_table
 from kd.data.dataset import DetectionData
 from kd.detection.decode import Detections
 from kd.detection.scores import Scores
@@ -126,6 +128,22 @@ def test_the_verdict(scores: tuple[float, float, float], headline: str, last: st
     result = verdict(measures(*scores))
     assert result.headline.startswith(headline)
     assert last in result.sentences[-1]
+
+
+def test_without_a_baseline_the_teacher_is_the_measure_and_no_gain_is_claimed(
+    tmp_path: Path, params_with: Callable[..., Params], run: Any
+) -> None:
+    places: dict[str, Any] = write_outputs(tmp_path) | {"baseline": None}
+    output = tmp_path / "evaluated"
+    output.mkdir()
+    evaluate(params_with("evaluate.pictures=3"), run, **places, output=output)
+    text, metrics = (output / "report.html").read_text(), json.loads((output / "metrics.json").read_text())
+    assert set(metrics) == {"teacher", "student"}
+    assert "Student alone" not in text and "student alone was not trained" in text and "Distillation gains" not in text
+    assert "Student distilled is better than teacher on" in text
+    assert {"teacher", "student"} == {row.split(",")[0] for row in (output / "losses.csv").read_text().splitlines()[1:]}
+    assert verdict(metrics).headline == f"The distilled student reaches {100 * metrics['student']['map50']:.1f} points of mAP50"
+    results_table(metrics, {"teacher": 1.0, "student": 1.0})
 
 
 def test_f1_hits_each_object_once() -> None:

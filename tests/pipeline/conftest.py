@@ -1,7 +1,10 @@
+"""The real image, a small compiled pipeline, and a KFP server with a repository to submit from."""
+
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import docker
 import pytest
 from kfp import compiler, dsl
 
@@ -71,3 +74,15 @@ def command(package, capsys):
         return SimpleNamespace(out=out, err=err, code=code)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The name of the image of this working tree; a build with nothing new takes seconds."""
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no Docker engine answers: {error}")
+    build = subprocess.run(["make", "--no-print-directory", "image"], cwd=ROOT, capture_output=True, text=True)
+    assert build.returncode == 0, build.stdout + build.stderr
+    return build.stdout.split()[-2]  # the last line is: name digest

@@ -105,7 +105,7 @@ def test_a_task_hands_its_step_all_its_sections_and_inputs(name: str, monkeypatc
     if name != "prepare_data":
         step = inspect.signature(launch._step(name)).parameters.values()
         assert set(call["inputs"]) == {p.name for p in step if isinstance(p.default, Path)} - {"output"}
-        assert all(value.removesuffix("_model") == key for key, value in call["inputs"].items())
+        assert all(value.removesuffix("_model").replace("dataset", "data") == key for key, value in call["inputs"].items())
 
 
 @pytest.mark.parametrize("name", TASKS)
