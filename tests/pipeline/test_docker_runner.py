@@ -53,6 +53,7 @@ def test_containers_and_processes_end_with_the_same_bytes(image: str, tmp_path: 
     contained, *others = [parent.data.tags for parent in parents]  # the newest first
     assert len(others) == 2, "all steps in containers are one execution; the others are the run in processes, and compose_scenes"
     assert contained["kdflow.git_commit"] == image.partition(":")[2]
+    assert all((folder / "exported" / output).exists() for folder in (here, there) for output in OUTPUTS)
     digests = [{output: digest(folder / "exported" / output) for output in OUTPUTS} for folder in (here, there)]
     assert digests[0] == digests[1]
     owners = {file.stat().st_uid for file in (there / ".pipeline").rglob("model.safetensors")}
