@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,29 +13,38 @@ from kd.detection.evaluate import Selection
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 
+Task = Callable[[int], object]
 WARM_UP = 3
+ROUNDS = 30
 IN_USE = Selection(confidence=0.25)
 """At the least score of a scoring, 0.001, suppression would take longer than it does in use."""
 
 
-def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = 30) -> dict[str, float]:
-    """Median milliseconds on the CPU by model, from one letterboxed picture of `data` to its detections.
+def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = ROUNDS) -> dict[str, float]:
+    """Median milliseconds on the CPU by model, from one letterboxed picture of `data` to its detections."""
+    pictures = [data.square(turn % len(data))[0][None].float() / 255 for turn in range(min(len(data), WARM_UP + rounds))]
 
-    The models take turns, so that a machine that slows down slows all of them; `rounds` is the number of timed turns.
+    def task(network: Network, spec: ModelSpec) -> Task:
+        return lambda turn: _detect(network, spec, pictures[turn % len(pictures)])
+
+    return take_turns({name: task(*model) for name, model in models.items()}, rounds)
+
+
+def take_turns(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[str, float]:
+    """Median milliseconds by task; each is given the number of the turn.
+
+    The tasks take turns, so that a machine that slows down slows all of them; `rounds` is the number of timed turns.
     """
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(WARM_UP + rounds):
-        picture = data.square(turn % len(data))[0][None].float() / 255
-        for name, (network, spec) in models.items():
-            seconds = _once(network, spec, picture)
-            if turn >= WARM_UP:
-                times[name].append(1000 * seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task(turn)
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
 
 
 @torch.no_grad()
-def _once(network: Network, spec: ModelSpec, picture: Tensor) -> float:
-    start = time.perf_counter()
+def _detect(network: Network, spec: ModelSpec, picture: Tensor) -> None:
     boxes, scores = decode(network(picture).heads, spec.anchors)
     select(boxes[0], scores[0], IN_USE.confidence, IN_USE.nms_iou, IN_USE.most)
-    return time.perf_counter() - start

@@ -119,6 +119,20 @@ class Evaluate(Section):
     pictures: Count = Field(description="test pictures shown in the report")
 
 
+class Gate(Section):
+    """What a challenger must show to become the champion; scores in 0..1."""
+
+    min_map: Fraction = Field(description="least mAP of any champion")
+    min_map50: Fraction = Field(description="least mAP50 of any champion")
+    min_gain: Share = Field(description="least rise in mAP over the champion")
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="share of the resamples in which mAP must rise")
+    resamples: Annotated[int, Field(ge=100)] = Field(description="resamples of the test pictures")
+    max_class_drop: Fraction = Field(description="largest fall of one class in AP50")
+    max_size_ratio: Positive = Field(description="largest file, in multiples of the champion's")
+    max_latency_ratio: Positive = Field(description="longest time for a picture, in multiples of the champion's")
+    allow_other_classes: bool = Field(description="whether the classes may differ from the champion's")
+
+
 class RegisterModel(Section):
     """The export and the registry."""
 
@@ -127,6 +141,8 @@ class RegisterModel(Section):
     opset: Annotated[int, Field(ge=18)] = Field(description="ONNX operator set")
     compare_pictures: Count = Field(description="test pictures on which the export must agree with PyTorch")
     tolerance: Positive = Field(description="largest difference of a score, or of a box in shares of the picture's side")
+    notify: str = Field(description="shell command that is told of every decision, as JSON on its input; '' for none")
+    gate: Gate
 
 
 class Params(Section):

@@ -1,4 +1,4 @@
-"""The step `register_model`: export the student, prove the export, and register it under its content."""
+"""The step `register_model`: export the student, prove the export, register it under its content, and let the gate decide."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,10 @@ from components.agreement import Agreement, agreement
 from components.courier import masked
 from components.execution import current_execution, git_tags
 from components.export import export_onnx
+from components.gate.judgement import EXPORT_DIFFERENCE, Judgement, content, number
 from components.params import Params
-from components.registry import Registry
+from components.registry.promotion import FASTER, Promotion
+from components.registry.store import Registry
 from components.step import command
 from components.tracking import store_uri
 from kd.data.dataset import DetectionData
@@ -33,12 +35,14 @@ def register_model(
     evaluation: Path = Path("outputs/evaluate"),
     output: Path = Path("outputs/register_model"),
 ) -> None:
-    """Export the student to ONNX, check the export against PyTorch, and register it as the challenger.
+    """Export the student to ONNX, check the export against PyTorch, register it as the challenger, and let the gate decide.
 
-    It becomes the champion as well if no other model is. The same content registers once.
+    Challenger and champion, loaded from the registry as anybody loads them, are scored on the same test pictures. If every rule
+    of `register_model.gate` is kept, the challenger becomes the champion; if not, the step succeeds with the decision "reject".
+    The same content registers once, and a step that runs again decides the same.
 
     Args:
-        params: the section `register_model` is used, and the suppression of `evaluate`; all are in the lineage.
+        params: the section `register_model` is used, and `evaluate` for the scoring; all are in the lineage.
         run: the model's files are kept with this run.
         data: folder of the step prepare_data.
         student: folder of the step distill_student.
@@ -47,39 +51,51 @@ def register_model(
         output: folder for student.onnx and decision.json.
 
     Raises:
-        InputError: if the export disagrees with PyTorch (nothing is registered then), or the registry fails.
+        InputError: if the export disagrees with PyTorch or the champion cannot be loaded (nothing is registered then), or the
+            registry fails.
     """
     facts = _facts(params, data, student, teacher, evaluation)
     exported = output / "student.onnx"
-    image_size, agreed = _export(params, data, student / MODEL, exported)
+    agreed = _export(params, data, student / MODEL, exported)
     facts |= {"content": digest(exported), "export": _rounded(agreed, params.register_model.tolerance)}
     if run.id is None:
         raise InputError(masked(store_uri()), "the model registry does not answer", "start it, or mend MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
-    version = registry.register(exported, image_size, run.id, _tags(facts, params))
-    decision, reason = _decide(registry, facts["content"])
-    for alias in ("challenger", "champion") if decision == "promote" else ("challenger",):
-        registry.point(alias, version)
-    write_json(output / "decision.json", {"decision": decision, "reasons": [reason], **facts})
-    run.metrics({f"export_{name}": value for name, value in agreed._asdict().items()})
-    run.tag("kdflow.registered", f"{registry.name}/{version}")
-    print(f"{registry.name} version {version}: {', '.join('@' + alias for alias in registry.aliases(version))} ({reason})")
+    promotion = Promotion(registry, params.register_model.notify)
+    judged, in_time = promotion.deliver(exported, run.id, _tags(facts, params), params, data)
+    decided = content(judged) | ({} if in_time else {"decision": "reject", "reasons": [FASTER]})
+    scores = {name: {key: number(value) for key, value in values.items()} for name, values in facts["scores"].items()}
+    write_json(output / "decision.json", {**decided, **facts, "scores": scores})
+    run.metrics({f"export_{name}": value for name, value in agreed._asdict().items()} | _metrics(judged))
+    run.tag("kdflow.registered", f"{registry.name}/{judged.version}")
+    print(f"{registry.name} version {judged.version}: {decided['decision']} ({'; '.join(decided['reasons'])})")
 
 
 def _facts(params: Params, data: Path, student: Path, teacher: Path, evaluation: Path) -> dict[str, Any]:
-    """What the model is made of and how it scores: content, so equal for equal inputs."""
+    """What the model is made of and how `evaluate` scored it: content, so equal for equal inputs."""
     metrics = read_json(evaluation / "metrics.json")
+    scores = {name: {key: metrics[name][key] for key in ("map", "map50")} for name in SCORED if name in metrics}
     return {
         "model": params.register_model.name,
         "student_digest": digest(student / MODEL),
         "teacher_digest": digest(teacher / MODEL),
         "data_digest": read_json(data / "summary.json")["digest"],
-        "scores": {name: {key: metrics[name][key] for key in ("map", "map50")} for name in SCORED if name in metrics},
+        "scores": scores,
     }
 
 
-def _export(params: Params, data: Path, student: Path, exported: Path) -> tuple[int, Agreement]:
-    """Export the student and compare; the side of its input in pixels, and how well they agree."""
+def _metrics(judged: Judgement) -> dict[str, float]:
+    """What the gate measured, for MLflow; the only place of times."""
+    ours, against = judged.facts.challenger, judged.facts.comparison
+    values = {"gate.map": ours.map, "gate.map50": ours.map50}
+    if against:
+        values |= {f"gate.{name}_{key}": value for name, interval in against.gain.items() for key, value in interval._asdict().items()}
+        values["gate.latency_ratio"] = against.latency_ratio
+    return values
+
+
+def _export(params: Params, data: Path, student: Path, exported: Path) -> Agreement:
+    """Export the student and compare: how well the two agree."""
     section = params.register_model
     network, spec = load_model(student)
     selection = Selection(section.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
@@ -89,7 +105,7 @@ def _export(params: Params, data: Path, student: Path, exported: Path) -> tuple[
         differences = f"boxes by {agreed.box_difference:g}, scores by {agreed.score_difference:g}; at most {section.tolerance:g} is allowed"
         problem = f"the ONNX export differs from PyTorch ({differences}), so nothing is registered"
         raise InputError("register_model.tolerance", problem, "try another register_model.opset")
-    return spec.image_size, agreed
+    return agreed
 
 
 def _rounded(agreed: Agreement, tolerance: float) -> dict[str, float]:
@@ -101,16 +117,10 @@ def _tags(facts: dict[str, Any], params: Params) -> dict[str, str]:
     """The lineage of a version: what it was made of and by what."""
     digests = {f"kdflow.{name}": facts[name] for name in ("student_digest", "teacher_digest", "data_digest")}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in facts["scores"]["student"].items()}
+    difference = max(facts["export"]["box_difference"], facts["export"]["score_difference"])
     made_by = digest_of(params.model_dump(mode="json", exclude={"compose_scenes"}))
-    return {**digests, **scores, "kdflow.params_digest": made_by, "kdflow.execution": current_execution().identity, **git_tags()}
-
-
-def _decide(registry: Registry, content: str) -> tuple[str, str]:
-    """Whether the model becomes the champion, and why; the same content gets the same answer again."""
-    champion = registry.content_of("champion")
-    if champion is None or champion == content:
-        return "promote", "no other model is the champion"
-    return "challenger", "another model is the champion"
+    made = {"kdflow.params_digest": made_by, "kdflow.execution": current_execution().identity, **git_tags()}
+    return {**digests, **scores, **made, EXPORT_DIFFERENCE: f"{difference:g}"}
 
 
 if __name__ == "__main__":

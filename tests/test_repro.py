@@ -18,6 +18,7 @@ SMALL = {
     "teacher": {"width": 0.125, "depth": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
     "student": {"width": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
     "evaluate": {"pictures": 2},
+    "register_model": {"gate": {"min_map": 0.0, "min_map50": 0.0}},
 }
 STEPS = ["prepare_data", "train_teacher", "train_baseline", "compute_info_maps", "distill_student", "evaluate", "register_model"]
 

@@ -42,6 +42,11 @@ def as_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
 
 def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> Scores:
     """Score results against the content of a COCO annotation file; at most `most` detections a picture and class count."""
+    return read_scores(coco_evaluation(truth, results, most))
+
+
+def coco_evaluation(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> COCOeval:
+    """pycocotools' evaluation behind `coco_scores`, over boxes of all sizes; it knows which detection matched which object."""
     with redirect_stdout(io.StringIO()):
         reference = COCO()
         reference.dataset = truth
@@ -49,13 +54,16 @@ def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], most: int 
         evaluation = COCOeval(reference, reference.loadRes(results) if results else COCO(), "bbox")
         evaluation.params.imgIds = [image["id"] for image in truth["images"]]
         evaluation.params.maxDets = [most]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
-    return _read(evaluation.eval["precision"][:, :, :, 0, -1], [category["name"] for category in truth["categories"]])
+    return evaluation
 
 
-def _read(precision: np.ndarray, classes: list[str]) -> Scores:
-    """Precision [IoU, recall, class], -1 where a class does not occur, to scores."""
+def read_scores(evaluation: COCOeval) -> Scores:
+    """The scores that an evaluation arrived at."""
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, class], -1 where a class does not occur
+    classes = [category["name"] for category in evaluation.cocoGt.dataset["categories"]]
     occurring = [k for k in range(len(classes)) if precision[0, 0, k] >= 0]
     per_class = {classes[k]: {"ap": float(precision[:, :, k].mean()), "ap50": float(precision[0, :, k].mean())} for k in occurring}
     if not occurring:

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.packaging import open_model
-from components.registry import Registry
+from components.registry.store import Registry
 from components.tracking import store_uri
 from kd import sources
 from kd.cli import main
@@ -40,7 +40,8 @@ def registered(store: None) -> str:
     client = MlflowClient(store_uri())
     run_id = str(client.create_run(client.create_experiment("test")).info.run_id)
     registry = Registry("street")
-    registry.point("champion", registry.register(made() / "student.onnx", 64, run_id, {}))
+    version = registry.register(made() / "student.onnx", run_id, {})
+    registry.client.set_registered_model_alias(registry.name, "champion", version)
     return run_id
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from components import agreement, tracking
 from components.params import Params, load_params
 from components.register_model import register_model
+from components.registry.store import Registry
 from components.step import execute
 from components.tracking import store_uri
 from kd.detection.decode import decode
@@ -23,12 +24,13 @@ from tests.components.lively import lively_network
 from tests.components.stores import new_store
 
 ROOT = Path(__file__).parents[2]
+LENIENT = ("register_model.gate.min_map=0", "register_model.gate.min_map50=0", "register_model.gate.max_latency_ratio=100")
 OUTPUT = Path("outputs/register_model")
 
 
 @pytest.fixture
 def settings() -> Params:
-    return load_params(ROOT / "params.yaml", ["register_model.compare_pictures=3"])
+    return load_params(ROOT / "params.yaml", ["register_model.compare_pictures=3", *LENIENT])
 
 
 @pytest.fixture(autouse=True)
@@ -63,31 +65,59 @@ def decision() -> dict[str, Any]:
     return dict(json.loads((OUTPUT / "decision.json").read_text()))
 
 
-def test_the_first_model_is_champion_and_the_next_its_challenger(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_model_is_champion_and_the_next_must_be_better(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
     execute(register_model, settings)
     first, files = decision(), digest(OUTPUT)
-    assert "kdflow-student version 1: @challenger, @champion" in capsys.readouterr().out
+    assert "kdflow-student version 1: promote (there is no champion to beat" in capsys.readouterr().out
+    assert first["champion"] is first["gain"] is None
 
     execute(register_model, settings)
     assert digest(OUTPUT) == files, "the same content gives the same bytes"
 
     write_model("distill_student", seed=2)
     execute(register_model, settings)
-    assert "kdflow-student version 2: @challenger (" in capsys.readouterr().out
-    assert (first["decision"], decision()["decision"]) == ("promote", "challenger")
-    assert first["content"] != decision()["content"] == digest(OUTPUT / "student.onnx")
+    second = decision()
+    assert "kdflow-student version 2: reject (on resampled test pictures" in capsys.readouterr().out
+    assert (first["decision"], second["decision"]) == ("promote", "reject")
+    assert first["content"] != second["content"] == digest(OUTPUT / "student.onnx")
+    assert {rule for rule, said in second["rules"].items() if not said["passed"]} == {"certainty"}, "nothing is labelled: both score 0"
+    assert second["gain"]["map"] == {"difference": 0, "low": 0, "high": 0} and second["champion"] == {**first["challenger"]}
 
     client = MlflowClient(store_uri())
     aliases = client.get_registered_model("kdflow-student").aliases
     assert {alias: int(version) for alias, version in aliases.items()} == {"champion": 1, "challenger": 2}
     assert len(client.search_model_versions("name = 'kdflow-student'")) == 2
+    run = client.search_runs([client.get_experiment_by_name("kdflow").experiment_id], "run_name = 'register_model'")[0]
+    assert run.data.metrics["gate.map_low"] == 0 and run.data.metrics["gate.latency_ratio"] > 0
+
+
+def test_no_time_gets_into_the_output(settings: Params) -> None:
+    execute(register_model, settings)
+    write_model("distill_student", seed=2)
+    execute(register_model, settings)
+    text = (OUTPUT / "decision.json").read_text()
+    ratio = MlflowClient(store_uri()).get_model_version("kdflow-student", "2").tags["kdflow.latency_ratio"]
+    assert "latency" in text and ratio not in text
+
+
+def test_a_student_whose_scores_are_not_finite_is_rejected(settings: Params) -> None:
+    scores = {"map50": float("nan"), "map": 0.25, "parameters": 7, "per_class": {}}
+    Path("outputs/evaluate/metrics.json").write_text(json.dumps({"teacher": scores, "student": scores}))
+    execute(register_model, settings)
+    assert decision()["reasons"] == ["a weight or a score is NaN or infinite"]
+    assert decision()["scores"] == {name: {"map": 0.25, "map50": None} for name in ("teacher", "student")}
+    assert "champion" not in MlflowClient(store_uri()).get_registered_model("kdflow-student").aliases
 
 
 def test_a_version_tells_where_it_comes_from_and_runs(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     execute(register_model, settings)
-    version = MlflowClient(store_uri()).get_model_version_by_alias("kdflow-student", "champion")
+    version = Registry("kdflow-student").version("champion")
     facts = decision()
+    gate = {key: version.tags.pop(key) for key in sorted(version.tags) if "gate" in key}
+    assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
     assert version.tags == {
+        "kdflow.export_difference": f"{max(facts['export']['box_difference'], facts['export']['score_difference']):g}",
+        "kdflow.previous_champion": "",
         "kdflow.content": digest(OUTPUT / "student.onnx"),
         "kdflow.student_digest": digest(Path("outputs/distill_student/model.safetensors")),
         "kdflow.teacher_digest": digest(Path("outputs/train_teacher/model.safetensors")),

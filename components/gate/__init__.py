@@ -1,0 +1,1 @@
+"""The gate: whether a challenger may take the champion's place."""

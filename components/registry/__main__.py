@@ -1,0 +1,5 @@
+"""`python -m components.registry` is the command `kdflow`."""
+
+from components.registry.cli import main
+
+main()

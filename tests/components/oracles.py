@@ -1,0 +1,92 @@
+"""Models whose scores are known beforehand, pictures to score them on, and a registry to put them in.
+
+Picture i is plain grey, and in each lies one object of every class, at the same place. A model finds class k in the pictures that
+are brighter than a threshold of its own: with it, the share of pictures in which it finds the class, its AP is chosen.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from mlflow import MlflowClient
+from onnx import compose, helper, numpy_helper, parser
+from PIL import Image
+
+from components.export import select_model
+from components.registry.store import Registry
+from components.tracking import store_uri
+from kd.detection.evaluate import Selection
+from kd.files import write_json
+
+SIDE, PICTURES = 64, 40
+CLASSES = ("cat", "dog")
+NETWORK = """
+<ir_version: 10, opset_import: ["" : 18]>
+network (float[N, 3, 64, 64] images) => (float[N, {places}, 4] candidates, float[N, {places}, {places}] strengths)
+{{
+    over_all = Constant <value_ints = [1, 2, 3]> ()
+    batch = Shape <start = 0, end = 1> (images)
+    each = Constant <value_ints = [{places}, 4]> ()
+    whole = Concat <axis = 0> (batch, each)
+    candidates = Expand (corners, whole)
+    grey = ReduceMean <keepdims = 1> (images, over_all)
+    line = Constant <value_ints = [-1, 1, 1]> ()
+    column = Reshape (grey, line)
+    seen = Greater (column, thresholds)
+    none = Constant <value_float = 0.0> ()
+    strengths = Where (seen, certainty, none)
+}}
+"""
+
+
+def write_model(path: Path, shares: Sequence[float], classes: Sequence[str] = CLASSES, certainty: float = 0.9, ballast: int = 0) -> Path:
+    """A model that finds class k in the brightest share `shares[k]` of the pictures; `ballast` floats make its file larger."""
+    count = len(classes)
+    network = parser.parse_model(NETWORK.format(places=count))
+    thresholds = [1 - share for share in shares]
+    for name, values in {
+        "corners": [[box(k) for k in range(count)]],
+        "certainty": [(np.eye(count) * certainty).tolist()],
+        "thresholds": [[thresholds]],
+        "ballast": list(range(ballast)),
+    }.items():
+        network.graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32), name))
+    end = select_model(count, count, Selection(0.25), 10, 18)
+    model = compose.merge_models(network, end, io_map=[("candidates", "candidates"), ("strengths", "strengths")])
+    helper.set_model_props(model, {"classes": json.dumps(list(classes)), "image_size": str(SIDE)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save_model(model, path)
+    return path
+
+
+def box(label: int) -> list[float]:
+    """(x0, y0, x1, y1) of the object of a class."""
+    return [4.0 + 20 * label, 4.0, 20.0 + 20 * label, 40.0]
+
+
+def write_data(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
+    """Prepared data with a test split of `PICTURES`, the grey levels evenly spread."""
+    images, annotations = [], []
+    for i in range(PICTURES):
+        images.append({"id": i + 1, "file_name": f"{i}.png", "width": SIDE, "height": SIDE})
+        (folder / "test/images").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (SIDE, SIDE), (round(255 * (i + 0.5) / PICTURES),) * 3).save(folder / "test/images" / f"{i}.png")
+        for label in range(len(classes)):
+            x0, y0, x1, y1 = box(label)
+            entry = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+            annotations.append({**entry, "area": (x1 - x0) * (y1 - y0), "iscrowd": 0})
+    categories = [{"id": label, "name": name} for label, name in enumerate(classes, 1)]
+    write_json(folder / "test/annotations.json", {"images": images, "annotations": annotations, "categories": categories})
+    write_json(folder / "summary.json", {"digest": "0123abcd", "classes": list(classes)})
+    return folder
+
+
+def register(name: str, file: Path, **tags: str) -> str:
+    """Register a model as the step does, in a run of its own."""
+    client = MlflowClient(store_uri())
+    experiment = client.get_experiment_by_name("tests")
+    run = client.create_run(experiment.experiment_id if experiment else client.create_experiment("tests"))
+    compared = {"kdflow.export_difference": "0", "kdflow.map": "0.5", "kdflow.map50": "0.5"}
+    return Registry(name).register(file, run.info.run_id, {**compared, **tags})
