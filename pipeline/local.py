@@ -25,7 +25,7 @@ ROOT = Path(".pipeline")
 EXAMPLES = """  python -m pipeline run
   python -m pipeline run --set distill.weight=2 --export outputs
   python -m pipeline run --data-repo https://example.org/pictures.git --data-rev v2 --set data.path=data/mine
-  python -m pipeline run --runner docker --image kdflow:dev
+  python -m pipeline run --runner docker --image kdflow:COMMIT
 
 A step whose parameters, data and code are unchanged is taken from the last run. A training that was killed goes on from its
 last epoch. Everything is kept in .pipeline; delete it whenever you like."""
@@ -92,7 +92,7 @@ def _runner(options: argparse.Namespace, params: Params) -> "Runner":
     if options.runner == "subprocess":
         return processes()
     if not options.image:
-        raise InputError("--image", "is missing", "name the image of the containers, such as kdflow:dev from `make image`")
+        raise InputError("--image", "is missing", "name the image of the containers, as `make image` prints it")
     repository = Path(options.data_repo)
     shared = [repository] if options.data_repo and repository.exists() else []
     return containers(options.image, ROOT, shared, "" if options.data_repo else params.data.path)
