@@ -14,9 +14,9 @@ demo: .venv/ready  ## train, distil, prove, report and register on the embedded 
 	dvc repro
 	python -m components.results
 
-# tiny networks gain nothing from threads: two processes of one thread are faster
+# tiny networks gain nothing from threads: processes of one thread are faster, and some wait for servers
 test: .venv/ready lint  ## linters, type checker and tests
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist loadfile
 
 lint: .venv/ready
 	ruff check .

@@ -192,7 +192,7 @@ def test_the_registered_model_says_what_it_was_made_of(site: Site, first: Execut
 def test_the_models_files_are_in_s3(site: Site, first: Execution, tmp_path: Path) -> None:
     run = first.steps["register_model"].info.run_id
     keys = {key for key in site.s3.keys("mlflow") if f"/{run}/" in key}
-    assert any(key.endswith("model.onnx") for key in keys)
+    assert any(key.endswith("student.onnx") for key in keys)
     loaded = MlflowClient(site.mlflow).download_artifacts(run, "model", str(tmp_path))  # by way of the server, as the steps do
     assert (Path(loaded) / "MLmodel").is_file()
 
