@@ -13,18 +13,18 @@ from components.registry.card import LINEAGE
 from components.registry.journal import Entry, replay
 from components.registry.store import Version
 
-DIGEST = 12
+DIGEST = 8
 """Characters of a digest that a table shows."""
 
 
 def versions_table(versions: Sequence[Version]) -> Table:
     """A row a version, the newest first; scores in points, of the step evaluate."""
-    table = _table("version", "aliases", "registered (UTC)", "mAP50", "mAP", "gate", "git commit", "data")
+    table = _table("", "aliases", "registered (UTC)", "mAP50", "mAP", "gate", "commit", "data")
     for version in reversed(versions):
         tags = version.tags
         scores = [points(float(tags[tag])) if tag in tags else "" for tag in ("kdflow.map50", "kdflow.map")]
         origin = [tags.get(tag, "")[:DIGEST] for tag in ("kdflow.git_commit", "kdflow.data_digest")]
-        aliases = ", ".join(f"@{alias}" for alias in version.aliases)
+        aliases = "\n".join(f"@{alias}" for alias in version.aliases)
         table.add_row(version.number, aliases, _when(version.created), *scores, tags.get("kdflow.gate", "not judged"), *origin)
     return table
 
