@@ -33,11 +33,13 @@ def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionDa
 def take_turns(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[str, float]:
     """Median milliseconds by task; each is given the number of the turn.
 
-    The tasks take turns, so that a machine that slows down slows all of them; `rounds` is the number of timed turns.
+    The tasks take turns, so that a machine that slows down slows all of them, and every other turn goes backwards: who comes
+    first meets caches and threads as the last one left them. `rounds` is the number of timed turns.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
+    order = list(tasks.items())
     for turn in range(WARM_UP + rounds):
-        for name, task in tasks.items():
+        for name, task in order[:: -1 if turn % 2 else 1]:
             start = time.perf_counter()
             task(turn)
             times[name].append(1000 * (time.perf_counter() - start))
