@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.pipeline.servers import S3, free_ports, mlflow_server, s3_server
+from tests.pipeline.servers import S3, mlflow_server, s3_server
 
 ROOT = Path(__file__).parents[2]
 DATA = "data/digits"
@@ -247,8 +248,10 @@ def test_data_that_nobody_tracks(site: Site) -> None:
 
 
 def test_an_unreachable_server(site: Site) -> None:
-    (port,) = free_ports(1)
-    assert "the remote cannot be read" in refused(site, "v2", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
+    with socket.socket() as silent:  # bound, so that no other test's server takes the port, but not listening
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        assert "the remote cannot be read" in refused(site, "v2", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture
