@@ -1,9 +1,11 @@
 """What all rivals share with our own loss."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
-class Adapted(nn.Module):
+class Adapted(nn.Module, ABC):
     """A loss behind a 1x1 convolution from the student's channels to the teacher's.
 
     Args:
@@ -20,6 +22,6 @@ class Adapted(nn.Module):
         """A scalar from features [B, C, H, W] and the tap's map; computed in float32."""
         return self.compare(self.adapter(student).float(), teacher.float(), importance)
 
+    @abstractmethod
     def compare(self, student: Tensor, teacher: Tensor, importance: Tensor) -> Tensor:
         """The loss of features [B, C, H, W] that have the same channels."""
-        raise NotImplementedError
