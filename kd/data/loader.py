@@ -14,6 +14,10 @@ from kd.data.placement import warp, warp_boxes
 from kd.data.square import GREY, Frame
 
 
+KEPT_BYTES = 2**29
+"""Memory for decoded pictures in each process that loads."""
+
+
 class Batch(NamedTuple):
     """What a training step reads.
 
@@ -55,10 +59,14 @@ class Maps(Protocol):
 
 
 class TrainingSamples(Dataset[Sample]):
-    """Augmented pictures; asked by (epoch, index)."""
+    """Augmented pictures; asked by (epoch, index).
+
+    Decoding takes longer than augmenting, so the first squares that fit into `KEPT_BYTES` are kept.
+    """
 
     def __init__(self, data: DetectionData, augment: Augment, epochs: int, seed: int, maps: Maps | None = None) -> None:
         self.data, self.augment, self.epochs, self.seed, self.maps = data, augment, epochs, seed, maps
+        self._kept: dict[int, tuple[Tensor, Frame]] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
@@ -66,7 +74,7 @@ class TrainingSamples(Dataset[Sample]):
         places = place(rng, self.augment.at(epoch, self.epochs), index, len(self.data))
         squares, boxes, labels = [], [], []
         for placement in places:
-            square, frame = self.data.square(placement.source)
+            square, frame = self._square(placement.source)
             squares.append(square.float() / 255)
             own_boxes, own_labels = self.data.objects(placement.source)
             moved, kept = warp_boxes(frame.into(own_boxes), placement, self.data.image_size)
@@ -76,6 +84,14 @@ class TrainingSamples(Dataset[Sample]):
         stored = [self.maps[p.source] for p in places] if self.maps is not None else []
         maps = {name: warp([m[name][None] for m in stored], places, 0.0)[0] for name in (stored[0] if stored else ())}
         return Sample(picture, torch.cat(boxes), torch.cat(labels), maps)
+
+    def _square(self, index: int) -> tuple[Tensor, Frame]:
+        if index in self._kept:
+            return self._kept[index]
+        found = self.data.square(index)
+        if (len(self._kept) + 1) * found[0].nbytes <= KEPT_BYTES:
+            self._kept[index] = found
+        return found
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
