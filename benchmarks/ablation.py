@@ -1,23 +1,24 @@
 """Which part of the method makes the student better: trains every variant with the same budget and compares them seed by seed.
 
-The teacher is trained once; then every variant, with every seed, as distill_student trains it. The same command goes on
-where it was stopped, and takes finished trainings as they are. OUT/results.md and OUT/results.json are written after each.
-One command at a time works in OUT.
+The teacher is trained once; every variant, with every seed, as train_baseline and distill_student train it. The same command
+goes on where it was stopped, and takes finished trainings as they are. OUT/results.md and OUT/results.json are written after
+each distillation. One command at a time works in OUT; it can run several trainings side by side.
 """
 
 import argparse
 import inspect
-import itertools
 import json
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import variants
 from benchmarks.comparison import Facts
+from benchmarks.jobs import Job, finished
 from benchmarks.results import Grid, show, write_results
 from benchmarks.trainings import Bench, prepared
 from benchmarks.variants import Variant
@@ -26,6 +27,8 @@ from components.training import Diverged
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, exits_cleanly
 
+Task = tuple[Variant, int]
+"""A variant with a seed."""
 EXAMPLES = """
 groups:
   taps, readings, grid (readings x taps), responses, weights, schedules, rivals, rival-weights, epochs, all
@@ -54,35 +57,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(options.out, prepared(options.data, params, options.out), params, options.teacher_seed)
     if not len(DetectionData(bench.data / options.split, params.data.image_size)):
         raise InputError(bench.data / options.split, "has no pictures", f"raise data.{options.split}, or add such a split")
+    teacher: dict[Task | None, Job] = {} if options.teacher else {None: bench.train_teacher}
     if options.teacher:
         bench.take_teacher(options.teacher)
-    else:
-        bench.train_teacher()
     about = {
         "command": shlex.join(["python", "-m", "benchmarks.ablation", *words]),
         "split": options.split,
         "params": params.model_dump(mode="json"),
         "teacher_seed": None if options.teacher else options.teacher_seed,
     }
-    show(_train_all(bench, chosen, settings, options.seeds, about))
+    tasks = {(variant, seed): settings[variant.name].model_copy(update={"seed": seed}) for seed in options.seeds for variant in chosen}
+    show(_train_all(bench, teacher, tasks, options.jobs, about))
     print(f"Written: {options.out / 'results.md'} and results.json")
 
 
-def _train_all(bench: Bench, chosen: list[Variant], settings: dict[str, Params], seeds: list[int], about: dict[str, Any]) -> list[Grid]:
-    """Seed by seed, so that the tables compare all variants early; a variant that diverges with a seed is left out."""
-    teacher = bench.facts(bench.teacher, about["split"])
-    runs: dict[str, dict[int, Facts]] = defaultdict(dict)
-    grids: list[Grid] = []
-    for seed, (number, variant) in itertools.product(seeds, enumerate(chosen, 1)):
-        print(f"seed {seed}, variant {number} of {len(chosen)}: {variant.name}", file=sys.stderr, flush=True)
-        try:
-            bench.train(variant, settings[variant.name].model_copy(update={"seed": seed}))
-        except Diverged as error:
-            print(f"warning: left out: {error}", file=sys.stderr)
-            continue
-        runs[variant.name][seed] = bench.facts(bench.run_of(variant, seed), about["split"])
-        grids = write_results(bench.out, about, chosen, runs, teacher)
+def _train_all(
+    bench: Bench, teacher: Mapping[Task | None, Job], tasks: Mapping[Task, Params], at_once: int, about: dict[str, Any]
+) -> list[Grid]:
+    """First the teacher and what needs none, then the distillations, seed by seed, so that the tables compare all variants early."""
+    alone = {task: partial(bench.train, task[0], params) for task, params in tasks.items() if task[0].alone}
+    taught = {task: partial(bench.train, task[0], params) for task, params in tasks.items() if not task[0].alone}
+    ended: list[Task] = []
+    for task, outcome in finished({**teacher, **alone}, at_once):
+        ended += _kept(task, outcome)
+    for task in taught:
+        bench.draw_maps(tasks[task])
+    grids = _tabulate(bench, tasks, ended, about)
+    for task, outcome in finished(taught, at_once):
+        ended += _kept(task, outcome)
+        print(f"{len(ended)} of {len(tasks)} students are trained", file=sys.stderr, flush=True)
+        grids = _tabulate(bench, tasks, ended, about)
     return grids
+
+
+def _kept(task: Task | None, outcome: Job) -> list[Task]:
+    """The task, unless it is the teacher's or its training has diverged."""
+    try:
+        outcome()
+    except Diverged as error:
+        if task is None:
+            raise
+        print(f"warning: left out: {error}", file=sys.stderr)
+        return []
+    return [task] if task else []
+
+
+def _tabulate(bench: Bench, tasks: Collection[Task], ended: Collection[Task], about: dict[str, Any]) -> list[Grid]:
+    """Write the tables of what has ended."""
+    runs: dict[str, dict[int, Facts]] = defaultdict(dict)
+    for variant, seed in (task for task in tasks if task in ended):
+        runs[variant.name][seed] = bench.facts(bench.run_of(variant, seed), about["split"])
+    chosen = list(dict.fromkeys(variant for variant, _ in tasks))
+    return write_results(bench.out, about, chosen, runs, bench.facts(bench.teacher, about["split"]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="seeds of the students (default: 0 1 2)")
     parser.add_argument("--teacher-seed", type=int, default=0, metavar="N", help="the teacher's seed (default: 0)")
     parser.add_argument("--teacher", type=Path, metavar="FOLDER", help="a teacher that is trained already (default: train one)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time, which share the cores (default: 1)")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="pictures to score on; test only to publish (default: val)")
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"), metavar="FOLDER", help="default: outputs/ablation")
     return parser

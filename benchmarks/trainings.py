@@ -88,6 +88,14 @@ class Bench:
 
         once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
 
+    def draw_maps(self, params: Params) -> Path:
+        """Draw the information maps that `params` ask for, unless they are there, and return their folder."""
+        section = params.info_maps
+        folder = self.out / "maps" / f"{section.reading}-{section.digest()[:8]}"
+        made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL), **_values(params, "info_maps")}
+        once(folder, made_from, lambda output: compute_info_maps(params, Untracked(), self.data, self.teacher, output))
+        return folder
+
     def train(self, variant: Variant, params: Params) -> None:
         """Train `variant` with its own `params`, which hold the seed, unless it is there."""
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
@@ -114,16 +122,9 @@ class Bench:
     def _train(self, variant: Variant, params: Params, output: Path) -> None:
         lesson: tuple[Lesson, str] | None = None
         if not variant.alone:
-            maps = self._maps(params)
+            maps = self.draw_maps(params)
             lesson = taught(lesson_of(params, self.teacher, maps), variant.rival), lesson_digest(params, self.teacher, maps) + code()
         _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, lesson)
-
-    def _maps(self, params: Params) -> Path:
-        section = params.info_maps
-        folder = self.out / "maps" / f"{section.reading}-{section.digest()[:8]}"
-        made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL), **_values(params, "info_maps")}
-        once(folder, made_from, lambda output: compute_info_maps(params, Untracked(), self.data, self.teacher, output))
-        return folder
 
     def _data(self) -> str:
         return digest(self.data / "summary.json")

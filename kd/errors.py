@@ -17,7 +17,10 @@ class InputError(Exception):
     """
 
     def __init__(self, where: str | Path, problem: str, remedy: str) -> None:
-        super().__init__(f"{where}: {problem}; {remedy}")
+        super().__init__(where, problem, remedy)
+
+    def __str__(self) -> str:
+        return "{}: {}; {}".format(*self.args)
 
 
 def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:

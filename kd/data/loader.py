@@ -13,7 +13,6 @@ from kd.data.dataset import DetectionData
 from kd.data.placement import warp, warp_boxes
 from kd.data.square import GREY, Frame
 
-
 KEPT_BYTES = 2**29
 """Memory for decoded pictures in each process that loads."""
 

@@ -1,12 +1,14 @@
 """The command: it trains what is missing, goes on where it was killed, and refuses what does not fit."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import trainings
 from benchmarks.ablation import main
@@ -50,7 +52,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_everything_is_trained_once(words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = [*words, "--seeds", "0", "1", "--variants", "fgd"]
     main(command)
-    assert trained == ["teacher", "alone-seed-0", "fgd-seed-0", "alone-seed-1", "fgd-seed-1"]
+    assert trained == ["teacher", "alone-seed-0", "alone-seed-1", "fgd-seed-0", "fgd-seed-1"]
     results = (tmp_path / "out/results.json").read_bytes()
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("teacher", "alone", "fgd", "gap closed"))
@@ -88,6 +90,31 @@ def test_a_student_is_that_of_the_step(words: list[str], tmp_path: Path, squares
     distill_student(params, Untracked(), squares, tmp_path / "out/teacher", maps, student)
     for file in ("history.csv", "model.safetensors"):
         assert (tmp_path / "out/runs/default/seed-3" / file).read_bytes() == (student / file).read_bytes()
+
+
+def test_trainings_side_by_side_are_the_same(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """In processes of their own; the training that diverges is left out there, too."""
+    command = [*words, "--seeds", "0", "1", "--variants", "pkd", "default@weight=1e300"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    main(command)
+    torch.set_num_threads(threads)
+    (tmp_path / "out").rename(tmp_path / "first")
+    capsys.readouterr()
+    main([*command, "--jobs", "2"])
+    assert capsys.readouterr().err.count("warning: left out: default@weight=1e300-seed-") == 2
+    for model in ("teacher", *(f"runs/{name}/seed-{seed}" for name in ("alone", "pkd") for seed in (0, 1))):
+        assert digest(tmp_path / "out" / model / "model.safetensors") == digest(tmp_path / "first" / model / "model.safetensors")
+    first, second = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("first", "out"))
+    assert [row["map50"] for row in first["variants"]] == [row["map50"] for row in second["variants"]]
+
+
+def test_an_error_in_another_process_is_one_line(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    main([*words, "--seeds", "0", "--variants", "alone"])
+    with pytest.raises(SystemExit) as refused:
+        main([*words, "--seeds", "0", "--variants", "alone", "--set", "student.train.lr=0.1", "--jobs", "2"])
+    assert refused.value.code == 2
+    assert "was made from other settings of student; choose another --out" in capsys.readouterr().err
 
 
 def test_a_killed_training_goes_on(words: list[str], tmp_path: Path, kill: Callable, capsys: pytest.CaptureFixture) -> None:
