@@ -1,0 +1,1 @@
+"""Complete parameter files for typical data and machines, and how to fetch the public data."""
