@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = true
 
-.PHONY: demo test lint lock image
+.PHONY: demo test lint lock image paper
 
 demo: .venv/ready  ## train, distil, prove, report and register on the embedded data set
 	dvc repro
@@ -37,6 +37,15 @@ image:  ## the one image of every step, tagged with the commit; prints its diges
 		$${SSL_CERT_FILE:+--secret id=ca,src=$$SSL_CERT_FILE} \
 		$${PIP_CONFIG_FILE:+--secret id=pip.conf,src=$$PIP_CONFIG_FILE} .
 	@$(DOCKER) image inspect --format '$(IMAGE):$(COMMIT) {{.Id}}' $(IMAGE):$(COMMIT)
+
+# the figures that take a GPU: three seeds of the published networks; ARGS go to the ablation, as in ARGS="--set student.train.epochs=50"
+PAPER := outputs/paper
+
+paper: .venv/ready  ## the paper's pair on your pictures: make paper DATA=/path/to/pictures
+	$(if $(DATA),,$(error name the pictures: make paper DATA=/path/to/pictures))
+	python -m benchmarks.ablation --data $(DATA) --params examples/paper.yaml --variants alone default --split test --out $(PAPER) $(ARGS)
+	python -m benchmarks.pictures --params examples/paper.yaml --data $(PAPER)/prepared --teacher $(PAPER)/teacher \
+		--baseline $(PAPER)/runs/alone/seed-* --student $(PAPER)/runs/default/seed-* --maps $(PAPER)/maps/* --output $(PAPER)/pictures
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
