@@ -20,8 +20,8 @@ from components.params import Params, load_params
 from kd.data.loader import Batch
 from kd.detection.loss import DetectionLoss
 from kd.distillation.cartographer import channel_statistics, tap_names
-from kd.distillation.mapping import STRIDES
-from kd.distillation.teaching import Distill, Teaching, tap_channels
+from kd.distillation.pairing import pair_taps, stride_of
+from kd.distillation.teaching import Distill, Teaching
 from kd.model.build import Network, build_model
 from kd.model.darknet import COCO_ANCHORS
 from kd.model.spec import ModelSpec
@@ -60,15 +60,15 @@ def works(params: Params, size: int, batch: int) -> list[Work]:
     teacher_spec, student_spec = _spec(params.teacher, size), _spec(params.student, size)
     teacher = build_model(teacher_spec).to(DEVICE).to(memory_format=torch.channels_last).eval()
     settings = params.distill.model_dump(exclude={"maps"})
-    distill = Distill(**settings | {"taps": tuple(settings["taps"])})
-    pictures = _batch(size, batch)
-    statistics = channel_statistics(teacher, [pictures.pictures], STRIDES)
+    distill = Distill(**settings | {name: tuple(settings[name]) for name in ("taps", "strides")})
+    pictures = _batch(size, batch, teacher.strides)
+    statistics = channel_statistics(teacher, [pictures.pictures], teacher.strides)
     autocast = arithmetic(params.student.train.precision, DEVICE)
 
     def student(taught: bool) -> Work:
         network = build_model(student_spec).to(DEVICE)
-        channels = tap_channels(network, teacher, distill.taps, size)
-        teaching = Teaching(teacher, teacher_spec, student_spec, distill, channels, statistics) if taught else None
+        partners = pair_taps(network, teacher, distill.taps, distill.strides, size)
+        teaching = Teaching(teacher, teacher_spec, student_spec, distill, partners, statistics) if taught else None
         objective = Objective(network, DetectionLoss(student_spec.anchors, size), teaching, autocast)
         return _step(objective.to(DEVICE).to(memory_format=torch.channels_last), pictures, Training(**params.student.train.model_dump()))
 
@@ -97,7 +97,7 @@ def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Wo
 
     def forward() -> None:
         with torch.no_grad(), torch.autocast(DEVICE.type, dtype=autocast, enabled=autocast is not None):
-            teacher(pictures, STRIDES)
+            teacher(pictures)
 
     return forward
 
@@ -120,13 +120,13 @@ def _spec(section: Section, size: int) -> ModelSpec:
     return ModelSpec(section.architecture, section.width, section.depth, CLASSES, anchors, size)
 
 
-def _batch(size: int, batch: int) -> Batch:
+def _batch(size: int, batch: int, strides: tuple[int, ...]) -> Batch:
     """Noise with a few boxes in each picture, and maps as the loader brings them."""
     source = torch.Generator().manual_seed(0)
     corners = torch.rand(batch * OBJECTS, 2, generator=source) * size * 0.7
     boxes = torch.cat([corners, corners + size * (0.1 + 0.2 * torch.rand(batch * OBJECTS, 2, generator=source))], dim=1)
     labels = torch.randint(len(CLASSES), (batch * OBJECTS,), generator=source)
-    cells = {tap: size // int(tap.split("_")[1]) for tap in tap_names(STRIDES)}
+    cells = {tap: size // stride_of(tap) for tap in tap_names(strides)}
     maps = {tap: torch.rand(batch, side, side, generator=source) for tap, side in cells.items()}
     owners = torch.arange(batch).repeat_interleave(OBJECTS)
     return Batch(torch.rand(batch, 3, size, size, generator=source), boxes, labels, owners, maps).to(DEVICE)

@@ -8,7 +8,7 @@ import torch
 from components.params import Params
 from components.step import command
 from kd.data.dataset import DetectionData
-from kd.distillation.mapping import STRIDES, draw_maps
+from kd.distillation.mapping import draw_maps
 from kd.files import digest, read_json
 from kd.model.store import load_model
 
@@ -32,7 +32,7 @@ def compute_info_maps(
     network, spec = load_model(weights)
     summary = read_json(data / "summary.json")
     run.dataset("prepared", str(data), summary["digest"], "training")
-    about = {"data": summary["digest"], "teacher": digest(weights), "strides": list(STRIDES)}
+    about = {"data": summary["digest"], "teacher": digest(weights), "strides": list(network.strides)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures = DetectionData(data / "train", spec.image_size)
     draw_maps(network.to(device), spec, pictures, params.info_maps.reading, params.info_maps.batch, output, about)

@@ -40,7 +40,8 @@ def lesson_of(params: Params, teacher: Path, maps: Path) -> Lesson:
     """What the section `distill` makes of the model in `teacher` and the maps that belong to it."""
     network, spec = load_model(teacher / MODEL)
     settings = params.distill.model_dump(exclude={"maps"})
-    return Lesson(network, spec, Distill(**settings | {"taps": tuple(settings["taps"])}), maps, live=params.distill.maps == "live")
+    lists = {name: tuple(settings[name]) for name in ("taps", "strides")}
+    return Lesson(network, spec, Distill(**settings | lists), maps, live=params.distill.maps == "live")
 
 
 def lesson_digest(params: Params, teacher: Path, maps: Path) -> str:

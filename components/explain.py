@@ -58,7 +58,7 @@ def _shown(value: Any) -> str:
 def _allowed(field: Schema) -> str:
     """Such as "integer >= 1", "adamw | sgd" or "list of 2 integer >= 1"."""
     if "enum" in field:
-        return " | ".join(field["enum"])
+        return " | ".join(map(str, field["enum"]))
     if field["type"] == "array":
         count = f"{field['minItems']} " if "minItems" in field else ""
         return f"list of {count}{_allowed(field['items'])}"

@@ -13,7 +13,6 @@ from components.report.pictures import Shown, fitted, shown
 from kd.data.dataset import DetectionData
 from kd.distillation.cartographer import tap_names
 from kd.distillation.map_store import MapStore
-from kd.distillation.mapping import STRIDES
 
 BRIGHTEST = 3.0
 """The importance, as a multiple of the picture's mean, from which on colours are as bright as they get."""
@@ -35,7 +34,7 @@ def heat_maps(train: DetectionData, maps: Path) -> Heat:
     Raises:
         InputError: if the maps are missing or belong to another number of pictures.
     """
-    taps = tap_names(STRIDES)
+    taps = tap_names(MapStore(maps, [], None).about["strides"])
     store = MapStore(maps, taps, len(train))
     busy = [index for index in range(len(train)) if len(train.objects(index)[1])]
     rows = []

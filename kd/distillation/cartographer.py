@@ -8,6 +8,7 @@ from torch import Tensor
 from kd.data.loader import Batch
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
+from kd.distillation.pairing import stride_of
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
 
@@ -48,7 +49,7 @@ class Cartographer:
         return {name: self._draw(name, taps[name].float(), output, batch) for name in tap_names(self.strides)}
 
     def _draw(self, name: str, feature: Tensor, output: Output, batch: Batch) -> Tensor:
-        stride = int(name.split("_")[1])
+        stride = stride_of(name)
         match self.reading:
             case "activation":
                 return info_map.activation(feature, *self.statistics[name])

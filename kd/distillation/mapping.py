@@ -12,24 +12,23 @@ from kd.data.loader import Batch, scoring_loader
 from kd.data.square import Frame
 from kd.distillation.cartographer import Cartographer, channel_statistics, tap_names
 from kd.distillation.map_store import MapWriter, save_statistics
+from kd.distillation.pairing import stride_of
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 from kd.progress import Progress
-
-STRIDES = (16, 32)
-"""Where both YOLOv3 and yolov3-tiny have taps."""
 
 
 def draw_maps(
     teacher: Network, spec: ModelSpec, data: DetectionData, reading: str, batch: int, folder: Path, about: dict[str, Any]
 ) -> None:
-    """Write the maps of every picture of `data` at the taps of `STRIDES`, and the channels' statistics, to `folder`."""
+    """Write the maps of every picture of `data` at the teacher's taps, and the channels' statistics, to `folder`."""
+    strides = teacher.strides
     device = next(teacher.parameters()).device
     teacher.eval()
-    statistics = channel_statistics(teacher, (b.pictures for b in letterboxed(data, batch, device, "measure channels")), STRIDES)
+    statistics = channel_statistics(teacher, (b.pictures for b in letterboxed(data, batch, device, "measure channels")), strides)
     save_statistics(folder, statistics)
-    cartographer = Cartographer(teacher, spec, reading, STRIDES, {tap: (m.to(device), d.to(device)) for tap, (m, d) in statistics.items()})
-    shapes = {tap: spec.image_size // int(tap.split("_")[1]) for tap in tap_names(STRIDES)}
+    cartographer = Cartographer(teacher, spec, reading, strides, {tap: (m.to(device), d.to(device)) for tap, (m, d) in statistics.items()})
+    shapes = {tap: spec.image_size // stride_of(tap) for tap in tap_names(strides)}
     with MapWriter(folder, shapes, len(data), {**about, "reading": reading}) as writer:
         for pictures in letterboxed(data, batch, device, "draw maps"):
             writer.add(cartographer(pictures))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kd.data.loader import Batch
 from kd.distillation.cartographer import Cartographer, Statistics
 from kd.distillation.feature import FeatureLoss
+from kd.distillation.pairing import Partner, stride_of
 from kd.distillation.response import response_loss, teacher_finds
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
@@ -26,6 +27,7 @@ class Distill:
     """Weights of the distillation; see the section `distill` of `params.yaml`."""
 
     taps: tuple[str, ...] = ("backbone", "neck")
+    strides: tuple[int, ...] = (8, 16, 32)
     weight: float = 1.0
     backbone: float = 1.0
     neck: float = 1.0
@@ -46,7 +48,7 @@ class Teaching(nn.Module):
         teacher_spec: its spec.
         student_spec: the student's.
         distill: the weights.
-        channels: per tap name the channels of the student; decides which taps there are.
+        partners: the student's side of each tap; decides which taps there are.
         statistics: of the teacher's channels, at these taps at least.
         maps: draws maps on the fly where a batch brings none.
         tap_loss: makes the loss of each tap.
@@ -58,15 +60,15 @@ class Teaching(nn.Module):
         teacher_spec: ModelSpec,
         student_spec: ModelSpec,
         distill: Distill,
-        channels: dict[str, int],
+        partners: dict[str, Partner],
         statistics: Statistics,
         maps: Cartographer | None = None,
         tap_loss: TapLoss = FeatureLoss,
     ) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({tap: tap_loss(count, *statistics[tap]) for tap, count in channels.items()})
+        self.losses = nn.ModuleDict({tap: tap_loss(own.channels, *map(own.spread, statistics[tap])) for tap, own in partners.items()})
         self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
-        self.strides = self._strides(list(channels))
+        self.partners, self.strides = partners, self._strides(list(partners))
         # in a list, so that the frozen network is neither saved nor optimised with this module
         self._teacher = [teacher.requires_grad_(False)]
 
@@ -78,11 +80,14 @@ class Teaching(nn.Module):
         theirs, ours = teacher.taps(), student.taps()
         maps = batch.maps or (self.maps.draw(teacher, batch) if self.maps else {})
         shares = {"backbone": self.distill.backbone, "neck": self.distill.neck}
-        terms = {tap: strength * shares[tap.split("_")[0]] * loss(ours[tap], theirs[tap], maps[tap]) for tap, loss in self.losses.items()}
+        terms = {}
+        for tap, own in self.partners.items():
+            loss = self.losses[tap](ours[own.tap], own.folded(theirs[tap]), own.pooled(maps[tap]))
+            terms[tap] = strength * shares[tap.split("_")[0]] * loss
         if self.distill.response:
             finds = teacher_finds(teacher.heads, self.teacher_spec.anchors, batch)
-            loss = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, finds)
-            terms["response"] = self.distill.response * loss
+            response = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, finds)
+            terms["response"] = self.distill.response * response
         return {f"distill_{name}": term for name, term in terms.items()}
 
     def _strides(self, taps: list[str]) -> tuple[int, ...]:
@@ -90,21 +95,4 @@ class Teaching(nn.Module):
         if self.distill.response:
             return tuple(self.teacher_spec.anchors)
         needed = taps if self.maps else [tap for tap in taps if tap.startswith("neck")]
-        return tuple(sorted({int(tap.split("_")[1]) for tap in needed}))
-
-
-def tap_channels(student: Network, teacher: Network, parts: tuple[str, ...], image_size: int) -> dict[str, int]:
-    """Channels of the student at the taps of `parts` that both networks have, found by a trial run."""
-    device = next(student.parameters()).device
-    trial = torch.zeros(1, 3, image_size, image_size, device=device)
-    with torch.no_grad():
-        ours, theirs = (_evaluated(network, trial) for network in (student, teacher))
-    shared = [tap for tap in ours if tap in theirs and tap.split("_")[0] in parts]
-    return {tap: ours[tap].shape[1] for tap in sorted(shared)}
-
-
-def _evaluated(network: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
-    training = network.training
-    taps: dict[str, Tensor] = network.eval()(pictures).taps()
-    network.train(training)
-    return taps
+        return tuple(sorted({stride_of(tap) for tap in needed}))

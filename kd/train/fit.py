@@ -15,7 +15,8 @@ from kd.detection.loss import DetectionLoss
 from kd.distillation.cartographer import Cartographer
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.map_store import MapStore, load_statistics
-from kd.distillation.teaching import Distill, TapLoss, Teaching, tap_channels
+from kd.distillation.pairing import pair_taps, stride_of
+from kd.distillation.teaching import Distill, TapLoss, Teaching
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
@@ -96,15 +97,15 @@ def _teaching(lesson: Lesson, network: Network, job: Fit, group: Group) -> Teach
     if lesson.spec.classes != job.spec.classes or lesson.spec.image_size != job.spec.image_size:
         raise InputError("teacher", "has other classes or another image size than the student", "train it on the same prepared data")
     teacher = lesson.teacher.to(group.device).to(memory_format=torch.channels_last).eval()
-    channels = tap_channels(network, teacher, lesson.distill.taps, job.spec.image_size)
+    partners = pair_taps(network, teacher, lesson.distill.taps, lesson.distill.strides, job.spec.image_size)
     statistics = {tap: (mean.to(group.device), dev.to(group.device)) for tap, (mean, dev) in load_statistics(lesson.maps).items()}
     maps = None
     if lesson.live:
-        strides = tuple(sorted({int(tap.split("_")[1]) for tap in channels}))
+        strides = tuple(sorted({stride_of(tap) for tap in partners}))
         maps = lesson.cartographer(teacher, lesson.spec, MapStore(lesson.maps, [], None).about["reading"], strides, statistics)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(job.seed)
-        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, channels, statistics, maps, lesson.tap_loss)
+        return Teaching(teacher, lesson.spec, job.spec, lesson.distill, partners, statistics, maps, lesson.tap_loss)
 
 
 def _val_scores(network: nn.Module, spec: ModelSpec, val: DetectionData) -> Row:

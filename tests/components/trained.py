@@ -10,7 +10,7 @@ from PIL import Image
 from components.summary import summarise
 from kd.distillation.cartographer import tap_names
 from kd.distillation.map_store import MapWriter
-from kd.distillation.mapping import STRIDES
+from kd.distillation.pairing import stride_of
 from kd.files import write_json
 from kd.model.spec import Architecture
 from kd.model.store import save_model
@@ -21,6 +21,7 @@ TRAIN, VAL, TEST = 5, 1, 6
 SIZE = (70, 50)  # not square, and larger than the networks' input
 HISTORY = "epoch,box,objectness,class,val_map,val_map50\n1,3,2,1,,\n2,2,1,0.5,0.1,0.2\n"
 TAUGHT = "epoch,box,objectness,class,distill_backbone_16,gradient_ratio,val_map,val_map50\n1,3,2,1,1,0.5,,\n2,2,1,0.5,0.5,0.25,0.2,0.3\n"
+STRIDES = (8, 16, 32)
 PLACES = {
     "data": "outputs/prepare_data",
     "teacher": "outputs/train_teacher",
@@ -44,8 +45,8 @@ def write_outputs(root: Path, classes: list[str] = CLASSES) -> dict[str, Path]:
     write_model(places["baseline"], "yolov3-tiny", classes, seed=1)
     write_model(places["student"], "yolov3-tiny", classes, seed=2)
     (places["student"] / "history.csv").write_text(TAUGHT)
-    shapes = {tap: SIDE // int(tap.split("_")[1]) for tap in tap_names(STRIDES)}
-    with MapWriter(places["maps"], shapes, TRAIN, {"reading": "activation"}) as writer:
+    shapes = {tap: SIDE // stride_of(tap) for tap in tap_names(STRIDES)}
+    with MapWriter(places["maps"], shapes, TRAIN, {"reading": "activation", "strides": STRIDES}) as writer:
         writer.add({tap: torch.rand(TRAIN, cells, cells, generator=torch.Generator().manual_seed(0)) for tap, cells in shapes.items()})
     return places
 

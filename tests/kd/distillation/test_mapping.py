@@ -22,7 +22,7 @@ from kd.data.square import GREY
 from kd.distillation import info_map
 from kd.distillation.cartographer import Cartographer, tap_names
 from kd.distillation.map_store import MapStore, load_statistics
-from kd.distillation.mapping import STRIDES, draw_maps, letterboxed
+from kd.distillation.mapping import draw_maps, letterboxed
 from kd.model.build import Network, build_model
 from tests.kd.train.squares import CLASSES, spec_for
 
@@ -80,7 +80,8 @@ def teacher(whole: Batch) -> Network:
 
 def stored(teacher: Network, blobs: DetectionData, reading: str, folder: Path) -> tuple[MapStore, Cartographer]:
     draw_maps(teacher, SPEC, blobs, reading, 3, folder, {"data": "d"})
-    return MapStore(folder, tap_names(STRIDES), PICTURES), Cartographer(teacher, SPEC, reading, STRIDES, load_statistics(folder))
+    cartographer = Cartographer(teacher, SPEC, reading, teacher.strides, load_statistics(folder))
+    return MapStore(folder, tap_names(teacher.strides), PICTURES), cartographer
 
 
 @pytest.mark.parametrize("reading", info_map.READINGS)

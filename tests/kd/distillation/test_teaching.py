@@ -8,12 +8,13 @@ import torch
 from kd.data.loader import Batch
 from kd.distillation.cartographer import Cartographer, channel_statistics
 from kd.distillation.feature import FeatureLoss
-from kd.distillation.teaching import Distill, TapLoss, Teaching, tap_channels
+from kd.distillation.pairing import pair_taps
+from kd.distillation.teaching import Distill, TapLoss, Teaching
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 from tests.kd.train.squares import SIDE, spec_for
 
-STRIDES = (16, 32)
+STRIDES = (8, 16, 32)
 Teach = Callable[..., Teaching]
 
 
@@ -37,8 +38,8 @@ def teach(teacher: Network, teacher_spec: ModelSpec, student: Network, batch: Ba
         distill = Distill(**settings)
         torch.manual_seed(0)
         statistics = channel_statistics(teacher, [batch.pictures], STRIDES)
-        channels = tap_channels(student, teacher, distill.taps, SIDE)
-        return Teaching(teacher, teacher_spec, spec_for(), distill, channels, statistics, maps, tap_loss)
+        partners = pair_taps(student, teacher, distill.taps, distill.strides, SIDE)
+        return Teaching(teacher, teacher_spec, spec_for(), distill, partners, statistics, maps, tap_loss)
 
     return build
 
@@ -55,9 +56,10 @@ def test_lambda_goes_down_as_the_schedule_says(schedule: str, values: tuple[floa
     ("settings", "terms"),
     [
         ({"taps": ()}, set()),
-        ({"taps": ("backbone",)}, {"distill_backbone_16", "distill_backbone_32"}),
-        ({"taps": ("neck",)}, {"distill_neck_16", "distill_neck_32"}),
-        ({}, {"distill_backbone_16", "distill_backbone_32", "distill_neck_16", "distill_neck_32"}),
+        ({"taps": ("backbone",)}, {f"distill_backbone_{stride}" for stride in STRIDES}),
+        ({"taps": ("neck",)}, {f"distill_neck_{stride}" for stride in STRIDES}),
+        ({"taps": ("neck",), "strides": (16, 32)}, {"distill_neck_16", "distill_neck_32"}),
+        ({}, {f"distill_{part}_{stride}" for part in ("backbone", "neck") for stride in STRIDES}),
         ({"taps": (), "response": 0.5}, {"distill_response"}),
     ],
 )
@@ -81,9 +83,21 @@ def test_a_term_is_the_loss_of_its_tap_under_its_map(teach: Teach, teacher: Netw
     teaching, output = teach(), student(mapped.pictures)
     with torch.no_grad():
         theirs = teacher(mapped.pictures).taps()
-    for tap, loss in teaching.losses.items():
-        expected = loss(output.taps()[tap], theirs[tap], mapped.maps[tap])
+    for tap in ("backbone_16", "neck_32"):
+        expected = teaching.losses[tap](output.taps()[tap], theirs[tap], mapped.maps[tap])
         torch.testing.assert_close(teaching(output, mapped, 0.0)[f"distill_{tap}"], expected)
+
+
+def test_a_finer_feature_is_learnt_by_the_finest_of_the_student(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
+    """Written out: a cell of the student stands for four of the teacher with all their channels, and weighs what they do in the mean."""
+    teaching, output = teach(), student(mapped.pictures)
+    with torch.no_grad():
+        theirs = teacher(mapped.pictures).neck[8]
+    cells = theirs.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    importance = mapped.maps["neck_8"].unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).mean(dim=(2, 4))
+    expected = teaching.losses["neck_8"](output.neck[16], cells, importance)
+    torch.testing.assert_close(teaching(output, mapped, 0.0)["distill_neck_8"], expected)
+    assert (cells.mean(dim=(0, 2, 3)) - teaching.losses["neck_8"].mean.flatten()).abs().max() < 1
 
 
 def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, mapped: Batch) -> None:
@@ -114,10 +128,11 @@ def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Netw
 @pytest.mark.parametrize(
     ("settings", "live", "levels"),
     [
-        ({"taps": ("neck",)}, False, {"16", "32"}),
+        ({"taps": ("neck",)}, False, {"8", "16", "32"}),
+        ({"taps": ("neck",), "strides": (16, 32)}, False, {"16", "32"}),
         ({"taps": ("backbone",)}, False, set()),
-        ({"taps": ("backbone",)}, True, {"16", "32"}),
-        ({}, True, {"16", "32"}),
+        ({"taps": ("backbone",)}, True, {"8", "16", "32"}),
+        ({}, True, {"8", "16", "32"}),
         ({"taps": (), "response": 1.0}, False, {"8", "16", "32"}),
     ],
 )
@@ -158,11 +173,3 @@ def test_maps_that_came_with_the_batch_go_first(teach: Teach, student: Network, 
     output = student(mapped.pictures)
     with_even, with_stored = (teach(cartographer)(output, b, 0.0)["distill_neck_16"] for b in (even, mapped))
     assert (with_even - with_stored).abs() > 1e-3
-
-
-def test_channels_are_found_by_a_trial_that_changes_nothing(teacher: Network, student: Network) -> None:
-    before = {name: value.clone() for name, value in student.state_dict().items()}
-    channels = tap_channels(student, teacher, ("backbone", "neck"), SIDE)
-    assert channels == {"backbone_16": 16, "backbone_32": 64, "neck_16": 16, "neck_32": 32}
-    assert student.training and not teacher.training
-    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())

@@ -1,0 +1,53 @@
+"""Who learns from whom, and how a finer feature gets onto a coarser grid."""
+
+import pytest
+import torch
+
+from kd.distillation.pairing import Partner, pair_taps, stride_of
+from kd.model.build import Network
+from tests.kd.train.squares import SIDE
+
+
+def test_taps_of_one_stride_pair_up_and_finer_ones_go_to_the_finest(teacher: Network, student: Network) -> None:
+    pairs = pair_taps(student, teacher, ("backbone", "neck"), (8, 16, 32), SIDE)
+    assert pairs == {
+        "backbone_8": Partner("backbone_16", 16, 2),
+        "backbone_16": Partner("backbone_16", 16, 1),
+        "backbone_32": Partner("backbone_32", 64, 1),
+        "neck_8": Partner("neck_16", 16, 2),
+        "neck_16": Partner("neck_16", 16, 1),
+        "neck_32": Partner("neck_32", 32, 1),
+    }
+
+
+def test_only_what_is_asked_for_is_paired(teacher: Network, student: Network) -> None:
+    assert list(pair_taps(student, teacher, ("neck",), (16, 32), SIDE)) == ["neck_16", "neck_32"]
+    assert pair_taps(student, teacher, (), (8, 16, 32), SIDE) == {}
+    assert list(pair_taps(teacher, student, ("neck",), (8, 16, 32), SIDE)) == ["neck_16", "neck_32"]
+    assert pair_taps(teacher, teacher, ("neck",), (8,), SIDE)["neck_8"].fold == 1
+
+
+def test_the_trial_run_changes_nothing(teacher: Network, student: Network) -> None:
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    pair_taps(student, teacher, ("backbone",), (16,), SIDE)
+    assert student.training and not teacher.training
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_folding_keeps_every_value_with_its_statistics_and_its_importance(fold: int) -> None:
+    partner = Partner("neck_16", 3, fold)
+    feature = torch.arange(2 * 5 * 4 * 4.0).view(2, 5, 4, 4)
+    folded = partner.folded(feature)
+    assert folded.shape == (2, 5 * fold**2, 4 // fold, 4 // fold)
+    assert sorted(folded.flatten().tolist()) == feature.flatten().tolist()
+    of_channel = partner.spread(torch.arange(5.0))
+    torch.testing.assert_close(folded[0].mean(dim=(1, 2)).view(5, -1).mean(dim=1), feature[0].mean(dim=(1, 2)))
+    assert of_channel.tolist() == [channel for channel in range(5) for _ in range(fold**2)]
+    pooled = partner.pooled(feature[:, 0])
+    torch.testing.assert_close(pooled.mean(), feature[:, 0].mean())
+    torch.testing.assert_close(pooled[1, 0, 0], feature[1, 0, :fold, :fold].mean())
+
+
+def test_the_stride_is_in_the_name() -> None:
+    assert [stride_of(tap) for tap in ("neck_8", "backbone_32")] == [8, 32]
