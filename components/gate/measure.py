@@ -24,7 +24,7 @@ from kd.progress import track
 TIMED = 16
 """Test pictures that are timed, over and over."""
 ROUNDS = 100
-"""Times that each is timed: on a busy machine the median of few is a matter of luck."""
+"""Times that each is timed: on a busy machine few turns are undisturbed."""
 
 
 class Contender(NamedTuple):
@@ -68,7 +68,7 @@ def compare(ours: Result, theirs: Result, contenders: tuple[Contender, Contender
 
 
 def milliseconds(contenders: Mapping[str, Contender], data: DetectionData) -> dict[str, float]:
-    """Median milliseconds from a decoded picture to its detections, one at a time and in turns."""
+    """Milliseconds from a decoded picture to its detections, one at a time and in turns."""
     pictures = [read_picture(data.file(index)) for index in range(min(TIMED, len(data)))]
 
     def task(contender: Contender) -> Task:

@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
     Attributes:
         champion: the champion's measures.
         gain: challenger - champion by metric, "map" and "map50", with the bootstrap's interval.
-        latency_ratio: the challenger's median time for a picture over the champion's, taken in turns.
+        latency_ratio: the challenger's time for a picture over the champion's, taken in turns.
     """
 
     champion: Measured
