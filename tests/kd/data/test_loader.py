@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kd.data import loader
 from kd.data.augment import Augment
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch, EpochBatches, TrainingSamples, scoring_loader, training_loader
@@ -29,10 +30,10 @@ def data(write_split: Callable[..., Path]) -> DetectionData:
 
 def epochs(data: DetectionData, numbers: list[int], workers: int = 0, maps: Stripes | None = None, seed: int = 0) -> list[Batch]:
     batches = EpochBatches(len(data), batch=3, seed=seed)
-    loader = training_loader(TrainingSamples(data, STRONG, 10, seed, maps), batches, workers)
+    batches_of = training_loader(TrainingSamples(data, STRONG, 10, seed, maps), batches, workers)
     found = []
     for batches.epoch in numbers:
-        found += list(loader)
+        found += list(batches_of)
     return found
 
 
@@ -120,3 +121,18 @@ def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
     assert [len(s) for s in squares] == [3, 3, 1] and squares[0].dtype == torch.uint8
     rebuilt = [Frame(*(value[i].item() for value in frame)) for frame in frames for i in range(len(frame[0]))]
     assert rebuilt == [data.square(i)[1] for i in range(len(data))]
+
+
+@pytest.mark.parametrize(("room", "decoded"), [(0, 28), (3, 19), (2**20, 7)])
+def test_pictures_are_decoded_once_as_far_as_memory_goes(
+    data: DetectionData, room: int, decoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four passes over seven pictures, of which `room` fit; what is kept does not change by being augmented."""
+    read: list[int] = []
+    square = data.square
+    monkeypatch.setattr(data, "square", lambda index: (read.append(index), square(index))[1])
+    monkeypatch.setattr(loader, "KEPT_BYTES", room * 3 * 64 * 64)
+    samples = TrainingSamples(data, Augment(flip=0.5, colour=0.3), 10, 0)
+    passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
+    assert len(read) == decoded
+    assert all(torch.equal(first.picture, again.picture) for first, again in zip(passes[0], passes[3], strict=True))
