@@ -1,0 +1,121 @@
+"""The step `prepare_data` on bad input: one error that names what is wrong, and no output."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from kd.errors import InputError
+from tests.components.prepared import contents
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def rename(file):
+    file.rename(file.with_name("other.jpg"))
+
+
+def fill_with_text(file):
+    file.write_text("no picture")
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+def make_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def resize(file):
+    Image.new("RGB", (41, 20)).save(file)
+
+
+def bomb(file):
+    # only the header claims the size, as an attacker's file would
+    content = bytearray(file.read_bytes())
+    start = content.index(b"\xff\xc0") + 5
+    content[start : start + 4] = (60000).to_bytes(2) * 2
+    file.write_bytes(content)
+
+
+def disguise(file):
+    Image.new("RGB", (40, 20)).save(file, "EPS")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (rename, "a.jpg: the picture is missing"),
+        (make_folder, "a.jpg: the picture is missing"),
+        (truncate, "a.jpg: the picture cannot be decoded (image file is truncated"),
+        (fill_with_text, "a.jpg: the picture cannot be decoded (of no known format)"),
+        (disguise, "a.jpg: the picture cannot be decoded (of no known format)"),
+        (empty, "a.jpg: the picture cannot be decoded"),
+        (bomb, "a.jpg: the picture cannot be decoded (Image size (3600000000 pixels) exceeds limit"),
+        (resize, "annotations.json: width and height of a.jpg are declared as 40x20, but it shows 41x20"),
+    ],
+)
+def test_bad_pictures_stop_it_and_leave_nothing(write, data, prepare, tmp_path, damage, words):
+    folder = write["coco"](data)
+    damage(folder / "train" / "images" / "a.jpg")
+    with pytest.raises(InputError) as error:
+        prepare(folder)
+    assert words in str(error.value)
+    assert str(error.value).count("; ") == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def no_test(folder):
+    shutil.rmtree(folder / "test")
+
+
+def no_annotations(folder):
+    for split in ("train", "val", "test"):
+        (folder / split / "annotations.json").unlink()
+
+
+def break_json(folder):
+    (folder / "val" / "annotations.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "changes", "words"),
+    [
+        (no_annotations, (), "holds no COCO, VOC or YOLO labels"),
+        (break_json, (), "val/annotations.json: is not JSON"),
+        (no_test, ("data.test=0.0",), "data.path: gives no test pictures"),
+        (shutil.rmtree, (), "is no folder"),
+        (lambda folder: None, ("data.layout=voc",), "holds no voc labels"),
+        (lambda folder: None, ("data.layout=pascal",), "parameter 'data.layout' is 'pascal'"),
+        (lambda folder: None, ("data.vall=0.1",), "'data.vall=0.1' names no parameter"),
+        (lambda folder: None, ("data.val=many",), "parameter 'data.val' is 'many'"),
+    ],
+)
+def test_bad_data_stop_it_and_leave_nothing(write, data, prepare, tmp_path, damage, changes, words):
+    folder = write["coco"](data)
+    damage(folder)
+    with pytest.raises(InputError) as error:
+        prepare(folder, *changes)
+    assert words in str(error.value)
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_class_without_boxes_stops_it(write, data, prepare, tmp_path):
+    data["train"]["a"] = (40, 20, [(0, 0, 0, 10, 5)])
+    data["train"]["b"] = (32, 64, [])
+    with pytest.raises(InputError, match="class 'dog' has no box in the training pictures"):
+        prepare(write["coco"](data))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_failure_keeps_the_output_of_before(write, data, prepare):
+    folder = write["coco"](data)
+    before = contents(prepare(folder))
+    truncate(folder / "test" / "images" / "f.jpg")
+    with pytest.raises(InputError):
+        prepare(folder)
+    assert contents(folder.parent / "out" / "prepared") == before
