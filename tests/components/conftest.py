@@ -1,4 +1,4 @@
-"""A run that only remembers, and one small data set that can be written in every layout."""
+"""Parameters, a run that only remembers, a real store, and one small data set that can be written in every layout."""
 
 import json
 from collections.abc import Callable
@@ -19,6 +19,7 @@ CLASSES = ["cat", "dog"]
 # split -> file name -> width, height and boxes (label, left, top, width, height); JPEG names without their ending
 Data = dict[str, dict[str, tuple[int, int, list[tuple[int, float, float, float, float]]]]]
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "DVC_STAGE", "DVC_EXP_NAME", "KDFLOW_GIT_COMMIT")
 
 
 class Recorder:
@@ -53,6 +54,25 @@ def run() -> Recorder:
 def params_with() -> Callable[..., Params]:
     """The committed parameters with changes, written like `data.val=0`."""
     return lambda *changes: load_params(PARAMS, changes)
+
+
+@pytest.fixture
+def settings(params_with: Callable[..., Params]) -> Params:
+    """The committed parameters."""
+    return params_with()
+
+
+@pytest.fixture
+def execution_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new working folder, and so a new default store, inside an execution named "one"."""
+    from tests.components.stores import new_store  # here, because MLflow takes seconds that most tests need not wait
+
+    for name in FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("KDFLOW_EXECUTION", "one")
+    monkeypatch.chdir(tmp_path)
+    new_store(tmp_path)
 
 
 @pytest.fixture

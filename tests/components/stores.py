@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from components.tracking import quieten
+from components.tracking import quieten, store_uri
 
 _FOLDER = tempfile.TemporaryDirectory()
 
@@ -31,6 +32,14 @@ def _empty() -> Path:
     quieten()  # whichever test comes first should not find this in its output
     MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
+
+
+def records() -> dict[str, Run]:
+    """The runs in the store of the working folder, by name."""
+    client = MlflowClient(store_uri())
+    experiment = client.get_experiment_by_name("kdflow")
+    assert experiment
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
 @contextmanager
