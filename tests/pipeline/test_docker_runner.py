@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from kd.files import digest
-from tests.pipeline.servers import mlflow_server
+from tests.servers import mlflow_server
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -43,7 +43,7 @@ def project(folder: Path) -> Path:
 
 def test_containers_and_processes_end_with_the_same_bytes(image: str, tmp_path: Path) -> None:
     here, there = project(tmp_path / "processes"), project(tmp_path / "containers")
-    with mlflow_server(tmp_path / "mlflow", str(tmp_path / "artifacts"), {}) as server:
+    with mlflow_server(tmp_path / "mlflow") as server:
         run(here, server, "components.compose_scenes")
         shutil.copytree(here / "outputs", there / "outputs")
         run(here, server, "pipeline", "run", "--export", "exported")

@@ -15,7 +15,8 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.pipeline.servers import S3, mlflow_server, s3_server
+from tests.pipeline.s3_server import S3, s3_server
+from tests.servers import mlflow_server
 
 ROOT = Path(__file__).parents[2]
 DATA = "data/digits"

@@ -14,7 +14,8 @@ from components.registry.journal import replay
 from components.registry.promotion import Promotion
 from components.registry.store import Registry
 from tests.components.oracles import register, write_data, write_model
-from tests.components.stores import new_store, server
+from tests.components.stores import new_store
+from tests.servers import mlflow_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[3]
@@ -23,8 +24,8 @@ TRIALS = 50
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with server(tmp_path_factory.mktemp("server")) as running:
-        yield running
+    with mlflow_server(tmp_path_factory.mktemp("server") / "mlflow") as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,87 @@
+"""Real servers on loopback for tests: each on ports that are its own, awaited until it answers, ended with its test."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from tests.components.stores import new_store
+
+HOST = "127.0.0.1"
+WAIT_SECONDS = 120
+
+
+@contextmanager
+def mlflow_server(folder: Path, artifacts: str = "", environment: dict[str, str] | None = None) -> Iterator[str]:
+    """MLflow's tracking server on a SQLite file in the new folder `folder`. Gives its URL.
+
+    Args:
+        folder: what the server keeps.
+        artifacts: where it keeps artifacts, a folder or an S3 address; in `folder` unless given.
+        environment: more variables for it.
+    """
+    folder.mkdir()
+    new_store(folder)
+    # its background jobs are seven more processes, and nothing here asks for one
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})}
+    with held_ports(1) as (port,):
+        command = [
+            sys.executable, "-m", "mlflow", "server", f"--host={HOST}", f"--port={port}", "--workers=1",
+            f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}", f"--artifacts-destination={artifacts or folder / 'artifacts'}",
+        ]  # fmt: skip
+        url = f"http://{HOST}:{port}"
+        with running(command, folder, lambda: _answers(f"{url}/health"), settings):
+            yield url
+
+
+@contextmanager
+def running(command: list[str], folder: Path, ready: Callable[[], bool], environment: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server in `folder` until the block ends; the block starts when `ready()`, and its failure tells what the server said."""
+    log = folder / "log.txt"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # those are for clients
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("wb"))
+        server = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=inherited | (environment or {}), start_new_session=True
+        )
+        stack.callback(_stop, server)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        yield
+
+
+@contextmanager
+def held_ports(count: int) -> Iterator[list[int]]:
+    """Ports for servers that ask for them by number. Until the block ends the system gives them to nobody who asks for any port."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers set it: then they may listen beside this socket
+            one.bind((HOST, 0))
+        yield [one.getsockname()[1] for one in sockets]
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and whatever it started: the session is its own."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal_number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
