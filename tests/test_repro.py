@@ -1,62 +1,25 @@
 """The whole workflow through `dvc repro`, small: what runs, what is left alone, what comes out."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[1]
-PIECES = ("kd", "components", "data/dvc.yaml", "dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
-SMALL = {
-    "compose_scenes": {"train": 24, "test": 8, "size": 64, "objects": [2, 4]},
-    "data": {"image_size": 64, "val": 0.2},
-    "teacher": {"width": 0.125, "depth": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
-    "student": {"width": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
-    "evaluate": {"pictures": 2},
-    "register_model": {"gate": {"min_map": 0.0, "min_map50": 0.0}},
-}
-STEPS = ["prepare_data", "train_teacher", "train_baseline", "compute_info_maps", "distill_student", "evaluate", "register_model"]
-
-PERSON = {"NAME": "t", "EMAIL": "t@example.org"}
+from tests.projects import STEPS, dvc, small_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def merge(whole: dict, change: dict) -> dict:
-    return {**whole, **{key: merge(whole[key], value) if isinstance(value, dict) else value for key, value in change.items()}}
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with small parameters, committed, and repro'd once."""
-    folder = tmp_path_factory.mktemp("project")
-    for piece in PIECES:
-        target = folder / piece
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / piece).is_dir():
-            shutil.copytree(ROOT / piece, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / piece, target)
-    params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump(merge(yaml.safe_load(params.read_text()), SMALL), sort_keys=False))
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    """A small project, repro'd once."""
+    folder = small_project(tmp_path_factory.mktemp("project"))
     run(folder, "repro")
     return folder
 
 
 def run(folder: Path, *arguments: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KDFLOW_", "DVC_"))}
-    environment |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in PERSON.items()}
-    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
-    done = subprocess.run(["dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return dvc(folder, *arguments, seconds=500)
 
 
 def ran(output: str) -> list[str]:

@@ -1,7 +1,6 @@
 """The whole graph on this machine, small, beside `dvc repro` with the same parameters."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -12,10 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from kd.files import digest
-from tests.test_repro import PIECES, ROOT, SMALL, STEPS, merge
+from tests.projects import STEPS, dvc, environment, small_project
 
 LONGER = {"teacher": {"train": {"epochs": 8}}}  # time to kill it
 
@@ -24,21 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with small parameters, after `dvc repro`."""
-    folder = tmp_path_factory.mktemp("repro")
-    for piece in (*PIECES, "pipeline"):
-        target = folder / piece
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / piece).is_dir():
-            shutil.copytree(ROOT / piece, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / piece, target)
-    params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump(merge(merge(yaml.safe_load(params.read_text()), SMALL), LONGER), sort_keys=False))
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    done = subprocess.run(["dvc", "repro", "-q"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=1700)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """A small project with the pipeline, after `dvc repro`."""
+    folder = small_project(tmp_path_factory.mktemp("repro"), "pipeline", changes=LONGER)
+    dvc(folder, "repro", "-q", seconds=1700)
     return folder
 
 
@@ -48,11 +34,6 @@ def project(repro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pipeline") / "project"
     shutil.copytree(repro, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints", *STEPS))
     return folder
-
-
-def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KDFLOW_", "DVC_", "PYTHONPATH"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
