@@ -82,7 +82,7 @@ def test_pictures_are_described(report: Callable[..., str]) -> None:
     page = Page(report())
     assert all(image["alt"] for image in page.all("img"))
     assert len([image for image in page.all("img") if "Test picture" in str(image["alt"])]) == 3 * 4
-    assert len(page.all("img")) == 3 * 4 + 4 * 5, "and four training pictures with their maps at four taps"
+    assert len(page.all("img")) == 3 * 4 + 4 * 7, "and four training pictures with their maps at six taps"
     charts = [tag for tag in page.all("div") if tag.get("role") == "img"]
     assert len(charts) == len(page.all("svg")) == 5 and all(chart["aria-label"] for chart in charts)
 
