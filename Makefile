@@ -16,7 +16,7 @@ demo: .venv/ready  ## train, distil, prove, report and register on the embedded 
 
 # tiny networks gain nothing from threads: processes of one thread are faster, and some wait for servers
 test: .venv/ready lint  ## linters, type checker and tests
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	ruff check .

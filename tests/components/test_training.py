@@ -136,7 +136,7 @@ def test_the_steps_follow_each_other(run: Any, params: Params, prepared: Path, t
     specs = {folder.name: load_model(folder / "model.safetensors")[1] for folder in (teacher, baseline, student)}
     assert specs["teacher"].architecture == "yolov3" and specs["student"] == specs["baseline"]
     columns = {folder.name: (folder / "history.csv").read_text().splitlines()[0].split(",") for folder in (baseline, student)}
-    terms = {f"distill_{part}_{stride}" for part in ("backbone", "neck") for stride in (16, 32)}
+    terms = {f"distill_{part}_{stride}" for part in ("backbone", "neck") for stride in (8, 16, 32)} | {"distill_response"}
     assert set(columns["student"]) - set(columns["baseline"]) == terms | {"gradient_ratio"}
     assert [len((folder / "history.csv").read_text().splitlines()) for folder in (teacher, student)] == [EPOCHS + 1] * 2
     assert sum("val_map" in values for (values, *_) in run.of("metrics")) == 3 * 2
@@ -150,7 +150,7 @@ def test_a_distillation_of_nothing_is_the_baseline(run: Any, params: Params, pre
     train_teacher(params, run, prepared, teacher)
     compute_info_maps(params, run, prepared, teacher, maps)
     train_baseline(params, run, prepared, baseline)
-    nothing = params.model_copy(update={"distill": params.distill.model_copy(update={"taps": []})})
+    nothing = params.model_copy(update={"distill": params.distill.model_copy(update={"taps": [], "response": 0.0})})
     distill_student(nothing, run, prepared, teacher, maps, student)
     assert digests(student) == digests(baseline)
 
