@@ -24,6 +24,7 @@ from kd.distillation.pairing import pair_taps, stride_of
 from kd.distillation.teaching import Distill, Teaching
 from kd.model.build import Network, build_model
 from kd.model.darknet import COCO_ANCHORS
+from kd.model.frozen import frozen
 from kd.model.spec import ModelSpec
 from kd.train.loop import Training, build_optimiser
 from kd.train.objective import Objective, arithmetic
@@ -68,7 +69,7 @@ def works(params: Params, size: int, batch: int) -> list[Work]:
     def student(taught: bool) -> Work:
         network = build_model(student_spec).to(DEVICE)
         partners = pair_taps(network, teacher, distill.taps, distill.strides, size)
-        teaching = Teaching(teacher, teacher_spec, student_spec, distill, partners, statistics) if taught else None
+        teaching = Teaching(frozen(teacher, autocast), teacher_spec, student_spec, distill, partners, statistics) if taught else None
         objective = Objective(network, DetectionLoss(student_spec.anchors, size), teaching, autocast)
         return _step(objective.to(DEVICE).to(memory_format=torch.channels_last), pictures, Training(**params.student.train.model_dump()))
 

@@ -1,7 +1,7 @@
 """From raw heads to boxes (YOLOv3, section 2.1) and from candidate boxes to detections.
 
 Candidates are flattened in the order of the strides (ascending), then anchor, row, column: `offsets` tells where each
-stride begins.
+stride begins. Their boxes are decoded when they are asked for, because a loss needs those of few.
 """
 
 from typing import NamedTuple
@@ -17,17 +17,36 @@ LARGEST_LOG_SIZE = 6.0
 
 
 class Candidates(NamedTuple):
-    """Every anchor's prediction.
+    """What anchors predict: all of a batch, [B, P], or chosen ones, [N].
 
     Attributes:
-        boxes: [B, P, 4] (x0, y0, x1, y1) in pixels of the square.
-        objectness: [B, P] logits.
-        classes: [B, P, K] logits.
+        raw: [..., 5 + K] t_x, t_y, t_w, t_h, objectness and class logits.
+        priors: [..., 5] the cell's column and row, its stride, the anchor's width and height; the last three in pixels.
     """
 
-    boxes: Tensor
-    objectness: Tensor
-    classes: Tensor
+    raw: Tensor
+    priors: Tensor
+
+    @property
+    def boxes(self) -> Tensor:
+        """[..., 4] (x0, y0, x1, y1) in pixels of the square: b_xy = (sigmoid(t_xy) + cell) * stride, b_wh = anchor * exp(t_wh)."""
+        centre = (self.raw[..., 0:2].sigmoid() + self.priors[..., 0:2]) * self.priors[..., 2:3]
+        half = self.raw[..., 2:4].clamp(max=LARGEST_LOG_SIZE).exp() * self.priors[..., 3:5] / 2
+        return torch.cat([centre - half, centre + half], dim=-1)
+
+    @property
+    def objectness(self) -> Tensor:
+        """[...] logits."""
+        return self.raw[..., 4]
+
+    @property
+    def classes(self) -> Tensor:
+        """[..., K] logits."""
+        return self.raw[..., 5:]
+
+    def at(self, pictures: Tensor, places: Tensor) -> "Candidates":
+        """Those at indices [N] of a batch's."""
+        return Candidates(self.raw[pictures, places], self.priors[places])
 
 
 class Detections(NamedTuple):
@@ -39,9 +58,10 @@ class Detections(NamedTuple):
 
 
 def candidates(heads: dict[int, Tensor], anchors: Anchors) -> Candidates:
-    """Decode heads [B, 3 * (5 + K), S / stride, S / stride]: b_xy = (sigmoid(t_xy) + cell) * stride, b_wh = anchor * exp(t_wh)."""
-    parts = [_level(heads[stride].float(), stride, anchors[stride]) for stride in sorted(heads)]
-    return Candidates(*(torch.cat(level, dim=1) for level in zip(*parts, strict=True)))
+    """Of heads [B, 3 * (5 + K), S / stride, S / stride]; in float32."""
+    strides = sorted(heads)
+    raw = torch.cat([_flattened(heads[stride]) for stride in strides], dim=1).float()
+    return Candidates(raw, torch.cat([_priors(heads[stride], stride, anchors[stride]) for stride in strides]))
 
 
 def offsets(image_size: int, strides: list[int]) -> dict[int, int]:
@@ -74,17 +94,28 @@ def select(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, mos
     strengths, order = scores[owners, labels].sort(descending=True, stable=True)
     owners, labels, strengths = owners[order[:before_nms]], labels[order[:before_nms]], strengths[:before_nms]
     chosen = boxes[owners]
-    # batched_nms keeps the classes apart by shifting their boxes, which fails for negative coordinates
-    positive = chosen - chosen.amin(dim=0)[:2].repeat(2) if len(chosen) else chosen
-    kept = batched_nms(positive, strengths, labels, nms_iou)[:most]
+    kept = suppress(chosen, strengths, labels, nms_iou)[:most]
     return Detections(chosen[kept], strengths[kept], labels[kept])
 
 
-def _level(head: Tensor, stride: int, anchors: list[tuple[float, float]]) -> tuple[Tensor, Tensor, Tensor]:
+def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, nms_iou: float) -> Tensor:
+    """Indices of what is left of boxes [N, 4], best first; a box suppresses weaker ones of its own group [N] alone."""
+    # batched_nms keeps the groups apart by shifting their boxes, which fails for negative coordinates
+    positive = boxes - boxes.amin(dim=0)[:2].repeat(2) if len(boxes) else boxes
+    left: Tensor = batched_nms(positive, scores, groups, nms_iou)
+    return left
+
+
+def _flattened(head: Tensor) -> Tensor:
+    """[B, 3 * (5 + K), H, W] as [B, 3 * H * W, 5 + K]."""
     batch, channels, rows, columns = head.shape
-    raw = head.view(batch, 3, channels // 3, rows, columns).permute(0, 1, 3, 4, 2)
+    return head.view(batch, 3, channels // 3, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
+
+
+def _priors(head: Tensor, stride: int, anchors: list[tuple[float, float]]) -> Tensor:
+    """What is known of each candidate of a head beforehand, [3 * H * W, 5]."""
+    rows, columns = head.shape[2:]
     y, x = torch.meshgrid(torch.arange(rows, device=head.device), torch.arange(columns, device=head.device), indexing="ij")
-    centre = (raw[..., 0:2].sigmoid() + torch.stack([x, y], dim=-1)) * stride
-    half = raw[..., 2:4].clamp(max=LARGEST_LOG_SIZE).exp() * raw.new_tensor(anchors)[None, :, None, None] / 2
-    boxes = torch.cat([centre - half, centre + half], dim=-1)
-    return boxes.flatten(1, 3), raw[..., 4].flatten(1), raw[..., 5:].flatten(1, 3)
+    cells = torch.stack([x, y, torch.full_like(x, stride)], dim=-1).float()
+    shapes = torch.tensor(anchors, device=head.device)[:, None, None].expand(-1, rows, columns, -1)
+    return torch.cat([cells.expand(3, -1, -1, -1), shapes], dim=-1).flatten(0, 2)

@@ -41,23 +41,24 @@ class DetectionLoss:
         found = candidates(heads, self.anchors)
         matches = match(batch, self.anchors, self.image_size)
         count = max(len(matches.objects), 1)
-        predicted = found.boxes[matches.pictures, matches.candidates]
-        box_loss = complete_box_iou_loss(predicted, batch.boxes[matches.objects])
-        labels = one_hot(batch.labels[matches.objects], found.classes.shape[-1]).float()
-        logits = found.classes[matches.pictures, matches.candidates]
+        matched = found.at(matches.pictures, matches.candidates)
+        box_loss = complete_box_iou_loss(matched.boxes, batch.boxes[matches.objects])
+        labels = one_hot(batch.labels[matches.objects], matched.classes.shape[-1]).float()
         terms = {
             "box": box_loss.sum(),
             "objectness": self._objectness(found, batch, matches, 1 - box_loss.detach()),
-            "class": binary_cross_entropy_with_logits(logits, labels, reduction="sum"),
+            "class": binary_cross_entropy_with_logits(matched.classes, labels, reduction="sum"),
         }
         return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
 
     def _objectness(self, found: Candidates, batch: Batch, matches: Matches, quality: Tensor) -> Tensor:
-        target = torch.zeros_like(found.objectness)
+        objectness = found.objectness.contiguous()
+        target = torch.zeros_like(objectness)
         target[matches.pictures, matches.candidates] = quality.clamp(0, 1)
-        counted = ~overlapping(found.boxes.detach(), batch)
+        with torch.no_grad():
+            counted = ~overlapping(found.boxes, batch)
         counted[matches.pictures, matches.candidates] = True
-        loss = binary_cross_entropy_with_logits(found.objectness, target, reduction="none")
+        loss = binary_cross_entropy_with_logits(objectness, target, reduction="none")
         return (loss * counted).sum()
 
 

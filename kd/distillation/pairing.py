@@ -2,15 +2,13 @@
 
 Taps of one stride pair up. YOLOv3 also has stride 8, where it finds the small objects; yolov3-tiny has to find them at
 stride 16, and would be told there to imitate a feature that leaves them to the finer level. So a feature finer than the
-student has is folded into the student's finest: fold x fold cells side by side as channels of one (space to depth), and
-their importance averaged.
+student has is a lesson for the student's finest, each place of which has to tell of fold x fold places of the teacher's.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from kd.model.build import Network
 
@@ -22,24 +20,12 @@ class Partner:
     Attributes:
         tap: its name.
         channels: its channels.
-        fold: cells of the teacher's feature to one of the student's, along a side.
+        fold: places of the teacher's feature to one of the student's, along a side.
     """
 
     tap: str
     channels: int
     fold: int
-
-    def folded(self, feature: Tensor) -> Tensor:
-        """The teacher's feature [B, C, H, W] as [B, C * fold^2, H / fold, W / fold]."""
-        return pixel_unshuffle(feature, self.fold)
-
-    def pooled(self, importance: Tensor) -> Tensor:
-        """The teacher's map [B, H, W] as [B, H / fold, W / fold]."""
-        return avg_pool2d(importance, self.fold)
-
-    def spread(self, moments: Tensor) -> Tensor:
-        """Statistics of the teacher's channels [C] as those of the folded channels [C * fold^2]."""
-        return moments.repeat_interleave(self.fold**2)
 
 
 def stride_of(tap: str) -> int:

@@ -18,7 +18,7 @@ from kd.distillation.response import response_loss, teacher_finds
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
 
-TapLoss = Callable[[int, Tensor, Tensor], nn.Module]
+TapLoss = Callable[[int, int, Tensor, Tensor], nn.Module]
 """Makes the loss of a tap from what `FeatureLoss` takes; the module is called as that one is, and may hold adapters."""
 
 
@@ -66,7 +66,7 @@ class Teaching(nn.Module):
         tap_loss: TapLoss = FeatureLoss,
     ) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({tap: tap_loss(own.channels, *map(own.spread, statistics[tap])) for tap, own in partners.items()})
+        self.losses = nn.ModuleDict({tap: tap_loss(own.channels, own.fold, *statistics[tap]) for tap, own in partners.items()})
         self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
         self.partners, self.strides = partners, self._strides(list(partners))
         # in a list, so that the frozen network is neither saved nor optimised with this module
@@ -82,7 +82,7 @@ class Teaching(nn.Module):
         shares = {"backbone": self.distill.backbone, "neck": self.distill.neck}
         terms = {}
         for tap, own in self.partners.items():
-            loss = self.losses[tap](ours[own.tap], own.folded(theirs[tap]), own.pooled(maps[tap]))
+            loss = self.losses[tap](ours[own.tap], theirs[tap], maps[tap])
             terms[tap] = strength * shares[tap.split("_")[0]] * loss
         if self.distill.response:
             finds = teacher_finds(teacher.heads, self.teacher_spec.anchors, batch)

@@ -19,6 +19,7 @@ from kd.distillation.pairing import pair_taps, stride_of
 from kd.distillation.teaching import Distill, TapLoss, Teaching
 from kd.errors import InputError
 from kd.model.build import Network, build_model
+from kd.model.frozen import frozen
 from kd.model.spec import ModelSpec
 from kd.train.group import Group
 from kd.train.loop import Row, Trainer, Training
@@ -96,7 +97,7 @@ def _teaching(lesson: Lesson, network: Network, job: Fit, group: Group) -> Teach
     """The distillation's terms; their adapters depend on the seed alone."""
     if lesson.spec.classes != job.spec.classes or lesson.spec.image_size != job.spec.image_size:
         raise InputError("teacher", "has other classes or another image size than the student", "train it on the same prepared data")
-    teacher = lesson.teacher.to(group.device).to(memory_format=torch.channels_last).eval()
+    teacher = frozen(lesson.teacher.to(group.device), arithmetic(job.training.precision, group.device))
     partners = pair_taps(network, teacher, lesson.distill.taps, lesson.distill.strides, job.spec.image_size)
     statistics = {tap: (mean.to(group.device), dev.to(group.device)) for tap, (mean, dev) in load_statistics(lesson.maps).items()}
     maps = None

@@ -45,7 +45,7 @@ def importance(batch: Batch) -> dict[str, Tensor]:
 
 
 def loss_of(name: str) -> Adapted:
-    loss = RIVALS[name].tap_loss(C, torch.zeros(C), torch.ones(C))
+    loss = RIVALS[name].tap_loss(C, 1, torch.zeros(C), torch.ones(C))
     assert isinstance(loss, Adapted)
     return loss
 
@@ -86,9 +86,14 @@ def test_half_precision_features_are_compared_in_full(name: str, features: tuple
 
 
 def test_the_adapter_changes_the_channels() -> None:
-    loss = Hint(5, torch.zeros(C), torch.ones(C))
-    assert isinstance(loss.adapter, nn.Conv2d) and loss.adapter.weight.shape == (C, 5, 1, 1)
+    loss = Hint(5, 1, torch.zeros(C), torch.ones(C))
     assert loss(torch.zeros(B, 5, H, W), torch.zeros(B, C, H, W), torch.ones(B, H, W)).ndim == 0
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_coarser_student_is_compared_at_the_teachers_places(name: str, features: tuple, importance: dict) -> None:
+    loss = RIVALS[name].tap_loss(5, 2, torch.zeros(C), torch.ones(C))
+    assert loss(torch.ones(B, 5, H // 2, W // 2), features[1], importance[name]) > 0
 
 
 def places() -> list[tuple[int, int, int]]:
@@ -98,7 +103,7 @@ def places() -> list[tuple[int, int, int]]:
 def test_fitnets_is_half_the_mean_square(features: tuple) -> None:
     student, teacher = features
     total = sum((student[b, :, i, j] - teacher[b, :, i, j]).square().sum().item() for b, i, j in places())
-    assert Hint(C, torch.zeros(C), torch.ones(C)).compare(student, teacher, torch.ones(B, H, W)).item() == pytest.approx(
+    assert Hint(C, 1, torch.zeros(C), torch.ones(C)).compare(student, teacher, torch.ones(B, H, W)).item() == pytest.approx(
         total / (2 * C * len(places())), rel=1e-5
     )
 
@@ -107,7 +112,7 @@ def test_fgfi_counts_masked_places_alone(features: tuple, importance: dict) -> N
     student, teacher = features
     mask = importance["fgfi"]
     total = sum((student[b, :, i, j] - teacher[b, :, i, j]).square().sum().item() for b, i, j in places() if mask[b, i, j])
-    loss = FineGrained(C, torch.zeros(C), torch.ones(C))
+    loss = FineGrained(C, 1, torch.zeros(C), torch.ones(C))
     assert loss.compare(student, teacher, mask).item() == pytest.approx(total / (2 * C * 2), rel=1e-5)
     assert loss.compare(student, teacher, torch.zeros(B, H, W)).item() == 0.0
 
@@ -119,7 +124,7 @@ def test_cwd_is_the_divergence_of_each_channels_places(features: tuple) -> None:
         for c in range(C):
             ours, theirs = ([math.exp(v / TEMPERATURE) for v in f[b, c].flatten().tolist()] for f in (student, teacher))
             total += sum(t / sum(theirs) * math.log((t / sum(theirs)) / (s / sum(ours))) for s, t in zip(ours, theirs, strict=True))
-    loss = ChannelWise(C, torch.zeros(C), torch.ones(C))
+    loss = ChannelWise(C, 1, torch.zeros(C), torch.ones(C))
     assert loss.compare(student, teacher, torch.ones(B, H, W)).item() == pytest.approx(TEMPERATURE**2 * total / (B * C), rel=1e-4)
     torch.testing.assert_close(loss.compare(student + 7, teacher, torch.ones(B)), loss.compare(student, teacher, torch.ones(B)))
 
@@ -130,13 +135,13 @@ def test_cwds_gradient_keeps_its_size_at_any_temperature(features: tuple, monkey
     limit = (student - teacher).flatten(2).var(dim=2, unbiased=False).mean() / 2
     for temperature in (1e3, 2e3):
         monkeypatch.setattr("benchmarks.rivals.cwd.TEMPERATURE", temperature)
-        loss = ChannelWise(C, torch.zeros(C), torch.ones(C)).double()
+        loss = ChannelWise(C, 1, torch.zeros(C), torch.ones(C)).double()
         torch.testing.assert_close(loss.compare(student.double(), teacher.double(), torch.ones(B)), limit.double(), rtol=1e-2, atol=0)
 
 
 def test_pkd_is_one_minus_the_correlation_and_knows_no_scale(features: tuple) -> None:
     student, teacher = features
-    loss = Pearson(C, torch.zeros(C), torch.ones(C))
+    loss = Pearson(C, 1, torch.zeros(C), torch.ones(C))
     even = torch.ones(B, H, W)
     pairs = [torch.stack([student[:, c].flatten(), teacher[:, c].flatten()]) for c in range(C)]
     expected = 1 - sum(torch.corrcoef(pair)[0, 1] for pair in pairs) / C
@@ -161,7 +166,7 @@ def test_fgd_is_its_formula(features: tuple, importance: dict) -> None:
     our_where, our_which = attention(student)
     focus = (where - our_where).abs().mean() + (which - our_which).abs().mean()
     expected = ALPHA * sums[0] / masses[0] + BETA * sums[1] / masses[1] + GAMMA * focus.item()
-    assert Focal(C, torch.zeros(C), torch.ones(C)).compare(student, teacher, weights).item() == pytest.approx(expected, rel=1e-5)
+    assert Focal(C, 1, torch.zeros(C), torch.ones(C)).compare(student, teacher, weights).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_fgds_attention_is_a_softmax_of_the_mean_size(features: tuple) -> None:

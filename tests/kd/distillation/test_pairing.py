@@ -1,6 +1,5 @@
-"""Who learns from whom, and how a finer feature gets onto a coarser grid."""
+"""Who learns from whom."""
 
-import pytest
 import torch
 
 from kd.distillation.pairing import Partner, pair_taps, stride_of
@@ -32,21 +31,6 @@ def test_the_trial_run_changes_nothing(teacher: Network, student: Network) -> No
     pair_taps(student, teacher, ("backbone",), (16,), SIDE)
     assert student.training and not teacher.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
-
-
-@pytest.mark.parametrize("fold", [1, 2])
-def test_folding_keeps_every_value_with_its_statistics_and_its_importance(fold: int) -> None:
-    partner = Partner("neck_16", 3, fold)
-    feature = torch.arange(2 * 5 * 4 * 4.0).view(2, 5, 4, 4)
-    folded = partner.folded(feature)
-    assert folded.shape == (2, 5 * fold**2, 4 // fold, 4 // fold)
-    assert sorted(folded.flatten().tolist()) == feature.flatten().tolist()
-    of_channel = partner.spread(torch.arange(5.0))
-    torch.testing.assert_close(folded[0].mean(dim=(1, 2)).view(5, -1).mean(dim=1), feature[0].mean(dim=(1, 2)))
-    assert of_channel.tolist() == [channel for channel in range(5) for _ in range(fold**2)]
-    pooled = partner.pooled(feature[:, 0])
-    torch.testing.assert_close(pooled.mean(), feature[:, 0].mean())
-    torch.testing.assert_close(pooled[1, 0, 0], feature[1, 0, :fold, :fold].mean())
 
 
 def test_the_stride_is_in_the_name() -> None:

@@ -92,3 +92,10 @@ def test_only_the_student_learns(pictures: Batch) -> None:
     teacher, student = {32: SURE[32].clone().requires_grad_()}, {32: head([])[32].requires_grad_()}
     response_loss(student, ANCHORS, SIDE, teacher_finds(teacher, ANCHORS, pictures)).backward()
     assert teacher[32].grad is None and student[32].grad.abs().sum() > 0
+
+
+def test_pictures_do_not_suppress_each_other(pictures: Batch) -> None:
+    both = head([(0, 0, 1, 20.0, (20.0, -20.0)), (1, 0, 1, 1.0, (20.0, -20.0))])
+    found = teacher_finds(both, ANCHORS, pictures)
+    assert sorted(found.objects.owners.tolist()) == [0, 1]
+    torch.testing.assert_close(found.objects.boxes[0], found.objects.boxes[1])
