@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from kd.distillation.feature import adapter
+from kd.distillation.feature import Adapter
 
 
 class Adapted(nn.Module, ABC):
@@ -19,7 +19,7 @@ class Adapted(nn.Module, ABC):
 
     def __init__(self, student_channels: int, fold: int, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
-        self.adapter = adapter(student_channels, len(mean), fold)
+        self.adapter = Adapter(student_channels, len(mean), fold)
 
     def forward(self, student: Tensor, teacher: Tensor, importance: Tensor) -> Tensor:
         """A scalar from the student's feature [B, C', H / fold, W / fold], the teacher's [B, C, H, W] and the map; in float32."""

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates, candidates, offsets
+from kd.detection.decode import Candidates, offsets
 from kd.model.spec import Anchors
 
 SHAPE_IOU = 0.3
@@ -31,14 +31,13 @@ class Matches(NamedTuple):
 
 
 class DetectionLoss:
-    """Callable: heads and batch to the weighted terms of the loss."""
+    """Callable: candidates and batch to the weighted terms of the loss."""
 
     def __init__(self, anchors: Anchors, image_size: int) -> None:
         self.anchors, self.image_size = anchors, image_size
 
-    def __call__(self, heads: dict[int, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, found: Candidates, batch: Batch) -> dict[str, Tensor]:
         """Terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of matches."""
-        found = candidates(heads, self.anchors)
         matches = match(batch, self.anchors, self.image_size)
         count = max(len(matches.objects), 1)
         matched = found.at(matches.pictures, matches.candidates)

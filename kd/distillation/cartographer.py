@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kd.data.loader import Batch
+from kd.detection.decode import candidates
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
 from kd.distillation.pairing import stride_of
@@ -69,7 +70,7 @@ class Cartographer:
         output = self.teacher(batch.pictures.detach().requires_grad_())
         names = tap_names(self.strides)
         features = [output.taps()[name] for name in names]
-        loss = torch.stack(list(self.loss(output.heads, batch).values())).sum()
+        loss = torch.stack(list(self.loss(candidates(output.heads, self.spec.anchors), batch).values())).sum()
         slopes = torch.autograd.grad(loss, features)
         return {n: info_map.gradient(f.detach().float(), s.float()) for n, f, s in zip(names, features, slopes, strict=True)}
 

@@ -11,9 +11,23 @@ import torch
 from torch import Tensor, nn
 
 
-def adapter(student_channels: int, teacher_channels: int, fold: int) -> nn.ConvTranspose2d:
-    """phi: each place of the student tells of fold x fold places of the teacher; a 1x1 convolution where their strides are equal."""
-    return nn.ConvTranspose2d(student_channels, teacher_channels, fold, stride=fold)
+class Adapter(nn.Module):
+    """phi: what each place of the student tells of fold x fold places of the teacher.
+
+    A linear map of the channels, so a 1x1 convolution where the strides are equal; channels that lie together in memory make
+    it faster than one.
+    """
+
+    def __init__(self, student_channels: int, teacher_channels: int, fold: int) -> None:
+        super().__init__()
+        self.fold, self.linear = fold, nn.Linear(student_channels, fold * fold * teacher_channels)
+
+    def forward(self, student: Tensor) -> Tensor:
+        """[B, C', h, w] to [B, C, h * fold, w * fold]."""
+        told: Tensor = self.linear(student.permute(0, 2, 3, 1))
+        if self.fold > 1:
+            told = told.unflatten(3, (self.fold, self.fold, -1)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
+        return told.permute(0, 3, 1, 2)
 
 
 class FeatureLoss(nn.Module):
@@ -31,7 +45,7 @@ class FeatureLoss(nn.Module):
 
     def __init__(self, student_channels: int, fold: int, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
-        self.adapter = adapter(student_channels, len(mean), fold)
+        self.adapter = Adapter(student_channels, len(mean), fold)
         self.register_buffer("scale", (1 / deviation)[:, None, None], persistent=False)
         self.register_buffer("shift", (-mean / deviation)[:, None, None], persistent=False)
 
@@ -41,7 +55,7 @@ class FeatureLoss(nn.Module):
         Differences keep the features' precision, sums are in float32.
         """
         target = torch.addcmul(self.shift.to(teacher.dtype), teacher, self.scale.to(teacher.dtype))
+        share = importance / importance.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
         distance = (self.adapter(student) - target).float().square().mean(dim=1)
-        weighted = (importance * distance).sum(dim=(1, 2)) / importance.sum(dim=(1, 2)).clamp(min=1e-6)
-        loss: Tensor = weighted.mean()
+        loss: Tensor = (share * distance).sum() / len(share)
         return loss

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import complete_box_iou_loss
 
 from kd.data.loader import Batch
-from kd.detection.decode import candidates, suppress
+from kd.detection.decode import Candidates, candidates, suppress
 from kd.detection.loss import match
 from kd.model.spec import Anchors
 
@@ -34,10 +34,10 @@ class Finds(NamedTuple):
     classes: Tensor
 
 
-def response_loss(student: dict[int, Tensor], anchors: Anchors, image_size: int, finds: Finds) -> Tensor:
-    """Box and class terms of the student's heads against the teacher's finds, a mean weighted by their objectness."""
+def response_loss(student: Candidates, anchors: Anchors, image_size: int, finds: Finds) -> Tensor:
+    """Box and class terms of the student's candidates against the teacher's finds, a mean weighted by their objectness."""
     matches = match(finds.objects, anchors, image_size)
-    found = candidates(student, anchors).at(matches.pictures, matches.candidates)
+    found = student.at(matches.pictures, matches.candidates)
     weight = finds.objectness[matches.objects]
     box = complete_box_iou_loss(found.boxes, finds.objects.boxes[matches.objects])
     classes = binary_cross_entropy_with_logits(found.classes, finds.classes[matches.objects], reduction="none").sum(dim=1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.loader import Batch
+from kd.detection.decode import Candidates
 from kd.distillation.cartographer import Cartographer, Statistics
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.pairing import Partner, stride_of
@@ -72,11 +73,23 @@ class Teaching(nn.Module):
         # in a list, so that the frozen network is neither saved nor optimised with this module
         self._teacher = [teacher.requires_grad_(False)]
 
-    def forward(self, student: Output, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Weighted terms by name, at `progress` 0..1 of the training."""
+    @torch.no_grad()
+    def look(self, batch: Batch) -> Output:
+        """What the teacher sees in the batch. Ask before the student runs, which then takes the memory that this leaves."""
+        seen: Output = self._teacher[0](batch.pictures, self.strides)
+        return seen
+
+    def forward(self, student: Output, found: Candidates, teacher: Output, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Weighted terms by name, at `progress` 0..1 of the training.
+
+        Args:
+            student: what the student made of the batch's pictures.
+            found: the candidates of its heads.
+            teacher: what `look` gave for the batch.
+            batch: the pictures with their labels and, if they have any, maps.
+            progress: of the training.
+        """
         strength = self.distill.at(progress)
-        with torch.no_grad():
-            teacher = self._teacher[0](batch.pictures, self.strides)
         theirs, ours = teacher.taps(), student.taps()
         maps = batch.maps or (self.maps.draw(teacher, batch) if self.maps else {})
         shares = {"backbone": self.distill.backbone, "neck": self.distill.neck}
@@ -86,7 +99,7 @@ class Teaching(nn.Module):
             terms[tap] = strength * shares[tap.split("_")[0]] * loss
         if self.distill.response:
             finds = teacher_finds(teacher.heads, self.teacher_spec.anchors, batch)
-            response = response_loss(student.heads, self.student_spec.anchors, self.student_spec.image_size, finds)
+            response = response_loss(found, self.student_spec.anchors, self.student_spec.image_size, finds)
             terms["response"] = self.distill.response * response
         return {f"distill_{name}": term for name, term in terms.items()}
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.loader import Batch
+from kd.detection.decode import candidates
 from kd.detection.loss import DetectionLoss
 from kd.distillation.teaching import Teaching
 from kd.model.build import Network
@@ -23,9 +24,11 @@ class Objective(nn.Module):
         pictures = batch.pictures.to(memory_format=torch.channels_last)
         batch = batch._replace(pictures=pictures)
         with torch.autocast(pictures.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            seen = self.teaching.look(batch) if self.teaching else None
             output = self.network(pictures)
-            taught = self.teaching(output, batch, progress) if self.teaching is not None else {}
-        return self.detection(output.heads, batch), taught
+            found = candidates(output.heads, self.detection.anchors)
+            taught = self.teaching(output, found, seen, batch, progress) if self.teaching else {}
+        return self.detection(found, batch), taught
 
 
 def gradient_ratio(network: nn.Module, detection: Terms, taught: Terms) -> float:

@@ -23,8 +23,8 @@ STANDARD = (TEACHER - MEAN[:, None, None]) / DEVIATION[:, None, None]
 def loss() -> FeatureLoss:
     module = FeatureLoss(OURS, 1, MEAN, DEVIATION)
     with torch.no_grad():
-        module.adapter.weight.copy_(noise(OURS, THEIRS, 1, 1, seed=3))
-        module.adapter.bias.copy_(noise(THEIRS, seed=5))
+        module.adapter.linear.weight.copy_(noise(THEIRS, OURS, seed=3))
+        module.adapter.linear.bias.copy_(noise(THEIRS, seed=5))
     return module
 
 
@@ -33,13 +33,13 @@ def plain() -> FeatureLoss:
     """With an adapter that changes nothing."""
     module = FeatureLoss(THEIRS, 1, MEAN, DEVIATION)
     with torch.no_grad():
-        module.adapter.weight.copy_(torch.eye(THEIRS)[:, :, None, None])
-        module.adapter.bias.zero_()
+        module.adapter.linear.weight.copy_(torch.eye(THEIRS))
+        module.adapter.linear.bias.zero_()
     return module
 
 
 def test_the_loss_is_the_formula(loss: FeatureLoss) -> None:
-    weight, bias = loss.adapter.weight[:, :, 0, 0].detach().T, loss.adapter.bias.detach()
+    weight, bias = loss.adapter.linear.weight.detach(), loss.adapter.linear.bias.detach()
     pictures = []
     for b in range(BATCH):
         total = 0.0
@@ -84,10 +84,10 @@ def test_a_place_of_a_coarser_student_tells_of_each_place_that_it_covers() -> No
     coarse = noise(BATCH, OURS, SIDE // 2, SIDE // 2, seed=7)
     with torch.no_grad():
         imitation = torch.zeros(BATCH, THEIRS, SIDE, SIDE)
+        weight, bias = loss.adapter.linear.weight.view(2, 2, THEIRS, OURS), loss.adapter.linear.bias.view(2, 2, THEIRS, 1, 1)
         for i in range(2):
             for j in range(2):
-                told = torch.einsum("bchw,cd->bdhw", coarse, loss.adapter.weight[:, :, i, j])
-                imitation[:, :, i::2, j::2] = told + loss.adapter.bias[:, None, None]
+                imitation[:, :, i::2, j::2] = torch.einsum("bchw,dc->bdhw", coarse, weight[i, j]) + bias[i, j]
         distance = (imitation - STANDARD).square().mean(dim=1)
         expected = ((IMPORTANCE * distance).sum(dim=(1, 2)) / IMPORTANCE.sum(dim=(1, 2))).mean()
     torch.testing.assert_close(loss(coarse, TEACHER, IMPORTANCE).detach(), expected)
@@ -102,4 +102,4 @@ def test_mixed_precision_sums_in_float32(loss: FeatureLoss) -> None:
 
 
 def test_the_statistics_are_no_part_of_the_state(loss: FeatureLoss) -> None:
-    assert set(loss.state_dict()) == {"adapter.weight", "adapter.bias"}
+    assert set(loss.state_dict()) == {"adapter.linear.weight", "adapter.linear.bias"}

@@ -115,7 +115,7 @@ def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Netw
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert student.backbone.to_16[0].convolution.weight.grad.abs().sum() > 0
-    assert set(teaching.state_dict()) == {f"losses.{tap}.adapter.{part}" for tap in mapped.maps for part in ("weight", "bias")}
+    assert set(teaching.state_dict()) == {f"losses.{tap}.adapter.linear.{part}" for tap in mapped.maps for part in ("weight", "bias")}
     assert len(list(teaching.parameters())) == 2 * len(mapped.maps)
     teaching.train()
     assert not teacher.training
