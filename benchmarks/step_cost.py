@@ -3,7 +3,8 @@
 python -m benchmarks.step_cost --sizes 128 416 --rounds 15
 
 Each round times the three one after the other, so that a slower moment of the machine slows all of them; medians are
-compared. The distillation may cost 1.15 times its parts: adapters, loss and maps have to fit into the rest.
+compared. The distillation may cost 1.15 times its parts: adapters, loss and maps have to fit into the rest. The teacher's
+forward is that of the network as it was trained; the distillation runs a frozen copy, whose normalisation is folded.
 """
 
 import argparse

@@ -100,7 +100,7 @@ class Distill(Section):
     """What the student learns from the teacher."""
 
     taps: list[Literal["backbone", "neck"]] = Field(description="features to distil; [] for none")
-    strides: list[Literal[8, 16, 32]] = Field(description="strides of the teacher's features; 8 is folded into the student's 16")
+    strides: list[Literal[8, 16, 32]] = Field(description="strides of the teacher's features; 8 is taught to the student's 16")
     weight: NotNegative = Field(
         description="lambda, the weight of the distillation against the detection loss; training warns where it pulls far too hard"
     )

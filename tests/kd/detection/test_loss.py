@@ -97,7 +97,7 @@ def test_the_shape_alone_decides_how_similar_a_box_is() -> None:
 
 def test_a_perfect_prediction_costs_next_to_nothing() -> None:
     objects = [(0, 1, around(20, 23, 9, 9)), (1, 0, around(40, 40, 30, 34))]
-    terms = DetectionLoss(ANCHORS, SIDE)(sure_heads(objects), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS, SIDE)(candidates(sure_heads(objects), ANCHORS), batch_of(*objects))
     assert {name: float(term) for name, term in terms.items()} == pytest.approx({"box": 0, "objectness": 0, "class": 0}, abs=1e-4)
 
 
@@ -106,7 +106,7 @@ def test_each_term_grows_with_its_own_fault(term: str, place: int) -> None:
     objects = [(0, 0, around(16, 16, 32, 32))]
     heads = sure_heads(objects)
     heads[32].view(2, 3, 7, 2, 2)[0, 0, place, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[place]
-    terms = DetectionLoss(ANCHORS, SIDE)(heads, batch_of(*objects))
+    terms = DetectionLoss(ANCHORS, SIDE)(candidates(heads, ANCHORS), batch_of(*objects))
     assert float(terms[term]) > 0.1
 
 
@@ -114,13 +114,13 @@ def test_a_background_candidate_on_an_object_is_not_punished() -> None:
     objects = [(0, 0, around(24, 24, 32, 32))]
     heads = sure_heads(objects)
     loss = DetectionLoss(ANCHORS, SIDE)
-    before = float(loss(heads, batch_of(*objects))["objectness"])
+    before = float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"])
     small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # an anchor of 8 x 8 does not learn this object
     small[0, 2:4, 1, 1] = torch.tensor(4.0).log()
     small[0, 4, 1, 1] = 20  # but here it predicts the very box
-    assert float(loss(heads, batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
+    assert float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
     small[0, 4, 3, 3] = 20  # the same certainty where there is no object
-    assert float(loss(heads, batch_of(*objects))["objectness"]) > before + 1
+    assert float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"]) > before + 1
 
 
 def test_overlap_is_judged_picture_by_picture() -> None:
@@ -131,7 +131,7 @@ def test_overlap_is_judged_picture_by_picture() -> None:
 
 def test_pictures_without_objects_teach_the_background_only() -> None:
     heads = {stride: head.requires_grad_() for stride, head in heads_of().items()}
-    terms = DetectionLoss(ANCHORS, SIDE)(heads, batch_of())
+    terms = DetectionLoss(ANCHORS, SIDE)(candidates(heads, ANCHORS), batch_of())
     assert terms["box"].item() == terms["class"].item() == 0 < terms["objectness"].item() < float("inf")
     torch.stack(list(terms.values())).sum().backward()
     for stride, head in heads.items():
@@ -147,7 +147,7 @@ def test_descending_the_gradient_finds_the_objects() -> None:
     optimiser = torch.optim.Adam(heads.values(), lr=0.1)
     for _ in range(300):
         optimiser.zero_grad()
-        torch.stack(list(loss(heads, batch).values())).sum().backward()
+        torch.stack(list(loss(candidates(heads, ANCHORS), batch).values())).sum().backward()
         optimiser.step()
     found = candidates(heads, ANCHORS)
     for picture, candidate, number in matched(batch):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from kd.data.loader import Batch
+from kd.detection.decode import candidates
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
 from kd.distillation.cartographer import Cartographer, Statistics, channel_statistics, tap_names
@@ -76,7 +77,9 @@ def test_gradients_are_those_of_the_teachers_detection_loss(teacher: Network, te
     teacher.levels["16"].last.register_forward_hook(lambda module, inputs, output: kept.update(feature=output))
     output = teacher(batch.pictures)
     kept["feature"].retain_grad()
-    torch.stack(list(DetectionLoss(teacher_spec.anchors, teacher_spec.image_size)(output.heads, batch).values())).sum().backward()
+    torch.stack(
+        list(DetectionLoss(teacher_spec.anchors, teacher_spec.image_size)(candidates(output.heads, teacher_spec.anchors), batch).values())
+    ).sum().backward()
     expected = info_map.gradient(kept["feature"].detach(), kept["feature"].grad)
     teacher.zero_grad(set_to_none=True)
     torch.testing.assert_close(Cartographer(teacher, teacher_spec, "gradient", (16,))(batch)["neck_16"], expected)

@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 from kd.data.loader import Batch
+from kd.detection.decode import candidates
 from kd.distillation.cartographer import Cartographer, channel_statistics
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.pairing import pair_taps
 from kd.distillation.teaching import Distill, TapLoss, Teaching
 from kd.model.build import Network
-from kd.model.spec import ModelSpec
+from kd.model.spec import ModelSpec, Output
 from tests.kd.train.squares import SIDE, spec_for
 
 STRIDES = (8, 16, 32)
@@ -44,6 +46,11 @@ def teach(teacher: Network, teacher_spec: ModelSpec, student: Network, batch: Ba
     return build
 
 
+def taught(teaching: Teaching, student: Output, batch: Batch, progress: float) -> dict[str, Tensor]:
+    """As a training asks for them."""
+    return teaching(student, candidates(student.heads, spec_for().anchors), teaching.look(batch), batch, progress)
+
+
 @pytest.mark.parametrize(
     ("schedule", "values"), [("constant", (2, 2, 2, 2)), ("linear", (2, 1.5, 1, 0)), ("cosine", (2, 1 + 0.5**0.5, 1, 0))]
 )
@@ -64,19 +71,19 @@ def test_lambda_goes_down_as_the_schedule_says(schedule: str, values: tuple[floa
     ],
 )
 def test_taps_decide_the_terms(teach: Teach, student: Network, mapped: Batch, settings: dict, terms: set[str]) -> None:
-    found = teach(**settings)(student(mapped.pictures), mapped, 0.0)
+    found = taught(teach(**settings), student(mapped.pictures), mapped, 0.0)
     assert set(found) == terms
     assert all(term > 0 for term in found.values())
 
 
 def test_each_term_is_weighted(teach: Teach, student: Network, mapped: Batch) -> None:
     output = student(mapped.pictures)
-    plain = teach()(output, mapped, 0.0)
-    weighted = teach(weight=3.0, backbone=2.0, neck=0.5, schedule="linear", response=1.0)(output, mapped, 0.25)
+    plain = taught(teach(), output, mapped, 0.0)
+    weighted = taught(teach(weight=3.0, backbone=2.0, neck=0.5, schedule="linear", response=1.0), output, mapped, 0.25)
     for tap, term in plain.items():
         share = 2.0 if "backbone" in tap else 0.5
         torch.testing.assert_close(weighted[tap], 3.0 * 0.75 * share * term)
-    torch.testing.assert_close(teach(response=4.0)(output, mapped, 0.9)["distill_response"], 4 * weighted["distill_response"])
+    torch.testing.assert_close(taught(teach(response=4.0), output, mapped, 0.9)["distill_response"], 4 * weighted["distill_response"])
 
 
 def test_a_term_is_the_loss_of_its_tap_under_its_map(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
@@ -85,7 +92,7 @@ def test_a_term_is_the_loss_of_its_tap_under_its_map(teach: Teach, teacher: Netw
         theirs = teacher(mapped.pictures).taps()
     for tap in ("backbone_16", "neck_32"):
         expected = teaching.losses[tap](output.taps()[tap], theirs[tap], mapped.maps[tap])
-        torch.testing.assert_close(teaching(output, mapped, 0.0)[f"distill_{tap}"], expected)
+        torch.testing.assert_close(taught(teaching, output, mapped, 0.0)[f"distill_{tap}"], expected)
 
 
 def test_a_finer_feature_is_learnt_by_the_finest_of_the_student(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
@@ -93,7 +100,7 @@ def test_a_finer_feature_is_learnt_by_the_finest_of_the_student(teach: Teach, te
     with torch.no_grad():
         theirs = teacher(mapped.pictures).neck[8]
     expected = teaching.losses["neck_8"](output.neck[16], theirs, mapped.maps["neck_8"])
-    torch.testing.assert_close(teaching(output, mapped, 0.0)["distill_neck_8"], expected)
+    torch.testing.assert_close(taught(teaching, output, mapped, 0.0)["distill_neck_8"], expected)
 
 
 def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, mapped: Batch) -> None:
@@ -102,7 +109,7 @@ def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, ma
             return 2 * super().forward(*features)
 
     output = student(mapped.pictures)
-    ours, other = teach()(output, mapped, 0.0), teach(tap_loss=Doubled)(output, mapped, 0.0)
+    ours, other = taught(teach(), output, mapped, 0.0), taught(teach(tap_loss=Doubled), output, mapped, 0.0)
     assert ours.keys() == other.keys()
     for name, term in ours.items():
         torch.testing.assert_close(other[name], 2 * term)
@@ -111,7 +118,7 @@ def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, ma
 def test_the_teacher_learns_nothing_and_is_not_saved(teach: Teach, teacher: Network, student: Network, mapped: Batch) -> None:
     teaching = teach(response=1.0)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    torch.stack(list(teaching(student(mapped.pictures), mapped, 0.0).values())).sum().backward()
+    torch.stack(list(taught(teaching, student(mapped.pictures), mapped, 0.0).values())).sum().backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert student.backbone.to_16[0].convolution.weight.grad.abs().sum() > 0
@@ -147,7 +154,7 @@ def test_the_teacher_stops_at_the_last_level_that_is_used(
         module.register_forward_hook(lambda *_, name=name: ran.add(name))
     teaching = teach(cartographer if live else None, **settings)
     ran.clear()
-    teaching(student(mapped.pictures), mapped._replace(maps={}) if live else mapped, 0.0)
+    taught(teaching, student(mapped.pictures), mapped._replace(maps={}) if live else mapped, 0.0)
     assert ran == levels
 
 
@@ -157,8 +164,8 @@ def test_live_maps_are_those_that_a_batch_would_bring(
 ) -> None:
     cartographer.reading = reading
     output = student(batch.pictures)
-    stored = teach()(output, batch._replace(maps=cartographer(batch)), 0.0)
-    live = teach(cartographer)(output, batch, 0.0)
+    stored = taught(teach(), output, batch._replace(maps=cartographer(batch)), 0.0)
+    live = taught(teach(cartographer), output, batch, 0.0)
     assert live.keys() == stored.keys()
     for tap, term in live.items():
         torch.testing.assert_close(term, stored[tap], rtol=1e-4, atol=1e-6)
@@ -167,5 +174,5 @@ def test_live_maps_are_those_that_a_batch_would_bring(
 def test_maps_that_came_with_the_batch_go_first(teach: Teach, student: Network, mapped: Batch, cartographer: Cartographer) -> None:
     even = mapped._replace(maps={tap: torch.ones_like(importance) for tap, importance in mapped.maps.items()})
     output = student(mapped.pictures)
-    with_even, with_stored = (teach(cartographer)(output, b, 0.0)["distill_neck_16"] for b in (even, mapped))
+    with_even, with_stored = (taught(teach(cartographer), output, b, 0.0)["distill_neck_16"] for b in (even, mapped))
     assert (with_even - with_stored).abs() > 1e-3
