@@ -11,11 +11,22 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 STEPS = ["prepare_data", "train_teacher", "train_baseline", "compute_info_maps", "distill_student", "evaluate", "register_model"]
-PIECES = ("kd", "components", "data/dvc.yaml", "dvc.yaml", "params.yaml", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
+PIECES = (
+    "kd",
+    "components",
+    "pipeline",
+    "data/dvc.yaml",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+)
 SMALL = {
     "compose_scenes": {"train": 24, "test": 8, "size": 64, "objects": [2, 4]},
     "data": {"image_size": 64, "val": 0.2},
-    "teacher": {"width": 0.125, "depth": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
+    "teacher": {"width": 0.125, "depth": 0.125, "train": {"epochs": 8, "evaluate_every": 4}},  # time to kill it
     "student": {"width": 0.125, "train": {"epochs": 2, "evaluate_every": 1}},
     "evaluate": {"pictures": 2},
     "register_model": {"gate": {"min_map": 0.0, "min_map50": 0.0}},
@@ -23,9 +34,9 @@ SMALL = {
 PERSON = {"NAME": "t", "EMAIL": "t@example.org"}
 
 
-def small_project(folder: Path, *more: str, changes: dict[str, Any] | None = None) -> Path:
-    """Copy what the steps need, and `more` of this repository, to `folder`, with the parameters of SMALL and `changes`; commit it."""
-    for piece in (*PIECES, *more):
+def small_project(folder: Path) -> Path:
+    """Copy what the steps and the pipeline need to `folder`, with the parameters of SMALL; commit it."""
+    for piece in PIECES:
         target = folder / piece
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / piece).is_dir():
@@ -33,7 +44,7 @@ def small_project(folder: Path, *more: str, changes: dict[str, Any] | None = Non
         else:
             shutil.copy(ROOT / piece, target)
     params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump(_merge(_merge(yaml.safe_load(params.read_text()), SMALL), changes or {}), sort_keys=False))
+    params.write_text(yaml.safe_dump(_merge(yaml.safe_load(params.read_text()), SMALL), sort_keys=False))
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=folder, env=environment(), check=True)
     return folder
@@ -47,10 +58,10 @@ def dvc(folder: Path, *arguments: str, seconds: float) -> str:
 
 
 def environment() -> dict[str, str]:
-    """For commands in a project: its own code, no settings from outside, an author for commits."""
+    """For commands in a project: its own code, no settings from outside, an author for commits, one thread: sums depend on how many."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KDFLOW_", "DVC_", "PYTHONPATH"))}
     kept |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in PERSON.items()}
-    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true"}
+    return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true", "OMP_NUM_THREADS": "1"}
 
 
 def _merge(whole: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """The whole workflow through `dvc repro`, small: what runs, what is left alone, what comes out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.projects import STEPS, dvc, small_project
+from tests.projects import STEPS, dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small project, repro'd once."""
-    folder = small_project(tmp_path_factory.mktemp("project"))
-    run(folder, "repro")
-    return folder
+def project(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project after `dvc repro`, for this file alone."""
+    return shutil.copytree(reproduced, tmp_path_factory.mktemp("repro") / "project")
 
 
 def run(folder: Path, *arguments: str) -> str:

@@ -13,26 +13,16 @@ import psutil
 import pytest
 
 from kd.files import digest
-from tests.projects import STEPS, dvc, environment, small_project
-
-LONGER = {"teacher": {"train": {"epochs": 8}}}  # time to kill it
+from tests.projects import STEPS, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small project with the pipeline, after `dvc repro`."""
-    folder = small_project(tmp_path_factory.mktemp("repro"), "pipeline", changes=LONGER)
-    dvc(folder, "repro", "-q", seconds=1700)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def project(repro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as `dvc repro` found it: code, parameters and the composed data; nothing of the other steps."""
     folder = tmp_path_factory.mktemp("pipeline") / "project"
-    shutil.copytree(repro, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints", *STEPS))
+    shutil.copytree(reproduced, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints", *STEPS))
     return folder
 
 
@@ -51,7 +41,7 @@ def digests(outputs: Path) -> dict[str, str]:
     return {folder.name: digest(folder) for folder in outputs.iterdir() if folder.name in STEPS}
 
 
-def test_a_killed_run_goes_on_and_leaves_the_bytes_of_dvc_repro(repro: Path, project: Path) -> None:
+def test_a_killed_run_goes_on_and_leaves_the_bytes_of_dvc_repro(reproduced: Path, project: Path) -> None:
     process = start(project)
     kill_after_first_epoch(process, project / ".checkpoints")
     output, _ = process.communicate(timeout=100)
@@ -60,7 +50,7 @@ def test_a_killed_run_goes_on_and_leaves_the_bytes_of_dvc_repro(repro: Path, pro
 
     output = run(project, "--export", "exported")
     assert "prepare_data: unchanged" in output and re.search(r"going on after epoch [1-7]\b", output), output
-    assert digests(project / "exported") == digests(repro / "outputs") and set(digests(project / "exported")) == set(STEPS)
+    assert digests(project / "exported") == digests(reproduced / "outputs") and set(digests(project / "exported")) == set(STEPS)
 
 
 def test_an_unchanged_run_trains_nothing(project: Path) -> None:
