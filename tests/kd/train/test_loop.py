@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kd.data.augment import Augment
+from kd.detection.decode import Candidates
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import build_model
@@ -99,8 +100,8 @@ def test_a_loss_that_is_not_finite_stops_the_training(
 ) -> None:
     calls = iter(range(100))
 
-    def broken(self: object, heads: dict, batch: object) -> dict:
-        return {"box": heads[16].sum() * 0 + (math.nan if next(calls) == step else 1.0)}
+    def broken(self: object, found: Candidates, batch: object) -> dict:
+        return {"box": found.objectness.sum() * 0 + (math.nan if next(calls) == step else 1.0)}
 
     monkeypatch.setattr("kd.detection.loss.DetectionLoss.__call__", broken)
     with pytest.raises(TrainingDiverged, match=rf"not finite in epoch {step // 2 + 1}, step {step % 2 + 1} \(box nan\)"):
