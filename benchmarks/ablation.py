@@ -31,7 +31,7 @@ Task = tuple[Variant, int]
 """A variant with a seed."""
 EXAMPLES = """
 groups:
-  taps, readings, grid (readings x taps), responses, weights, schedules, rivals, rival-weights, epochs, all
+  taps, readings, grid (readings x taps), responses, losses, weights, schedules, rivals, rival-weights, epochs, all
 
 examples:
   # the default of params.yaml against the student alone, on the validation split

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from benchmarks.rivals import RIVALS
 from components.params import Params
 from kd.distillation.info_map import READINGS
+from kd.distillation.teaching import LOSSES
 from kd.errors import InputError
 
 ALONE, DEFAULT, RESPONSE = "alone", "default", "response"
@@ -76,12 +77,13 @@ def groups(params: Params) -> dict[str, list[str]]:
         "grid": [f"{reading}-{taps}" for reading in READINGS for taps in TAPS],
         "responses": [RESPONSE, "activation-both", "activation-both+response"],
         "weights": [DEFAULT, *(f"{DEFAULT}@weight={weight * factor:g}" for factor in FACTORS)],
+        "losses": [f"{DEFAULT}@loss={loss}" for loss in LOSSES],
         "schedules": [f"{DEFAULT}@schedule={schedule}" for schedule in SCHEDULES],
         "epochs": [DEFAULT, *(f"{DEFAULT}@student.train.epochs={round(params.student.train.epochs * f) or 1}" for f in EPOCH_FACTORS)],
         "rivals": list(RIVALS),
         "rival-weights": [f"{rival}@weight={weight * factor:g}" for rival in RIVALS for factor in RIVAL_FACTORS],
     }
-    everything = [name for group in ("grid", "responses", "weights", "schedules", "epochs", "rivals") for name in sweep[group]]
+    everything = [name for group in ("grid", "responses", "losses", "weights", "schedules", "epochs", "rivals") for name in sweep[group]]
     return sweep | {"all": [DEFAULT, *everything]}
 
 

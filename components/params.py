@@ -101,6 +101,9 @@ class Distill(Section):
 
     taps: list[Literal["backbone", "neck"]] = Field(description="features to distil; [] for none")
     strides: list[Literal[8, 16, 32]] = Field(description="strides of the teacher's features; 8 is taught to the student's 16")
+    loss: Literal["features", "channels"] = Field(
+        description="features: each place imitates the teacher's; channels: each channel is active where the teacher's is"
+    )
     weight: NotNegative = Field(
         description="lambda, the weight of the distillation against the detection loss; training warns where it pulls far too hard"
     )

@@ -7,12 +7,12 @@ gradient ratio tells how hard each pulls.
 
 from dataclasses import dataclass
 
-from benchmarks.rivals.cwd import ChannelWise
 from benchmarks.rivals.fgd import Focal, ObjectScales
 from benchmarks.rivals.fgfi import BinaryMask, FineGrained
 from benchmarks.rivals.fitnets import Hint
 from benchmarks.rivals.pkd import Pearson
 from kd.distillation.cartographer import Cartographer
+from kd.distillation.channels import ChannelLoss
 from kd.distillation.teaching import TapLoss
 
 
@@ -27,7 +27,7 @@ class Rival:
 RIVALS = {
     "fitnets": Rival(Hint),
     "fgfi": Rival(FineGrained, BinaryMask),
-    "cwd": Rival(ChannelWise),
+    "cwd": Rival(ChannelLoss),
     "pkd": Rival(Pearson),
     "fgd": Rival(Focal, ObjectScales),
 }

@@ -15,8 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from benchmarks.rivals.adapted import Adapted
 from kd.data.loader import Batch
+from kd.distillation.adapted import Adapted
 from kd.distillation.cartographer import Cartographer, tap_names
 from kd.model.spec import Output
 

@@ -8,8 +8,8 @@ M is 1 where some anchor overlaps a labelled box with more than half of the best
 import torch
 from torch import Tensor
 
-from benchmarks.rivals.adapted import Adapted
 from kd.data.loader import Batch
+from kd.distillation.adapted import Adapted
 from kd.distillation.cartographer import Cartographer
 from kd.model.spec import Output
 

@@ -8,7 +8,7 @@ work on detectors, the term joins the detection loss.
 
 from torch import Tensor
 
-from benchmarks.rivals.adapted import Adapted
+from kd.distillation.adapted import Adapted
 
 
 class Hint(Adapted):

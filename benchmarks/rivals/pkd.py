@@ -9,7 +9,7 @@ offset of teacher or student; r is the mean correlation of the channels.
 
 from torch import Tensor
 
-from benchmarks.rivals.adapted import Adapted
+from kd.distillation.adapted import Adapted
 
 SMALLEST = 1e-6
 

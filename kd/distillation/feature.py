@@ -8,54 +8,30 @@ pictures does not blow up channels that are silent in it. phi, the adapter, exis
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from kd.distillation.adapted import Adapted
 
 
-class Adapter(nn.Module):
-    """phi: what each place of the student tells of fold x fold places of the teacher.
-
-    A linear map of the channels, so a 1x1 convolution where the strides are equal; channels that lie together in memory make
-    it faster than one.
-    """
-
-    def __init__(self, student_channels: int, teacher_channels: int, fold: int) -> None:
-        super().__init__()
-        self.fold, self.linear = fold, nn.Linear(student_channels, fold * fold * teacher_channels)
-
-    def forward(self, student: Tensor) -> Tensor:
-        """[B, C', h, w] to [B, C, h * fold, w * fold]."""
-        told: Tensor = self.linear(student.permute(0, 2, 3, 1))
-        if self.fold > 1:
-            told = told.unflatten(3, (self.fold, self.fold, -1)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
-        return told.permute(0, 3, 1, 2)
-
-
-class FeatureLoss(nn.Module):
-    """L_tap of one tap, with its adapter, which finds scale and offset by itself.
-
-    Args:
-        student_channels: of the student's feature.
-        fold: places of the teacher's feature to one of the student's, along a side.
-        mean: of the teacher's channels over the training pictures, [C].
-        deviation: likewise, [C], above 0.
-    """
+class FeatureLoss(Adapted):
+    """L_tap of one tap; the adapter finds scale and offset by itself."""
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, student_channels: int, fold: int, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__()
-        self.adapter = Adapter(student_channels, len(mean), fold)
+        super().__init__(student_channels, fold, mean, deviation)
         self.register_buffer("scale", (1 / deviation)[:, None, None], persistent=False)
         self.register_buffer("shift", (-mean / deviation)[:, None, None], persistent=False)
 
     def forward(self, student: Tensor, teacher: Tensor, importance: Tensor) -> Tensor:
-        """A scalar from the student's feature [B, C', H / fold, W / fold], the teacher's [B, C, H, W] and its map [B, H, W].
+        """Differences keep the features' precision, which is faster; sums are in float32."""
+        return self.compare(self.adapter(student), teacher, importance)
 
-        Differences keep the features' precision, sums are in float32.
-        """
+    def compare(self, student: Tensor, teacher: Tensor, importance: Tensor) -> Tensor:
+        """The mean over pictures of the weighted squared distance to the standardised teacher."""
         target = torch.addcmul(self.shift.to(teacher.dtype), teacher, self.scale.to(teacher.dtype))
         share = importance / importance.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-        distance = (self.adapter(student) - target).float().square().mean(dim=1)
+        distance = (student - target).float().square().mean(dim=1)
         loss: Tensor = (share * distance).sum() / len(share)
         return loss

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kd.data.loader import Batch
 from kd.detection.decode import Candidates
 from kd.distillation.cartographer import Cartographer, Statistics
+from kd.distillation.channels import ChannelLoss
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.pairing import Partner, stride_of
 from kd.distillation.response import response_loss, teacher_finds
@@ -20,15 +21,17 @@ from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output
 
 TapLoss = Callable[[int, int, Tensor, Tensor], nn.Module]
-"""Makes the loss of a tap from what `FeatureLoss` takes; the module is called as that one is, and may hold adapters."""
+"""Makes the loss of a tap from what `Adapted` takes; the module is called as that one is."""
+LOSSES: dict[str, TapLoss] = {"features": FeatureLoss, "channels": ChannelLoss}
 
 
 @dataclass(frozen=True)
 class Distill:
-    """Weights of the distillation; see the section `distill` of `params.yaml`."""
+    """What of the teacher is taught, and how hard; see the section `distill` of `params.yaml`. `loss` is a key of `LOSSES`."""
 
     taps: tuple[str, ...] = ("backbone", "neck")
     strides: tuple[int, ...] = (8, 16, 32)
+    loss: str = "features"
     weight: float = 1.0
     backbone: float = 1.0
     neck: float = 1.0
@@ -52,7 +55,7 @@ class Teaching(nn.Module):
         partners: the student's side of each tap; decides which taps there are.
         statistics: of the teacher's channels, at these taps at least.
         maps: draws maps on the fly where a batch brings none.
-        tap_loss: makes the loss of each tap.
+        tap_loss: makes the loss of each tap, instead of the one that `distill` names.
     """
 
     def __init__(
@@ -64,10 +67,11 @@ class Teaching(nn.Module):
         partners: dict[str, Partner],
         statistics: Statistics,
         maps: Cartographer | None = None,
-        tap_loss: TapLoss = FeatureLoss,
+        tap_loss: TapLoss | None = None,
     ) -> None:
         super().__init__()
-        self.losses = nn.ModuleDict({tap: tap_loss(own.channels, own.fold, *statistics[tap]) for tap, own in partners.items()})
+        build = tap_loss or LOSSES[distill.loss]
+        self.losses = nn.ModuleDict({tap: build(own.channels, own.fold, *statistics[tap]) for tap, own in partners.items()})
         self.distill, self.teacher_spec, self.student_spec, self.maps = distill, teacher_spec, student_spec, maps
         self.partners, self.strides = partners, self._strides(list(partners))
         # in a list, so that the frozen network is neither saved nor optimised with this module

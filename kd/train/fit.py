@@ -13,7 +13,6 @@ from kd.data.loader import EpochBatches, TrainingSamples, training_loader
 from kd.detection.evaluate import Selection, score
 from kd.detection.loss import DetectionLoss
 from kd.distillation.cartographer import Cartographer
-from kd.distillation.feature import FeatureLoss
 from kd.distillation.map_store import MapStore, load_statistics
 from kd.distillation.pairing import pair_taps, stride_of
 from kd.distillation.teaching import Distill, TapLoss, Teaching
@@ -36,7 +35,7 @@ class Lesson:
         distill: the weights of the terms.
         maps: folder that compute_info_maps wrote.
         live: draw the maps anew on each augmented picture instead of warping the stored ones.
-        tap_loss: makes the loss of each tap; other methods than ours are compared by it.
+        tap_loss: makes the loss of each tap, instead of the one that `distill` names; other methods are compared by it.
         cartographer: the class that draws live maps.
     """
 
@@ -45,7 +44,7 @@ class Lesson:
     distill: Distill
     maps: Path
     live: bool = False
-    tap_loss: TapLoss = FeatureLoss
+    tap_loss: TapLoss | None = None
     cartographer: type[Cartographer] = Cartographer
 
 

@@ -8,7 +8,6 @@ from torch import nn
 from benchmarks.rivals import RIVALS
 from benchmarks.trainings import MADE_FROM, Stopwatch, once, taught
 from kd.distillation.cartographer import Cartographer
-from kd.distillation.feature import FeatureLoss
 from kd.distillation.teaching import Distill
 from kd.errors import InputError
 from kd.files import read_json
@@ -60,7 +59,7 @@ def test_a_rival_changes_the_loss_and_its_maps_alone() -> None:
     assert taught(lesson, None) is lesson
     for name, rival in RIVALS.items():
         other = taught(lesson, name)
-        assert other.tap_loss is rival.tap_loss is not FeatureLoss
+        assert other.tap_loss is rival.tap_loss is not lesson.tap_loss
         assert (other.distill, other.teacher, other.maps) == (lesson.distill, lesson.teacher, lesson.maps)
         assert other.live == (other.cartographer is not Cartographer)
     assert {name for name in RIVALS if taught(lesson, name).live} == {"fgfi", "fgd"}

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.rivals import RIVALS
-from benchmarks.rivals.adapted import Adapted
-from benchmarks.rivals.cwd import TEMPERATURE, ChannelWise
 from benchmarks.rivals.fgd import ALPHA, BETA, GAMMA, Focal, ObjectScales, attention, object_scales
 from benchmarks.rivals.fgfi import BinaryMask, FineGrained
 from benchmarks.rivals.fitnets import Hint
 from benchmarks.rivals.pkd import Pearson
 from kd.data.loader import Batch
+from kd.distillation.adapted import Adapted
 from kd.model.spec import ModelSpec, Output
 
 B, C, H, W = 2, 3, 4, 4
@@ -115,28 +114,6 @@ def test_fgfi_counts_masked_places_alone(features: tuple, importance: dict) -> N
     loss = FineGrained(C, 1, torch.zeros(C), torch.ones(C))
     assert loss.compare(student, teacher, mask).item() == pytest.approx(total / (2 * C * 2), rel=1e-5)
     assert loss.compare(student, teacher, torch.zeros(B, H, W)).item() == 0.0
-
-
-def test_cwd_is_the_divergence_of_each_channels_places(features: tuple) -> None:
-    student, teacher = features
-    total = 0.0
-    for b in range(B):
-        for c in range(C):
-            ours, theirs = ([math.exp(v / TEMPERATURE) for v in f[b, c].flatten().tolist()] for f in (student, teacher))
-            total += sum(t / sum(theirs) * math.log((t / sum(theirs)) / (s / sum(ours))) for s, t in zip(ours, theirs, strict=True))
-    loss = ChannelWise(C, 1, torch.zeros(C), torch.ones(C))
-    assert loss.compare(student, teacher, torch.ones(B, H, W)).item() == pytest.approx(TEMPERATURE**2 * total / (B * C), rel=1e-4)
-    torch.testing.assert_close(loss.compare(student + 7, teacher, torch.ones(B)), loss.compare(student, teacher, torch.ones(B)))
-
-
-def test_cwds_gradient_keeps_its_size_at_any_temperature(features: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a high temperature tau^2 KL tends to half the variance of the difference, whatever tau is."""
-    student, teacher = features
-    limit = (student - teacher).flatten(2).var(dim=2, unbiased=False).mean() / 2
-    for temperature in (1e3, 2e3):
-        monkeypatch.setattr("benchmarks.rivals.cwd.TEMPERATURE", temperature)
-        loss = ChannelWise(C, 1, torch.zeros(C), torch.ones(C)).double()
-        torch.testing.assert_close(loss.compare(student.double(), teacher.double(), torch.ones(B)), limit.double(), rtol=1e-2, atol=0)
 
 
 def test_pkd_is_one_minus_the_correlation_and_knows_no_scale(features: tuple) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from kd.data.loader import Batch
 from kd.detection.decode import candidates
 from kd.distillation.cartographer import Cartographer, channel_statistics
+from kd.distillation.channels import ChannelLoss
 from kd.distillation.feature import FeatureLoss
 from kd.distillation.pairing import pair_taps
 from kd.distillation.teaching import Distill, TapLoss, Teaching
@@ -36,7 +37,7 @@ def mapped(batch: Batch, cartographer: Cartographer) -> Batch:
 def teach(teacher: Network, teacher_spec: ModelSpec, student: Network, batch: Batch) -> Teach:
     """A teaching with these settings; its adapters are always the same."""
 
-    def build(maps: Cartographer | None = None, tap_loss: TapLoss = FeatureLoss, **settings: object) -> Teaching:
+    def build(maps: Cartographer | None = None, tap_loss: TapLoss | None = None, **settings: object) -> Teaching:
         distill = Distill(**settings)
         torch.manual_seed(0)
         statistics = channel_statistics(teacher, [batch.pictures], STRIDES)
@@ -101,6 +102,13 @@ def test_a_finer_feature_is_learnt_by_the_finest_of_the_student(teach: Teach, te
         theirs = teacher(mapped.pictures).neck[8]
     expected = teaching.losses["neck_8"](output.neck[16], theirs, mapped.maps["neck_8"])
     torch.testing.assert_close(taught(teaching, output, mapped, 0.0)["distill_neck_8"], expected)
+
+
+@pytest.mark.parametrize(("loss", "kind"), [("features", FeatureLoss), ("channels", ChannelLoss)])
+def test_the_loss_is_chosen_by_name(teach: Teach, student: Network, mapped: Batch, loss: str, kind: type) -> None:
+    teaching = teach(loss=loss)
+    assert all(type(module) is kind for module in teaching.losses.values())
+    assert all(term > 0 for term in taught(teaching, student(mapped.pictures), mapped, 0.0).values())
 
 
 def test_another_loss_takes_the_place_of_ours(teach: Teach, student: Network, mapped: Batch) -> None:
