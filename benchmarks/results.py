@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.comparison import Facts, Pair, Row, Runs, Spread, compare, pairs
 from benchmarks.variants import Variant
@@ -57,7 +58,7 @@ def show(grids: Sequence[Grid]) -> None:
         for title in header[1:]:
             table.add_column(title, justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # the [taps] of a variant's name are no markup
         console.print(table)
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.comparison import Facts
-from benchmarks.results import MIXED, write_results
+from benchmarks.results import MIXED, show, write_results
 from benchmarks.variants import parse
 
 TEACHER: Facts = {"map50": 0.6, "map": 0.3, "seconds": None}
@@ -41,3 +43,9 @@ def test_machines_and_versions_of_the_code_are_told(tmp_path: Path) -> None:
     lines = markdown(tmp_path, {"alone": {0: facts(0.3), 1: facts(0.3, machine="GPU, 2026-01-02", code="2")}})
     assert lines[2] == "val split; CPU, 2026-01-01; GPU, 2026-01-02"
     assert lines[-1] == MIXED
+
+
+def test_brackets_of_a_variant_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {"default@taps=[backbone]": {0: facts(0.4)}}
+    show(write_results(tmp_path, ABOUT, [parse(name) for name in runs], runs, TEACHER))
+    assert "default@taps=[backbone]" in capsys.readouterr().out
