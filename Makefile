@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS = true
 
 .PHONY: demo test lint lock image paper
 
-demo: .venv/ready  ## train, distil, prove, report and register on the embedded data set
+demo: .venv/ready  ## train, distill, prove, report and register on the embedded data set
 	dvc repro
 	python -m components.results
 
@@ -43,9 +43,9 @@ PAPER := outputs/paper
 
 paper: .venv/ready  ## the paper's pair on your pictures: make paper DATA=/path/to/pictures
 	$(if $(DATA),,$(error name the pictures: make paper DATA=/path/to/pictures))
-	python -m benchmarks.ablation --data $(DATA) --params examples/paper.yaml --variants alone default --split test --out $(PAPER) $(ARGS)
+	python -m benchmarks.ablation --data $(DATA) --params examples/paper.yaml --variants baseline default --split test --out $(PAPER) $(ARGS)
 	python -m benchmarks.pictures --params examples/paper.yaml --data $(PAPER)/prepared --teacher $(PAPER)/teacher \
-		--baseline $(PAPER)/runs/alone/seed-* --student $(PAPER)/runs/default/seed-* --maps $(PAPER)/maps/* --output $(PAPER)/pictures
+		--baseline $(PAPER)/runs/baseline/seed-* --student $(PAPER)/runs/default/seed-* --maps $(PAPER)/maps/* --output $(PAPER)/pictures
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 

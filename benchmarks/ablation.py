@@ -20,24 +20,25 @@ from benchmarks import variants
 from benchmarks.comparison import Facts
 from benchmarks.jobs import Job, finished
 from benchmarks.results import Grid, show, write_results
-from benchmarks.trainings import Bench, prepared
+from benchmarks.trainings import Ablation, prepared
 from benchmarks.variants import Variant
-from components.params import Params, load_params
-from components.training import Diverged
+from components.params.load import load_params
+from components.params.models import Params
+from components.shared.training import Diverged
 from kd.data.dataset import DetectionData
-from kd.errors import InputError, exits_cleanly
+from kd.errors import InputError, handle_errors
 
 Task = tuple[Variant, int]
 """A variant with a seed."""
 EXAMPLES = """
 groups:
-  taps, readings, grid (readings x taps), responses, losses, weights, schedules, rivals, rival-weights, epochs, all
+  taps, methods, grid (methods x taps), responses, losses, weights, schedules, rivals, published-weights, epochs, all
 
 examples:
   # the default of params.yaml against the student alone, on the validation split
-  python -m benchmarks.ablation --data outputs/prepare_data --variants alone default
+  python -m benchmarks.ablation --data outputs/prepare_data --variants baseline default
 
-  # every reading at every place, and the rivals; on the test split, once, for publishing
+  # every method at every place, and the rivals; on the test split, once, for publishing
   python -m benchmarks.ablation --data ~/pictures --params mine.yaml --variants grid rivals --split test --out ablation/mine
 
   # other weights and a longer training, which is compared with a student alone that trains as long
@@ -45,7 +46,7 @@ examples:
 """
 
 
-@exits_cleanly
+@handle_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, and print the tables."""
     words = sys.argv[1:] if arguments is None else list(arguments)
@@ -54,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     params = load_params(options.params, data)
     chosen = variants.select(options.variants, params)
     settings = {variant.name: load_params(options.params, [*data, *variant.changes]) for variant in chosen}
-    bench = Bench(options.out, prepared(options.data, params, options.out), params, options.teacher_seed)
-    if not len(DetectionData(bench.data / options.split, params.data.image_size)):
-        raise InputError(bench.data / options.split, "has no pictures", f"raise data.{options.split}, or add such a split")
-    teacher: dict[Task | None, Job] = {} if options.teacher else {None: bench.train_teacher}
+    ablation = Ablation(options.out, prepared(options.data, params, options.out), params, options.teacher_seed)
+    if not len(DetectionData(ablation.data / options.split, params.data.image_size)):
+        raise InputError(ablation.data / options.split, "has no pictures", f"raise data.{options.split}, or add such a split")
+    teacher: dict[Task | None, Job] = {} if options.teacher else {None: ablation.train_teacher}
     if options.teacher:
-        bench.take_teacher(options.teacher)
+        ablation.take_teacher(options.teacher)
     about = {
         "command": shlex.join(["python", "-m", "benchmarks.ablation", *words]),
         "split": options.split,
@@ -67,26 +68,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "teacher_seed": None if options.teacher else options.teacher_seed,
     }
     tasks = {(variant, seed): settings[variant.name].model_copy(update={"seed": seed}) for seed in options.seeds for variant in chosen}
-    show(_train_all(bench, teacher, tasks, options.jobs, about))
+    show(_train_all(ablation, teacher, tasks, options.jobs, about))
     print(f"Written: {options.out / 'results.md'} and results.json")
 
 
 def _train_all(
-    bench: Bench, teacher: Mapping[Task | None, Job], tasks: Mapping[Task, Params], at_once: int, about: dict[str, Any]
+    ablation: Ablation, teacher: Mapping[Task | None, Job], tasks: Mapping[Task, Params], at_once: int, about: dict[str, Any]
 ) -> list[Grid]:
     """First the teacher and what needs none, then the distillations, seed by seed, so that the tables compare all variants early."""
-    alone = {task: partial(bench.train, task[0], params) for task, params in tasks.items() if task[0].alone}
-    taught = {task: partial(bench.train, task[0], params) for task, params in tasks.items() if not task[0].alone}
+    alone = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if task[0].is_baseline}
+    taught = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if not task[0].is_baseline}
     ended: list[Task] = []
     for task, outcome in finished({**teacher, **alone}, at_once):
         ended += _kept(task, outcome)
     for task in taught:
-        bench.draw_maps(tasks[task])
-    grids = _tabulate(bench, tasks, ended, about)
+        ablation.compute_maps(tasks[task])
+    grids = _tabulate(ablation, tasks, ended, about)
     for task, outcome in finished(taught, at_once):
         ended += _kept(task, outcome)
         print(f"{len(ended)} of {len(tasks)} students are trained", file=sys.stderr, flush=True)
-        grids = _tabulate(bench, tasks, ended, about)
+        grids = _tabulate(ablation, tasks, ended, about)
     return grids
 
 
@@ -102,13 +103,13 @@ def _kept(task: Task | None, outcome: Job) -> list[Task]:
     return [task] if task else []
 
 
-def _tabulate(bench: Bench, tasks: Collection[Task], ended: Collection[Task], about: dict[str, Any]) -> list[Grid]:
+def _tabulate(ablation: Ablation, tasks: Collection[Task], ended: Collection[Task], about: dict[str, Any]) -> list[Grid]:
     """Write the tables of what has ended."""
     runs: dict[str, dict[int, Facts]] = defaultdict(dict)
     for variant, seed in (task for task in tasks if task in ended):
-        runs[variant.name][seed] = bench.facts(bench.run_of(variant, seed), about["split"])
+        runs[variant.name][seed] = ablation.facts(ablation.run_of(variant, seed), about["split"])
     chosen = list(dict.fromkeys(variant for variant, _ in tasks))
-    return write_results(bench.out, about, chosen, runs, bench.facts(bench.teacher, about["split"]))
+    return write_results(ablation.out, about, chosen, runs, ablation.facts(ablation.teacher, about["split"]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures, or what prepare_data wrote")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of all variants")
-    parser.add_argument("--variants", nargs="+", default=["alone", "default"], metavar="NAME", help="names and groups, see below")
+    parser.add_argument("--variants", nargs="+", default=["baseline", "default"], metavar="NAME", help="names and groups, see below")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="seeds of the students (default: 0 1 2)")
     parser.add_argument("--teacher-seed", type=int, default=0, metavar="N", help="the teacher's seed (default: 0)")
     parser.add_argument("--teacher", type=Path, metavar="FOLDER", help="a teacher that is trained already (default: train one)")

@@ -84,7 +84,7 @@ def differences(runs: Runs, first: str, second: str, score: str = "map50") -> di
 
 
 def pairs(variants: Sequence[Variant], runs: Runs) -> list[Pair]:
-    """The method's own questions: does a reading beat uniform weighting, and do both taps beat one of them?"""
+    """The method's own questions: does a method beat uniform weighting, and do both taps beat one of them?"""
     names = [variant.name for variant in variants]
     asked = [(first, second) for first in names for second in _questions(first) if second in names]
     found = [(first, second, differences(runs, first, second)) for first, second in asked]
@@ -92,20 +92,20 @@ def pairs(variants: Sequence[Variant], runs: Runs) -> list[Pair]:
 
 
 def _questions(name: str) -> list[str]:
-    """What a READING-TAPS[+response][@changes] should beat; nothing for other names."""
+    """What a METHOD-TAPS[+response][@changes] should beat; nothing for other names."""
     base, at, changes = name.partition("@")
     base, plus, response = base.partition("+")
-    reading, _, taps = base.partition("-")
+    method, _, taps = base.partition("-")
     if taps not in TAPS:
         return []
-    others = [f"uniform-{taps}"] if reading != "uniform" else []
-    others += [f"{reading}-{one}" for one in TAPS if one != taps] if taps == "both" else []
+    others = [f"uniform-{taps}"] if method != "uniform" else []
+    others += [f"{method}-{one}" for one in TAPS if one != taps] if taps == "both" else []
     return [other + plus + response + at + changes for other in others]
 
 
 def _row(variant: Variant, runs: Runs, teacher: Facts) -> Row:
     own = runs[variant.name]
-    gains = {} if variant.alone else {score: differences(runs, variant.name, variant.baseline, score) for score in ("map50", "map")}
+    gains = {} if variant.is_baseline else {score: differences(runs, variant.name, variant.baseline, score) for score in ("map50", "map")}
     gain50, gain = ((spread(list(gains[score].values())) if gains.get(score) else None) for score in ("map50", "map"))
     alone = [runs[variant.baseline][seed]["map50"] for seed in gains.get("map50", {})]
     gap = teacher["map50"] - float(np.mean(alone)) if alone else 0.0

@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
-from components.compute_info_maps import compute_info_maps
-from components.params import load_params
-from components.prepare_data import prepare_data
-from components.tracking import Untracked
-from components.training import spec_of
+from components.compute_info_maps.step import compute_info_maps
+from components.params.load import load_params
+from components.prepare_data.step import prepare_data
+from components.runtime.tracking import NullRun
+from components.shared.training import build_spec
 from kd.files import atomic_folder, read_json, write_json
 from kd.model.build import build_model
 from kd.model.store import save_model
@@ -72,12 +72,12 @@ def peak_of(step: str, folder: Path, size: int) -> int:
     params = load_params(overrides=changes)
     if step == "prepare_data":
         with atomic_folder(folder / "prepared") as output:
-            prepare_data(params, Untracked(), output=output)
+            prepare_data(params, NullRun(), output=output)
     else:
-        spec = spec_of(params.teacher, read_json(folder / "prepared" / "summary.json"))
+        spec = build_spec(params.teacher, read_json(folder / "prepared" / "summary.json"))
         save_model(folder / "teacher" / "model.safetensors", build_model(spec), spec)
         with atomic_folder(folder / "maps") as output:
-            compute_info_maps(params, Untracked(), folder / "prepared", folder / "teacher", output)
+            compute_info_maps(params, NullRun(), folder / "prepared", folder / "teacher", output)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

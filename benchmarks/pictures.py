@@ -17,16 +17,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from components.evaluate import contest, load_trained
-from components.params import load_params
-from components.report.contestant import TITLES, History, read_history
-from components.report.examples import examples
-from components.report.figures import COLOURS
-from components.report.heat import heat_maps
-from components.report.pictures import Shown
+from components.evaluate.report.examples import examples
+from components.evaluate.report.figures import COLORS
+from components.evaluate.report.map_overlays import map_overlays
+from components.evaluate.report.models import TITLES, History, read_history
+from components.evaluate.report.pictures import EmbeddedPicture
+from components.evaluate.scoring import evaluate_model, load_trained
+from components.params.load import load_params
 from kd.data.dataset import DetectionData
-from kd.detection.evaluate import Selection
-from kd.errors import InputError, exits_cleanly
+from kd.detection.evaluate import NMSConfig
+from kd.errors import InputError, handle_errors
 from kd.files import atomic_file, read_json
 
 EXAMPLES = """
@@ -36,14 +36,14 @@ examples:
 
   # of an ablation
   cd outputs/ablation && python -m benchmarks.pictures --params ../../params.yaml --data prepared --teacher teacher \\
-    --baseline runs/alone/seed-* --student runs/default/seed-* --maps maps/activation-* --output ../../docs/pictures
+    --baseline runs/baseline/seed-* --student runs/default/seed-* --maps maps/activation-* --output ../../docs/pictures
 """
 STYLE: dict[Any, Any] = {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 DPI = 150
-Row = tuple[str, list[Shown]]
+Row = tuple[str, list[EmbeddedPicture]]
 
 
-@exits_cleanly
+@handle_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write learning_curves.png, maps.jpg and cases.jpg."""
     options = _parser().parse_args(arguments)
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folders = {"teacher": [options.teacher], "baseline": options.baseline, "student": options.student}
     histories = {name: [read_history(folder / "history.csv") for folder in those] for name, those in folders.items()}
     train, scored = (DetectionData(options.data / split, summary["image_size"]) for split in ("train", options.split))
-    selection = Selection(section.confidence, section.nms_iou, section.max_detections)
-    contestants = {name: contest(name, load_trained(those[0], summary), scored, selection) for name, those in folders.items()}
-    cases = examples(scored, contestants, options.cases)
+    nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
+    models = {name: evaluate_model(name, load_trained(those[0], summary), scored, nms) for name, those in folders.items()}
+    cases = examples(scored, models, options.cases)
     found = [(f"{case.name}\nF1 {case.quality[0]:.2f} → {case.quality[1]:.2f}", case.shown) for case in cases.chosen]
-    heat = heat_maps(train, options.maps)
+    heat = map_overlays(train, options.maps)
     drawn = {
         "learning_curves.png": curves(histories),
         "maps.jpg": sheet([("", row) for row in heat.rows]),
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, figure in drawn.items():
         save(figure, options.output / name)
     print(f"{options.split} pictures on which the distilled student is better: {cases.better}, worse: {cases.worse}, alike: {cases.alike}")
-    print(f"Written to {options.output}: {', '.join(drawn)} (maps: {heat.reading})")
+    print(f"Written to {options.output}: {', '.join(drawn)} (maps: {heat.method})")
 
 
 def curves(histories: Mapping[str, Sequence[History]]) -> Figure:
@@ -78,8 +78,8 @@ def curves(histories: Mapping[str, Sequence[History]]) -> Figure:
         axes = figure.subplots()
         for name, trainings in histories.items():
             epochs, scores = scores_by_epoch(trainings)
-            axes.plot(epochs, scores.mean(axis=1), "o-", ms=3, color=COLOURS[name], label=TITLES[name])
-            axes.fill_between(epochs, scores.min(axis=1), scores.max(axis=1), color=COLOURS[name], alpha=0.2, linewidth=0)
+            axes.plot(epochs, scores.mean(axis=1), "o-", ms=3, color=COLORS[name], label=TITLES[name])
+            axes.fill_between(epochs, scores.min(axis=1), scores.max(axis=1), color=COLORS[name], alpha=0.2, linewidth=0)
         axes.set(xlabel="epoch", ylabel="mAP50")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.2)
@@ -111,7 +111,7 @@ def sheet(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def picture_of(shown: Shown) -> Image.Image:
+def picture_of(shown: EmbeddedPicture) -> Image.Image:
     """The picture inside the data URI."""
     return Image.open(io.BytesIO(base64.b64decode(shown.source.partition(",")[2])))
 

@@ -4,7 +4,7 @@ python -m benchmarks.step_cost --sizes 128 416 --rounds 15
 
 Each round times the three one after the other, so that a slower moment of the machine slows all of them; medians are
 compared. The distillation may cost 1.15 times its parts: adapters, loss and maps have to fit into the rest. The teacher's
-forward is that of the network as it was trained; the distillation runs a frozen copy, whose normalisation is folded.
+forward is that of the network as it was trained; the distillation runs a frozen copy, whose normalization is folded.
 """
 
 import argparse
@@ -12,23 +12,26 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
+from torch import nn
 
 from benchmarks.machine import describe_machine
-from components.params import Network as Section
-from components.params import Params, load_params
+from components.distill_student.step import distill_config
+from components.params.load import load_params
+from components.params.models import Detector, Params
+from kd.data.anchors import COCO_ANCHORS
 from kd.data.loader import Batch
+from kd.detection.decode import candidates
 from kd.detection.loss import DetectionLoss
-from kd.distillation.cartographer import channel_statistics, tap_names
-from kd.distillation.pairing import pair_taps, stride_of
-from kd.distillation.teaching import Distill, Teaching
+from kd.distillation.map_store import MapWriter, save_statistics
+from kd.distillation.setup import Distillation, build_distillation
+from kd.distillation.statistics import channel_statistics
 from kd.model.build import Network, build_model
-from kd.model.darknet import COCO_ANCHORS
-from kd.model.frozen import frozen
-from kd.model.spec import ModelSpec
-from kd.train.loop import Training, build_optimiser
-from kd.train.objective import Objective, arithmetic
+from kd.model.spec import ModelSpec, taps_at
+from kd.train.config import TrainConfig
+from kd.train.optimizer import build_optimizer
 
 BOUND = 1.15
 OBJECTS = 4
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     params = load_params(options.params)
     batch = options.batch or params.student.train.batch
-    print(f"{describe_machine()}; {arithmetic(params.student.train.precision, DEVICE) or torch.float32}, {batch} pictures a step")
+    print(f"{describe_machine()}; {TrainConfig(**params.student.train.model_dump()).autocast_dtype(DEVICE) or torch.float32}, {batch} pictures a step")
     for size in options.sizes:
         forward, plain, distilled = measure(works(params, size, batch), options.rounds)
         ratio = distilled / (forward + plain)
@@ -57,24 +60,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def works(params: Params, size: int, batch: int) -> list[Work]:
-    """The teacher's forward, a plain step and a distillation step, on the same pictures; weights depend on nothing but a seed."""
+def works(params: Params, size: int, batch_size: int) -> list[Work]:
+    """The teacher's forward pass, a step of the baseline and a step of the distillation, on the same pictures and seed."""
     teacher_spec, student_spec = _spec(params.teacher, size), _spec(params.student, size)
     teacher = build_model(teacher_spec).to(DEVICE).to(memory_format=torch.channels_last).eval()
-    settings = params.distill.model_dump(exclude={"maps"})
-    distill = Distill(**settings | {name: tuple(settings[name]) for name in ("taps", "strides")})
-    pictures = _batch(size, batch, teacher.strides)
-    statistics = channel_statistics(teacher, [pictures.pictures], teacher.strides)
-    autocast = arithmetic(params.student.train.precision, DEVICE)
+    config = TrainConfig(**params.student.train.model_dump())
+    autocast = config.autocast_dtype(DEVICE)
+    batch = _batch(size, batch_size, teacher.strides)
 
-    def student(taught: bool) -> Work:
+    def student(distilled: bool) -> Work:
         network = build_model(student_spec).to(DEVICE)
-        partners = pair_taps(network, teacher, distill.taps, distill.strides, size)
-        teaching = Teaching(frozen(teacher, autocast), teacher_spec, student_spec, distill, partners, statistics) if taught else None
-        objective = Objective(network, DetectionLoss(student_spec.anchors, size), teaching, autocast)
-        return _step(objective.to(DEVICE).to(memory_format=torch.channels_last), pictures, Training(**params.student.train.model_dump()))
+        distillation = _distillation(teacher, teacher_spec, params, batch, network, student_spec, autocast) if distilled else None
+        return _step(network, student_spec, distillation, batch, config)
 
-    return [_forward(teacher, pictures, autocast), student(False), student(True)]
+    return [_forward(teacher, batch, autocast), student(False), student(True)]
+
+
+def _distillation(
+    teacher: Network,
+    teacher_spec: ModelSpec,
+    params: Params,
+    batch: Batch,
+    student: Network,
+    student_spec: ModelSpec,
+    autocast: torch.dtype | None,
+) -> Distillation:
+    """As distill_student builds it, from maps on disk that are replaced by those of `batch`."""
+    taps, pictures = taps_at(teacher.strides), len(batch.pictures)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        save_statistics(folder, channel_statistics(teacher, [batch.pictures], teacher.strides))
+        with MapWriter(folder, {tap: teacher_spec.image_size // tap.stride for tap in taps}, pictures, {"method": "activation"}) as writer:
+            writer.add(batch.maps)
+        return build_distillation(teacher, teacher_spec, distill_config(params), folder, student, student_spec, pictures, autocast, 0)
 
 
 def measure(parts: list[Work], rounds: int) -> list[float]:
@@ -104,20 +122,32 @@ def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Wo
     return forward
 
 
-def _step(objective: Objective, batch: Batch, training: Training) -> Work:
-    optimiser = build_optimiser(objective.train(), training)
+def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, batch: Batch, config: TrainConfig) -> Work:
+    """A training step as in `kd.train.engine.train_one_epoch`, without average, check and progress."""
+    trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last).train()
+    optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors, spec.image_size)
+    autocast = config.autocast_dtype(DEVICE)
+    batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
     def step() -> None:
-        detection, taught = objective(batch, 0.0)
-        optimiser.zero_grad()
-        torch.stack(list((detection | taught).values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), training.clip_norm)
-        optimiser.step()
+        terms = {}
+        with torch.autocast(DEVICE.type, dtype=autocast, enabled=autocast is not None):
+            if distillation:
+                with torch.no_grad():
+                    teacher_output = distillation.teacher(batch.pictures, distillation.strides)
+            output = network(batch.pictures)
+            predictions = candidates(output.heads, spec.anchors)
+            if distillation:
+                terms = distillation.loss(output, predictions, teacher_output, distillation.maps(batch, teacher_output), batch, 0.0)
+        optimizer.zero_grad()
+        torch.stack(list((criterion(predictions, batch) | terms).values())).sum().backward()
+        nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
+        optimizer.step()
 
     return step
 
 
-def _spec(section: Section, size: int) -> ModelSpec:
+def _spec(section: Detector, size: int) -> ModelSpec:
     anchors = {stride: [(w * size / 416, h * size / 416) for w, h in boxes] for stride, boxes in COCO_ANCHORS[section.architecture].items()}
     return ModelSpec(section.architecture, section.width, section.depth, CLASSES, anchors, size)
 
@@ -128,10 +158,9 @@ def _batch(size: int, batch: int, strides: tuple[int, ...]) -> Batch:
     corners = torch.rand(batch * OBJECTS, 2, generator=source) * size * 0.7
     boxes = torch.cat([corners, corners + size * (0.1 + 0.2 * torch.rand(batch * OBJECTS, 2, generator=source))], dim=1)
     labels = torch.randint(len(CLASSES), (batch * OBJECTS,), generator=source)
-    cells = {tap: size // stride_of(tap) for tap in tap_names(strides)}
-    maps = {tap: torch.rand(batch, side, side, generator=source) for tap, side in cells.items()}
-    owners = torch.arange(batch).repeat_interleave(OBJECTS)
-    return Batch(torch.rand(batch, 3, size, size, generator=source), boxes, labels, owners, maps).to(DEVICE)
+    maps = {tap: torch.rand(batch, size // tap.stride, size // tap.stride, generator=source) for tap in taps_at(strides)}
+    batch_index = torch.arange(batch).repeat_interleave(OBJECTS)
+    return Batch(torch.rand(batch, 3, size, size, generator=source), boxes, labels, batch_index, maps).to(DEVICE)
 
 
 if __name__ == "__main__":

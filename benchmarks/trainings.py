@@ -2,7 +2,7 @@
 
     OUT/prepared                        the data set, where the given folder was not prepared already
     OUT/teacher                         trained once, or a copy of the one that is given
-    OUT/maps/READING-...                information maps, once for each setting of `info_maps`
+    OUT/maps/METHOD-...                information maps, once for each setting of `info_maps`
     OUT/runs/VARIANT/seed-N             a student, its history.csv, training.json (seconds, machine, code), SPLIT.json (scores)
 
 A rerun takes what is there, and a training that was killed goes on from its checkpoint. Every folder remembers what it was
@@ -12,36 +12,37 @@ made from, and is refused to a command with other parameters.
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import benchmarks.rivals
+import benchmarks.published
 from benchmarks.machine import describe_machine
-from benchmarks.rivals import RIVALS
+from benchmarks.published import PUBLISHED_METHODS
 from benchmarks.variants import Variant
-from components.compute_info_maps import compute_info_maps
-from components.distill_student import MODEL, lesson_digest, lesson_of
-from components.evaluate import contest, load_trained
-from components.params import Network, Params
-from components.prepare_data import prepare_data
-from components.report.contestant import read_history
-from components.tracking import Untracked
-from components.training import code_digest, train_network
+from components.compute_info_maps.step import compute_info_maps
+from components.distill_student.step import MODEL, distill_config, distill_digest
+from components.evaluate.report.models import read_history
+from components.evaluate.scoring import evaluate_model, load_trained
+from components.params.models import Detector, Params
+from components.prepare_data.step import prepare_data
+from components.runtime.tracking import NullRun
+from components.shared.training import code_digest, train_network
 from kd.data.dataset import DetectionData
-from kd.detection.evaluate import Selection
-from kd.distillation.cartographer import Cartographer
+from kd.detection.evaluate import NMSConfig
+from kd.distillation.setup import build_distillation
 from kd.errors import InputError
-from kd.files import atomic_folder, digest, digest_of, read_json, write_json
-from kd.train.fit import Lesson
+from kd.files import atomic_folder, digest, digest_json, read_json, write_json
+from kd.model.store import load_model
+from kd.train.engine import BuildDistillation
 
 MADE_FROM, TRAINING, HISTORY = "made_from.json", "training.json", "history.csv"
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Bench:
+class Ablation:
     """Where the trainings live.
 
     Attributes:
@@ -88,28 +89,28 @@ class Bench:
 
         once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
 
-    def draw_maps(self, params: Params) -> Path:
+    def compute_maps(self, params: Params) -> Path:
         """Draw the information maps that `params` ask for, unless they are there, and return their folder."""
         section = params.info_maps
-        folder = self.out / "maps" / f"{section.reading}-{section.digest()[:8]}"
+        folder = self.out / "maps" / f"{section.method}-{section.digest()[:8]}"
         made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL), **_values(params, "info_maps")}
-        once(folder, made_from, lambda output: compute_info_maps(params, Untracked(), self.data, self.teacher, output))
+        once(folder, made_from, lambda output: compute_info_maps(params, NullRun(), self.data, self.teacher, output))
         return folder
 
     def train(self, variant: Variant, params: Params) -> None:
         """Train `variant` with its own `params`, which hold the seed, unless it is there."""
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
-        if not variant.alone:
-            made_from |= {"teacher": digest(self.teacher / MODEL), "rival": variant.rival, **_values(params, "distill", "info_maps")}
+        if not variant.is_baseline:
+            made_from |= {"teacher": digest(self.teacher / MODEL), "published": variant.published, **_values(params, "distill", "info_maps")}
         once(self.run_of(variant, params.seed), made_from, lambda output: self._train(variant, params, output))
 
     def scores(self, folder: Path, split: str) -> Facts:
         """mAP and mAP50 (0..1) of the model in `folder` on `split`; scored once with the same section `evaluate`."""
         path, section = folder / f"{split}.json", self.params.evaluate
         if not path.exists() or read_json(path)["evaluate"] != section.digest():
-            selection = Selection(section.confidence, section.nms_iou, section.max_detections)
+            nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
             summary = read_json(self.data / "summary.json")
-            found = contest(folder.name, load_trained(folder, summary), DetectionData(self.data / split, summary["image_size"]), selection)
+            found = evaluate_model(folder.name, load_trained(folder, summary), DetectionData(self.data / split, summary["image_size"]), nms)
             write_json(path, {"map": found.scores.map, "map50": found.scores.map50, "evaluate": section.digest()})
         return {key: value for key, value in read_json(path).items() if key != "evaluate"}
 
@@ -120,11 +121,25 @@ class Bench:
         return {**self.scores(folder, split), **read_json(folder / TRAINING), **pull}
 
     def _train(self, variant: Variant, params: Params, output: Path) -> None:
-        lesson: tuple[Lesson, str] | None = None
-        if not variant.alone:
-            maps = self.draw_maps(params)
-            lesson = taught(lesson_of(params, self.teacher, maps), variant.rival), lesson_digest(params, self.teacher, maps) + code()
-        _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, lesson)
+        distill, distill_id = None, ""
+        if not variant.is_baseline:
+            maps = self.compute_maps(params)
+            distill = self._distillation(variant, params, maps)
+            distill_id = distill_digest(params, self.teacher, maps) + code()
+        _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, distill, distill_id)
+
+    def _distillation(self, variant: Variant, params: Params, maps: Path) -> BuildDistillation:
+        """As distill_student builds it, with the loss of a published method where the variant names one.
+
+        Methods that read the labels compute their maps on the augmented picture, as their authors do.
+        """
+        teacher, spec = load_model(self.teacher / MODEL)
+        build = partial(build_distillation, teacher, spec, distill_config(params), maps)
+        if variant.published is None:
+            return partial(build, live=params.distill.maps == "live")
+        method = PUBLISHED_METHODS[variant.published]
+        map_function = method.maps(spec) if method.maps else None
+        return partial(build, live=map_function is not None, tap_loss=method.tap_loss, map_function=map_function)
 
     def _data(self) -> str:
         return digest(self.data / "summary.json")
@@ -141,7 +156,7 @@ def prepared(folder: Path, params: Params, out: Path) -> Path:
         if size != params.data.image_size:
             raise InputError(folder, f"is prepared for {size} pixels, not {params.data.image_size}", f"add --set data.image_size={size}")
         return folder
-    once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, Untracked(), output=output))
+    once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, NullRun(), output=output))
     return out / "prepared"
 
 
@@ -162,7 +177,7 @@ def once(folder: Path, made_from: Facts, make: Callable[[Path], None]) -> None:
         write_json(output / MADE_FROM, made_from)
 
 
-class Stopwatch(Untracked):
+class TimingRun(NullRun):
     """Takes the time of the epochs that this process ran."""
 
     def __init__(self) -> None:
@@ -180,26 +195,25 @@ class Stopwatch(Untracked):
         return (self.ended - self.begun) / self.epochs * epochs if self.epochs else None
 
 
-def taught(lesson: Lesson, rival: str | None) -> Lesson:
-    """The lesson as the rival would give it; live maps show it the labels of the augmented picture, as its authors have them."""
-    if rival is None:
-        return lesson
-    method = RIVALS[rival]
-    live = method.cartographer is not Cartographer
-    return replace(lesson, tap_loss=method.tap_loss, cartographer=method.cartographer, live=live)
-
-
 @cache
 def code() -> str:
     """Digest of the sources that a training runs: as they were when this process began, which has them loaded."""
-    rivals = sorted(Path(benchmarks.rivals.__file__).parent.glob("*.py"))
-    return digest_of([code_digest(), *(digest(source) for source in rivals)])
+    published = sorted(Path(benchmarks.published.__file__).parent.glob("*.py"))
+    return digest_json([code_digest(), *(digest(source) for source in published)])
 
 
-def _timed(title: str, params: Params, section: Network, data: Path, output: Path, lesson: tuple[Lesson, str] | None = None) -> None:
-    watch, version = Stopwatch(), code()
-    train_network(title, params, section, watch, data, output, *(lesson or ()))
-    write_json(output / TRAINING, {"seconds": watch.seconds(section.train.epochs), "machine": describe_machine(), "code": version})
+def _timed(
+    title: str,
+    params: Params,
+    section: Detector,
+    data: Path,
+    output: Path,
+    distill: BuildDistillation | None = None,
+    distill_id: str = "",
+) -> None:
+    run, version = TimingRun(), code()
+    train_network(title, params, section, run, data, output, distill, distill_id)
+    write_json(output / TRAINING, {"seconds": run.seconds(section.train.epochs), "machine": describe_machine(), "code": version})
 
 
 def _values(params: Params, *sections: str) -> Facts:

@@ -2,8 +2,8 @@
 
     alone                         the student without a teacher: what all others have to beat
     default                       the parameter file as it is
-    READING-TAPS                  a reading of the information map (activation, mask, ...) at backbone, neck or both
-    READING-TAPS+response         with the teacher's boxes and classes on top
+    METHOD-TAPS                  a method of the information map (activation, mask, ...) at backbone, neck or both
+    METHOD-TAPS+response         with the teacher's boxes and classes on top
     response                      the teacher's boxes and classes alone
     fitnets, fgfi, cwd, pkd, fgd  published losses at both taps
     NAME@KEY=VALUE,...            any of them with other parameters: of the section `distill` (w is its weight), or
@@ -16,20 +16,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.rivals import RIVALS
-from components.params import Params
-from kd.distillation.info_map import READINGS
-from kd.distillation.teaching import LOSSES
+from benchmarks.published import PUBLISHED_METHODS
+from components.params.models import Params
+from kd.distillation.info_map import METHODS
+from kd.distillation.loss import TAP_LOSSES
 from kd.errors import InputError
 
-ALONE, DEFAULT, RESPONSE = "alone", "default", "response"
+BASELINE, DEFAULT, RESPONSE = "baseline", "default", "response"
 TAPS = {"backbone": "[backbone]", "neck": "[neck]", "both": "[backbone, neck]"}
 STUDENTS = ("student", "augment")
 """Sections that the student alone depends on, too."""
 SECTIONS = (*STUDENTS, "distill", "info_maps")
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 EPOCH_FACTORS = (0.5, 2.0)
-RIVAL_FACTORS = (0.1, 0.3, 3.0)
+PUBLISHED_FACTORS = (0.1, 0.3, 3.0)
 SCHEDULES = ("constant", "linear", "cosine")
 
 
@@ -41,15 +41,15 @@ class Variant:
         name: what the table calls it; equal names are equal trainings.
         changes: changes of the parameters, as `load_params` takes them.
         alone: whether there is no teacher.
-        rival: a key of `RIVALS`, or None.
+        rival: a key of `PUBLISHED_METHODS`, or None.
         baseline: the name of the student alone that it is compared with.
     """
 
     name: str
     changes: tuple[str, ...]
-    alone: bool = False
-    rival: str | None = None
-    baseline: str = ALONE
+    is_baseline: bool = False
+    published: str | None = None
+    baseline: str = BASELINE
 
     @property
     def folder(self) -> str:
@@ -72,18 +72,18 @@ def groups(params: Params) -> dict[str, list[str]]:
     """The names in each group; the sweeps go around the file's own weight."""
     weight = params.distill.weight
     sweep = {
-        "taps": [f"{reading}-{taps}" for reading in ("activation", "uniform") for taps in TAPS],
-        "readings": [f"{reading}-both" for reading in READINGS],
-        "grid": [f"{reading}-{taps}" for reading in READINGS for taps in TAPS],
+        "taps": [f"{method}-{taps}" for method in ("activation", "uniform") for taps in TAPS],
+        "methods": [f"{method}-both" for method in METHODS],
+        "grid": [f"{method}-{taps}" for method in METHODS for taps in TAPS],
         "responses": [RESPONSE, "activation-both", "activation-both+response"],
         "weights": [DEFAULT, *(f"{DEFAULT}@weight={weight * factor:g}" for factor in FACTORS)],
-        "losses": [f"{DEFAULT}@loss={loss}" for loss in LOSSES],
+        "losses": [f"{DEFAULT}@loss={loss}" for loss in TAP_LOSSES],
         "schedules": [f"{DEFAULT}@schedule={schedule}" for schedule in SCHEDULES],
         "epochs": [DEFAULT, *(f"{DEFAULT}@student.train.epochs={round(params.student.train.epochs * f) or 1}" for f in EPOCH_FACTORS)],
-        "rivals": list(RIVALS),
-        "rival-weights": [f"{rival}@weight={weight * factor:g}" for rival in RIVALS for factor in RIVAL_FACTORS],
+        "published": list(PUBLISHED_METHODS),
+        "published-weights": [f"{published}@weight={weight * factor:g}" for published in PUBLISHED_METHODS for factor in PUBLISHED_FACTORS],
     }
-    everything = [name for group in ("grid", "responses", "losses", "weights", "schedules", "epochs", "rivals") for name in sweep[group]]
+    everything = [name for group in ("grid", "responses", "losses", "weights", "schedules", "epochs", "published") for name in sweep[group]]
     return sweep | {"all": [DEFAULT, *everything]}
 
 
@@ -96,14 +96,14 @@ def parse(name: str) -> Variant:
     base, _, given = name.partition("@")
     changes = _changes(name, given)
     students = [change for change in changes if change.partition(".")[0] in STUDENTS]
-    baseline = "@".join([ALONE, ",".join(students)]) if students else ALONE
-    if base == ALONE:
+    baseline = "@".join([BASELINE, ",".join(students)]) if students else BASELINE
+    if base == BASELINE:
         if len(students) < len(changes):
             raise InputError("--variants", f"'{name}' has no teacher and so no such parameter", f"write {baseline}")
-        return Variant(baseline, tuple(changes), alone=True, baseline=baseline)
-    if base in RIVALS:
-        own = ("distill.taps=[backbone, neck]", "distill.response=0", "info_maps.reading=uniform")
-        return Variant(_named(base, changes), (*own, *changes), rival=base, baseline=baseline)
+        return Variant(baseline, tuple(changes), is_baseline=True, baseline=baseline)
+    if base in PUBLISHED_METHODS:
+        own = ("distill.taps=[backbone, neck]", "distill.response=0", "info_maps.method=uniform")
+        return Variant(_named(base, changes), (*own, *changes), published=base, baseline=baseline)
     return Variant(_named(base, changes), (*_base_changes(name, base), *changes), baseline=baseline)
 
 
@@ -112,12 +112,12 @@ def _base_changes(name: str, base: str) -> tuple[str, ...]:
         return ()
     if base == RESPONSE:
         return "distill.taps=[]", "distill.response=1"
-    reading, dash, taps = base.removesuffix("+response").partition("-")
-    if not dash or reading not in READINGS or taps not in TAPS:
-        known = f"{ALONE}, {DEFAULT}, {RESPONSE}, {', '.join(RIVALS)}, or READING-TAPS of {', '.join(READINGS)} and {', '.join(TAPS)}"
+    method, dash, taps = base.removesuffix("+response").partition("-")
+    if not dash or method not in METHODS or taps not in TAPS:
+        known = f"{BASELINE}, {DEFAULT}, {RESPONSE}, {', '.join(PUBLISHED_METHODS)}, or METHOD-TAPS of {', '.join(METHODS)} and {', '.join(TAPS)}"
         raise InputError("--variants", f"'{name}' is no variant and no group", f"write {known}")
     response = int(base.endswith("+response"))
-    return f"info_maps.reading={reading}", f"distill.taps={TAPS[taps]}", f"distill.response={response}"
+    return f"info_maps.method={method}", f"distill.taps={TAPS[taps]}", f"distill.response={response}"
 
 
 def _changes(name: str, given: str) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from kd.detection.decode import Detections
-from kd.detection.evaluate import Selection
-from kd.errors import InputError, exits_cleanly
+from kd.detection.evaluate import NMSConfig
+from kd.errors import InputError, handle_errors
 from kd.files import digest, write_json
-from kd.model.build import ARCHITECTURES, build_model, parameter_count
+from kd.model.build import ARCHITECTURES, build_model, count_parameters
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import published_spec, read_weights, write_weights
 from kd.model.store import load_model, load_spec, save_model
@@ -40,7 +40,7 @@ ANCHORS_HELP = """yolov3-tiny only. 'released': what the public COCO weights wer
 The wrong choice loads without an error and finds small objects in wrong sizes."""
 
 
-@exits_cleanly
+@handle_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     args = _parser().parse_args(arguments)
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _predict(args: argparse.Namespace) -> None:
     tasks = plan(args.pictures, args.out)
     detector = open_detector(args.model, args.device)
-    selection = Selection(args.confidence, args.nms_iou, args.most)
-    results = list(track(predict(detector, tasks, selection), "predict", len(tasks)))
+    nms = NMSConfig(args.confidence, args.nms_iou, args.max_detections)
+    results = list(track(predict(detector, tasks, nms), "predict", len(tasks)))
     if args.json:
         write_json(args.json, [row for task, found in results for row in as_rows(task.name, found, detector.classes)])
     if len(results) <= FEW:
@@ -85,7 +85,7 @@ def _from_darknet(args: argparse.Namespace) -> None:
     network = build_model(spec)
     read_weights(args.source, network)
     save_model(args.target, network, spec)
-    print(f"wrote {args.target}: {spec.architecture}, {len(classes)} classes, {parameter_count(network):,} parameters")
+    print(f"wrote {args.target}: {spec.architecture}, {len(classes)} classes, {count_parameters(network):,} parameters")
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _show(args: argparse.Namespace) -> None:
     anchors = [f"stride {s}: " + ", ".join(f"{w:g}x{h:g}" for w, h in spec.anchors[s]) for s in sorted(spec.anchors)]
     facts = {
         "architecture": f"{spec.architecture}, width {spec.width:g}, depth {spec.depth:g}",
-        "parameters": f"{parameter_count(load_model(args.model)[0]):,}",
+        "parameters": f"{count_parameters(load_model(args.model)[0]):,}",
         "image size": f"{spec.image_size} x {spec.image_size}",
         "classes": f"{len(spec.classes)}: {', '.join(spec.classes)}",
         "anchors": "; ".join(anchors),
@@ -136,7 +136,7 @@ def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", na
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
-    usual = Selection(confidence=0.25)
+    usual = NMSConfig(confidence=0.25)
     command.add_argument("model", metavar="MODEL", help="a model.safetensors, or a registered model such as models:/NAME@champion")
     command.add_argument(
         "pictures", type=Path, nargs="+", metavar="PICTURES", help="files, or folders to search for jpg, png, bmp and webp"
@@ -146,7 +146,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--nms-iou", type=_share, default=usual.nms_iou, help="overlap above which the weaker box of a class goes (%(default)s)"
     )
-    command.add_argument("--most", type=int, default=usual.most, help="most boxes in a picture (%(default)s)")
+    command.add_argument("--most", type=int, default=usual.max_detections, help="most boxes in a picture (%(default)s)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write every box here: file, class, bbox (x, y, width, height), score")
     command.add_argument("--device", help="such as cpu, cuda or cuda:1 (the first GPU; without one, the CPU)")
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from kd.data.letterbox import as_rgb, from_array
 from kd.data.pictures import letterbox, read_picture
-from kd.data.square import as_rgb, from_array
-from kd.detection.decode import Detections, decode, select
-from kd.detection.evaluate import in_picture
+from kd.detection.decode import Detections, decode_boxes, postprocess
+from kd.detection.evaluate import to_picture
 from kd.errors import InputError
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
@@ -60,7 +60,7 @@ class Detector:
         """Class names in the order of the labels."""
         return self.spec.classes
 
-    def __call__(self, pictures: Sequence[Picture], confidence: float = 0.25, nms_iou: float = 0.6, most: int = 100) -> list[Detections]:
+    def __call__(self, pictures: Sequence[Picture], confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100) -> list[Detections]:
         """Find objects in each picture, on the CPU, best first.
 
         Args:
@@ -77,16 +77,16 @@ class Detector:
         """
         found: list[Detections] = []
         for start in range(0, len(pictures), self.batch):
-            found += self._detect([_as_image(p) for p in pictures[start : start + self.batch]], confidence, nms_iou, most)
+            found += self._detect([_as_image(p) for p in pictures[start : start + self.batch]], confidence, nms_iou, max_detections)
         return found
 
     @torch.no_grad()
-    def _detect(self, images: list[Image.Image], confidence: float, nms_iou: float, most: int) -> list[Detections]:
+    def _detect(self, images: list[Image.Image], confidence: float, nms_iou: float, max_detections: int) -> list[Detections]:
         squares, frames = zip(*(letterbox(image, self.spec.image_size) for image in images), strict=True)
         output = self.network(torch.stack(squares).to(self.device).float() / 255)
-        boxes, scores = (part.cpu() for part in decode(output.heads, self.spec.anchors))
+        boxes, scores = (part.cpu() for part in decode_boxes(output.heads, self.spec.anchors))
         return [
-            in_picture(select(boxes[i], scores[i], confidence, nms_iou, most), frame, image.size)
+            to_picture(postprocess(boxes[i], scores[i], confidence, nms_iou, max_detections), frame, image.size)
             for i, (frame, image) in enumerate(zip(frames, images, strict=True))
         ]
 

@@ -23,7 +23,7 @@ class InputError(Exception):
         return "{}: {}; {}".format(*self.args)
 
 
-def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command end an `InputError`, or a file system's refusal, in one line and exit code 2."""
 
     @functools.wraps(command)
@@ -36,7 +36,7 @@ def exits_cleanly(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def clean_exit() -> Iterator[None]:
-    """Like `exits_cleanly`, for a block, or with `@clean_exit()` for a function that returns something."""
+    """Like `handle_errors`, for a block, or with `@clean_exit()` for a function that returns something."""
     try:
         yield
     except InputError as error:

@@ -70,7 +70,7 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def digest_of(content: Any) -> str:
+def digest_json(content: Any) -> str:
     """SHA-256 of JSON-able `content`, as hex."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kd.data.draw import draw
 from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
-from kd.detection.evaluate import Selection
-from kd.detection.scores import as_results
-from kd.draw import draw
+from kd.detection.evaluate import NMSConfig
+from kd.detection.scores import to_coco_results
 from kd.errors import InputError
 from kd.files import atomic_file
 from kd.sources import PictureDetector
@@ -43,7 +43,7 @@ def plan(asked: list[Path], out: Path) -> list[Task]:
     return tasks
 
 
-def predict(detector: PictureDetector, tasks: list[Task], selection: Selection) -> Iterator[tuple[Task, Detections]]:
+def predict(detector: PictureDetector, tasks: list[Task], nms: NMSConfig) -> Iterator[tuple[Task, Detections]]:
     """Detect and draw picture by picture, in the order of `tasks`; the network sees them in batches.
 
     Raises:
@@ -52,7 +52,7 @@ def predict(detector: PictureDetector, tasks: list[Task], selection: Selection) 
     for start in range(0, len(tasks), detector.batch):
         chunk = tasks[start : start + detector.batch]
         images = [read_picture(task.source) for task in chunk]
-        found = detector(images, selection.confidence, selection.nms_iou, selection.most)
+        found = detector(images, nms.confidence, nms.nms_iou, nms.max_detections)
         for task, image, detections in zip(chunk, images, found, strict=True):
             with atomic_file(task.target) as temporary:
                 draw(image, detections, detector.classes).save(temporary, FORMATS[task.target.suffix.lower()], quality=92)
@@ -69,7 +69,7 @@ def as_rows(name: str, found: Detections, classes: tuple[str, ...]) -> list[dict
             "bbox": [round(edge, 2) for edge in row["bbox"]],
             "score": round(row["score"], 4),
         }
-        for row in as_results(0, found)
+        for row in to_coco_results(0, found)
     ]
 
 

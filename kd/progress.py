@@ -31,7 +31,7 @@ class Progress:
             self.shown = now
             self._show(note())
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Print a line of its own; on a terminal the bar is drawn again below it."""
         self.stream.write(("\r\033[K" if self.terminal else "") + line + "\n")
         self.stream.flush()

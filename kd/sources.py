@@ -27,7 +27,7 @@ class PictureDetector(Protocol):
         """Class names in the order of the labels."""
         ...
 
-    def __call__(self, pictures: Sequence[Picture], confidence: float, nms_iou: float, most: int) -> list[Detections]:
+    def __call__(self, pictures: Sequence[Picture], confidence: float, nms_iou: float, max_detections: int) -> list[Detections]:
         """One `Detections` a picture, its boxes in that picture's pixels; see `kd.detector.Detector.__call__`."""
         ...
 

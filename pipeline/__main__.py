@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from kd.errors import exits_cleanly
+from kd.errors import handle_errors
 from pipeline import compile, local, schedules, status, submit
 
 COMMANDS = (compile, local, submit, schedules, status)
@@ -16,7 +16,7 @@ EXAMPLES = """
 """
 
 
-@exits_cleanly
+@handle_errors
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)

@@ -11,7 +11,7 @@ import urllib3
 from kfp.client import ServiceAccountTokenVolumeCredentials
 from kfp_server_api import ApiException
 
-from components.courier import first_line, masked
+from components.runtime.recorder import mask_passwords, one_line
 from kd.errors import InputError
 
 TIMEOUT = (5, 60)
@@ -55,7 +55,7 @@ class Client(kfp.Client):  # type: ignore[misc]
 
     def link(self, place: str) -> str:
         """The address of a page of the user interface, such as `runs/details/...`, without passwords."""
-        return masked(f"{self._get_url_prefix()}/#/{place}")
+        return mask_passwords(f"{self._get_url_prefix()}/#/{place}")
 
 
 def connect(host: str | None, namespace: str) -> Client:
@@ -75,7 +75,7 @@ def connect(host: str | None, namespace: str) -> Client:
     if not host:
         raise InputError("KF_PIPELINES_ENDPOINT", "is not set", "set it to the address of your KFP server, or give --host")
     if not host.startswith(("http://", "https://")):
-        raise InputError("KF_PIPELINES_ENDPOINT", f"'{masked(host)}' is no address", f"write https://{masked(host)}")
+        raise InputError("KF_PIPELINES_ENDPOINT", f"'{mask_passwords(host)}' is no address", f"write https://{mask_passwords(host)}")
     bundle = os.environ.get("KF_PIPELINES_CA_BUNDLE")
     if bundle and not Path(bundle).is_file():
         raise InputError(bundle, "is missing", "mend KF_PIPELINES_CA_BUNDLE")
@@ -91,7 +91,7 @@ def connect(host: str | None, namespace: str) -> Client:
 
 def _limit(api: Any) -> None:
     """Give every request of `api` the time limit, no silent repetition, and our errors."""
-    rest, host = api.rest_client, masked(api.configuration.host)
+    rest, host = api.rest_client, mask_passwords(api.configuration.host)
     send = type(rest).request.__get__(rest)  # the original, also the second time
     rest.pool_manager.connection_pool_kw["retries"] = False
 
@@ -126,10 +126,10 @@ def _said(error: ApiException) -> str:
         text = next(str(content[key]) for key in ("message", "error", "error_message") if content.get(key))
     except (ValueError, AttributeError, StopIteration):
         pass
-    return first_line(Exception(" ".join(text.split())))
+    return one_line(Exception(" ".join(text.split())))
 
 
 def _cause(error: Exception) -> str:
     """The innermost words of urllib3's error, without the object that it names first."""
     inner = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else error
-    return first_line(inner).rpartition(": ")[2]
+    return one_line(inner).rpartition(": ")[2]

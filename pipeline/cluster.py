@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import Field, ValidationError
 
-from components.params import Section
+from components.params.models import Section
 from kd.errors import InputError
 
 SETTINGS = Path(__file__).with_name("cluster.yaml")

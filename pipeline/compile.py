@@ -5,7 +5,7 @@ from itertools import dropwhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.params import load_params
+from components.params.load import load_params
 from kd.files import atomic_file
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import Cluster, load_cluster

@@ -6,7 +6,7 @@ from kfp import dsl
 from kfp.dsl import Dataset, Metrics, Model, PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
-from components.params import Params
+from components.params.models import Params
 from pipeline import steps
 from pipeline.cluster import Cluster
 from pipeline.placement import place
@@ -29,7 +29,7 @@ class Outputs(NamedTuple):
 def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
     """The graph for a `cluster`, with its settings at every task; or for this machine, where only the image of containers counts."""
 
-    @dsl.pipeline(name=NAME, description="Train a teacher, distil a student, compare and register it.", pipeline_config=_config(cluster))
+    @dsl.pipeline(name=NAME, description="Train a teacher, distill a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
         image: str,
         data_repo: str,

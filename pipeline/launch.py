@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import yaml
 
-from components.data_source import resolve
-from components.execution import git_tags
-from components.params import Params, check_params, load_params
-from components.step import Step, execute
+from components.params.load import check_params, load_params
+from components.params.models import Params
+from components.prepare_data.data_source import resolve
+from components.runtime.command import Step, run_step
+from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 
@@ -54,7 +55,7 @@ def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None],
 
 @clean_exit()
 def resolve_data(data: Sections, repo: str, rev: str) -> str:
-    """The version of `data.path` at a revision, without a download; see `components.data_source.resolve`."""
+    """The version of `data.path` at a revision, without a download; see `components.prepare_data.data_source.resolve`."""
     return resolve(as_params({"data": data}).data.path, repo, rev).version
 
 
@@ -66,7 +67,7 @@ def prepare_data(data: Sections, repo: str, rev: str, version: str, output: Arti
     if origin.version != version:
         problem = f"moved from {version} to {origin.version} while the pipeline ran"
         raise InputError(str(origin), problem, "start the pipeline again, or name a commit in data_rev")
-    execute(_step("prepare_data"), params, origin=origin, output=Path(output.path))
+    run_step(_step("prepare_data"), params, origin=origin, output=Path(output.path))
     output.metadata.update({"data_version": origin.version, "data_commit": origin.commit})
     return _signed(output)
 
@@ -105,7 +106,7 @@ def as_params(sections: Sections) -> Params:
 def start(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
     """Run a step in this process or, with several `processes`, in as many that `torchrun` starts."""
     if processes <= 1:
-        execute(_step(step), params, **paths)
+        run_step(_step(step), params, **paths)
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"
@@ -125,7 +126,7 @@ def gpus() -> int:
 
 
 def _step(name: str) -> Step:
-    step: Step = getattr(importlib.import_module(f"components.{name}"), name)
+    step: Step = getattr(importlib.import_module(f"components.{name}.step"), name)
     return step
 
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.params import Params, load_params
+from components.params.load import load_params
+from components.params.models import Params
 from kd.errors import InputError, fail
 from kd.files import atomic_folder
 from pipeline.cli import Commands, new_parser
-from pipeline.narrator import Narrator, show_results
+from pipeline.console import ConsoleOutput, show_results
 
 if TYPE_CHECKING:
     from pipeline.runners import Runner
@@ -50,15 +51,15 @@ def _run(options: argparse.Namespace) -> None:
     os.environ.setdefault("KDFLOW_EXECUTION", f"pipeline run {uuid.uuid4().hex[:8]}")
     params = load_params(options.params, options.set)
     runner = _runner(options, params)
-    narrator = Narrator(ROOT / "logs")
+    console = ConsoleOutput(ROOT / "logs")
     given = {"data_repo": options.data_repo, "data_rev": options.data_rev, "train_baseline": not options.no_baseline}
-    outputs = run_graph(runner, narrator, params, not options.no_cache, **given)
+    outputs = run_graph(runner, console, params, not options.no_cache, **given)
     if options.export:
         export(outputs, options.export)
-    show_results(narrator.steps, {name: artifact.metadata.get("digest", "") for name, artifact in outputs.items()})
+    show_results(console.steps, {name: artifact.metadata.get("digest", "") for name, artifact in outputs.items()})
 
 
-def run_graph(runner: "Runner", narrator: Narrator, params: Params, cached: bool = True, **given: Any) -> dict[str, Any]:
+def run_graph(runner: "Runner", console: ConsoleOutput, params: Params, cached: bool = True, **given: Any) -> dict[str, Any]:
     """Run every step; returns the artifact of each by the step's name.
 
     Raises:
@@ -69,12 +70,12 @@ def run_graph(runner: "Runner", narrator: Narrator, params: Params, cached: bool
     from pipeline.graph import arguments, build
 
     local.init(runner.kfp, str(ROOT), enable_caching=cached, cache_root=str(ROOT / "cache" / runner.code[-16:]))
-    with _narrated(narrator):
+    with _narrated(console):
         try:
             done = build(fixed_image=runner.image)(**arguments(params, image=runner.image, **given))
         except Exception as error:  # kfp tells failed steps by RuntimeError, and a container that vanished by others
-            narrator.flush()
-            sys.exit(_failure(narrator, error))
+            console.flush()
+            sys.exit(_failure(console, error))
     return dict(done.outputs)
 
 
@@ -99,14 +100,14 @@ def _runner(options: argparse.Namespace, params: Params) -> "Runner":
 
 
 @contextmanager
-def _narrated(narrator: Narrator) -> Iterator[None]:
-    """Give the narrator all that kfp prints and logs, and to nobody its warnings of settings that mean nothing here."""
+def _narrated(console: ConsoleOutput) -> Iterator[None]:
+    """Give the console all that kfp prints and logs, and to nobody its warnings of settings that mean nothing here."""
     root = logging.getLogger()
-    handler, level = logging.StreamHandler(narrator), root.level
+    handler, level = logging.StreamHandler(console), root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        with warnings.catch_warnings(), redirect_stdout(narrator):
+        with warnings.catch_warnings(), redirect_stdout(console):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -114,12 +115,12 @@ def _narrated(narrator: Narrator) -> Iterator[None]:
         root.setLevel(level)
 
 
-def _failure(narrator: Narrator, error: Exception) -> int:
+def _failure(console: ConsoleOutput, error: Exception) -> int:
     """Say what failed; returns the exit code."""
-    step = narrator.current
-    log = f"its log is {narrator.log(step)}"
-    if narrator.error:
-        return fail(f"{step}: {narrator.error} ({log})")
+    step = console.current
+    log = f"its log is {console.log(step)}"
+    if console.error:
+        return fail(f"{step}: {console.error} ({log})")
     if not step:
         raise error
     fail(f"{step}: failed or was killed; {log}; run the same command again to go on")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from components.params import Params
+from components.params.models import Params
 from kd.errors import InputError
 from kd.files import digest
 

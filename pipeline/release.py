@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from components.params import load_params
+from components.params.load import load_params
 from kd.errors import InputError
 from pipeline.cluster import load_cluster
 from pipeline.compile import compile_spec

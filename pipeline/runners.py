@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import components
 import kd
-from components.courier import first_line
-from components.training import checkpoint_folder
+from components.runtime.recorder import one_line
+from components.shared.training import checkpoint_folder
 from kd.errors import InputError
-from kd.files import digest, digest_of
+from kd.files import digest, digest_json
 from pipeline import launch
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def processes() -> Runner:
 
     packages = (Path(str(package.__file__)).parent for package in (kd, components))
     sources = [digest(source) for package in packages for source in sorted(package.rglob("*.py"))] + [digest(Path(launch.__file__))]
-    return Runner(SubprocessRunner(use_venv=False), "kdflow", digest_of(sources))
+    return Runner(SubprocessRunner(use_venv=False), "kdflow", digest_json(sources))
 
 
 def containers(image: str, root: Path, shared: list[Path], data: str) -> Runner:
@@ -82,4 +82,4 @@ def _image(name: str) -> Any:
             print(f"pull {name} ...")
             return client.images.pull(name)
     except DockerException as error:
-        raise InputError("--image", f"'{name}' cannot be had ({first_line(error)})", "start Docker, and `make image`") from None
+        raise InputError("--image", f"'{name}' cannot be had ({one_line(error)})", "start Docker, and `make image`") from None

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kd.errors import InputError
-from kd.files import digest_of
+from kd.files import digest_json
 from pipeline.release import Release, named
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Schedule:
         """The digest of all settings but `enabled`, the only one that KFP can change later."""
         made = self.release
         settings = [self.cron, self.catchup, made.version_id, made.experiment_id, made.arguments, made.service_account]
-        return f"version {made.version}, settings sha256 {digest_of(settings)}"
+        return f"version {made.version}, settings sha256 {digest_json(settings)}"
 
 
 def deploy(client: "Client", wanted: Schedule) -> str:

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from components.params import Params
+from components.params.models import Params
 
 ROOT = Path(__file__).parents[1]
 OUR = ("components", "kd", "pipeline")
 # what a stage may import without depending on it: none of these has a say in what the stage writes
 EXEMPT = {
-    "components/courier.py": "takes records to MLflow",
-    "components/execution.py": "groups records in MLflow",
-    "components/tracking.py": "takes records to MLflow",
-    "components/explain.py": "prints help",
-    "components/params.py": "the values themselves are under `params:`",
-    "components/step.py": "the command line",
+    "components/runtime/recorder.py": "takes records to MLflow",
+    "components/runtime/execution.py": "groups records in MLflow",
+    "components/runtime/tracking.py": "takes records to MLflow",
+    "components/params/explain.py": "prints help",
+    "components/params/models.py": "the values themselves are under `params:`",
+    "components/runtime/command.py": "the command line",
     "kd/errors.py": "messages",
     "kd/files.py": "writes files whole or not at all",
     "kd/progress.py": "progress bars",
@@ -31,9 +31,9 @@ NO_LESSON = {"kd/distillation": "imported by the shared loop, and run by a disti
 EXEMPT_IN: dict[str, dict[str, str]] = {
     "train_teacher": NO_LESSON,
     "train_baseline": NO_LESSON,
-    "evaluate": {"components/latency.py": "times go to MLflow alone"},
+    "evaluate": {"components/evaluate/latency.py": "times go to MLflow alone"},
     "prepare_data": {
-        "kd/detection": "kd/draw.py has the name of a type from it",
+        "kd/detection": "kd/data/draw.py has the name of a type from it",
         "kd/model/blocks.py": "beside the table of anchors that is read, kd/model/darknet.py has functions for networks",
         "kd/model/spec.py": "likewise",
     },
@@ -133,7 +133,7 @@ def test_what_a_step_imports_is_among_its_deps(name: str) -> None:
 def test_exemptions_are_of_use() -> None:
     reached = {file for name in STAGES for file in closure(f"components/{name}.py")}
     exempt = [path for paths in (EXEMPT, *EXEMPT_IN.values()) for path in paths]
-    assert [path for path in exempt if path != "components/explain.py" and not any(within(file, [path]) for file in reached)] == []
+    assert [path for path in exempt if path != "components/params/explain.py" and not any(within(file, [path]) for file in reached)] == []
 
 
 def test_outputs_belong_to_one_stage_and_are_read_where_they_are_written() -> None:

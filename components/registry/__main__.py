@@ -1,5 +1,5 @@
 """`python -m components.registry` is the command `kdflow`."""
 
-from components.registry.cli import main
+from components.registry.commands import main
 
 main()

@@ -3,9 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.courier import masked
-from components.registry.card import LINEAGE
-from components.registry.store import Registry, Version
+from components.register_model.registry import Registry, Version
+from components.register_model.version_card import LINEAGE
+from components.runtime.recorder import mask_passwords
 from kd.errors import InputError
 
 EXPERIMENT = "kdflow copies"
@@ -29,7 +29,7 @@ def copy_version(source: Registry, version: Version, target: Registry) -> str:
         if len(files) != 1:
             problem = f"holds {len(files)} ONNX files instead of one"
             raise InputError(f"{source.name} version {version.number}", problem, "copy a version that kdflow registered")
-        origin = {"kdflow.copied_from": f"models:/{source.name}/{version.number}", "kdflow.copied_from_store": masked(source.uri)}
+        origin = {"kdflow.copied_from": f"models:/{source.name}/{version.number}", "kdflow.copied_from_store": mask_passwords(source.uri)}
         tags = {tag: version.tags[tag] for tag in KEPT if tag in version.tags}
         return target.register(files[0], _run(target, f"copy of {source.name} {version.number}"), {**tags, **origin})
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from rich.markup import escape
 from rich.table import Table
 
-from components.gate.bootstrap import Interval
-from components.gate.rules import Measured, Verdict, points
-from components.registry.card import LINEAGE
-from components.registry.journal import Entry, replay
-from components.registry.store import Version
+from components.register_model.gate.bootstrap import Interval
+from components.register_model.gate.rules import Measurements, RuleResult, points
+from components.register_model.journal import Entry, replay
+from components.register_model.registry import Version
+from components.register_model.version_card import LINEAGE
 
 DIGEST = 8
 """Characters of a digest that a table shows."""
@@ -51,17 +51,17 @@ def version_table(version: Version, runs: Mapping[str, str]) -> Table:
     return table
 
 
-def stored_verdicts(version: Version) -> list[Verdict]:
+def stored_rule_results(version: Version) -> list[RuleResult]:
     """What the gate said of a version."""
     rules = json.loads(version.tags.get("kdflow.gate_rules", "{}"))
-    return [Verdict(rule, said["passed"], said["reason"]) for rule, said in rules.items()]
+    return [RuleResult(rule, said["passed"], said["reason"]) for rule, said in rules.items()]
 
 
-def verdicts_table(verdicts: Sequence[Verdict]) -> Table:
+def rules_table(rule_results: Sequence[RuleResult]) -> Table:
     """A row a rule."""
     table = _table("rule", "", "reason")
-    for verdict in verdicts:
-        table.add_row(verdict.rule, "[green]kept" if verdict.passed else "[red bold]broken", escape(verdict.reason))
+    for rule_result in rule_results:
+        table.add_row(rule_result.rule, "[green]kept" if rule_result.passed else "[red bold]broken", escape(rule_result.reason))
     return table
 
 
@@ -78,7 +78,7 @@ def history_table(entries: Sequence[Entry]) -> Table:
     return table
 
 
-def comparison_table(names: tuple[str, str], ours: Measured, theirs: Measured, gain: Mapping[str, Interval], latency: float) -> Table:
+def comparison_table(names: tuple[str, str], ours: Measurements, theirs: Measurements, gain: Mapping[str, Interval], latency: float) -> Table:
     """Two versions side by side: scores in points with their difference and its interval, AP50 by class, size and time."""
     table = _table("", *(f"version {name}" for name in names), "difference", "between")
     for label, name in (("mAP", "map"), ("mAP50", "map50")):

@@ -10,22 +10,22 @@ from kd.data.placement import Placement
 
 
 @dataclass(frozen=True)
-class Augment:
+class AugmentConfig:
     """Strengths of the augmentations; see the section `augment` of `params.yaml`."""
 
     mosaic: float = 0.0
     flip: float = 0.0
     scale: float = 0.0
     translate: float = 0.0
-    colour: float = 0.0
+    color: float = 0.0
     close_mosaic: float = 0.0
 
-    def at(self, epoch: int, epochs: int) -> "Augment":
+    def at(self, epoch: int, epochs: int) -> "AugmentConfig":
         """The strengths in `epoch` (from 0) of `epochs`: the last share `close_mosaic` runs without mosaic."""
         return replace(self, mosaic=0.0) if epoch >= epochs * (1 - self.close_mosaic) else self
 
 
-def place(rng: np.random.Generator, augment: Augment, index: int, pictures: int) -> list[Placement]:
+def place(rng: np.random.Generator, augment: AugmentConfig, index: int, pictures: int) -> list[Placement]:
     """Draw the placements of one training sample: picture `index` alone, or in a mosaic with three others of `pictures`."""
     if rng.random() >= augment.mosaic:
         return [_single(rng, augment, index, 1.0, (0.0, 0.0), (0.0, 0.0, 1.0, 1.0))]
@@ -40,13 +40,13 @@ def place(rng: np.random.Generator, augment: Augment, index: int, pictures: int)
 
 def _single(
     rng: np.random.Generator,
-    augment: Augment,
+    augment: AugmentConfig,
     source: int,
     size: float,
     middle: tuple[float, float],
     window: tuple[float, float, float, float],
 ) -> Placement:
-    """A square shown at `size` times its size (varied by `scale`), its centre near `middle` of the output."""
+    """A square shown at `size` times its size (varied by `scale`), its center near `middle` of the output."""
     size *= rng.uniform(1 - augment.scale, 1 + augment.scale)
     zoom = 1 / size
     mirror = -1.0 if rng.random() < augment.flip else 1.0
@@ -54,7 +54,7 @@ def _single(
     return Placement(source, (mirror * zoom, zoom), (-mirror * zoom * at_x, -zoom * at_y), window)
 
 
-def recolour(rng: np.random.Generator, picture: Tensor, strength: float) -> Tensor:
+def color_jitter(rng: np.random.Generator, picture: Tensor, strength: float) -> Tensor:
     """Vary brightness, contrast and saturation of a float picture [3, S, S] in 0..1 by up to `strength`."""
     for adjust in (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation):
         picture = adjust(picture, rng.uniform(1 - strength, 1 + strength))

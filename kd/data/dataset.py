@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kd.data.letterbox import Letterbox
 from kd.data.pictures import letterbox, read_picture
-from kd.data.square import Frame
 from kd.errors import InputError
 from kd.files import read_json
 
@@ -48,7 +48,7 @@ class DetectionData:
         return len(self._names)
 
     @cached_property
-    def truth(self) -> dict[str, Any]:
+    def ground_truth(self) -> dict[str, Any]:
         """The annotations as they stand in the file; read when they are first asked for, because scoring alone needs them."""
         return self._read()
 
@@ -56,7 +56,7 @@ class DetectionData:
         """The file of picture `index`."""
         return self.folder / "images" / self._names[index]
 
-    def square(self, index: int) -> tuple[Tensor, Frame]:
+    def square(self, index: int) -> tuple[Tensor, Letterbox]:
         """Picture `index` as uint8 [3, S, S], and where it lies in the square."""
         image = read_picture(self.file(index), at_least=self.image_size)
         return letterbox(image, self.image_size, self.sizes[index])
@@ -79,10 +79,10 @@ class DetectionData:
         position = {image_id: index for index, image_id in enumerate(self.ids)}
         label = {category["id"]: index for index, category in enumerate(truth["categories"])}
         objects = [annotation for annotation in truth["annotations"] if not annotation["iscrowd"]]
-        owners = np.array([position[annotation["image_id"]] for annotation in objects], dtype=np.int64)
+        batch_index = np.array([position[annotation["image_id"]] for annotation in objects], dtype=np.int64)
         corners = np.array([annotation["bbox"] for annotation in objects], dtype=np.float64).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
-        order = owners.argsort(kind="stable")
-        self._starts = np.searchsorted(owners[order], np.arange(len(self.ids) + 1))
+        order = batch_index.argsort(kind="stable")
+        self._starts = np.searchsorted(batch_index[order], np.arange(len(self.ids) + 1))
         self._boxes = corners[order].astype(np.float32)
         self._labels = np.array([label[annotation["category_id"]] for annotation in objects], dtype=np.int64)[order]

@@ -1,7 +1,7 @@
 """The one transform that moves a picture, its boxes and its maps together.
 
 Every augmentation here is a flip, a zoom and a shift, so a `Placement` says all of it: which letterboxed square is the
-source, which of its points lands where, and which window of the output it fills. Coordinates are normalised to -1..1
+source, which of its points lands where, and which window of the output it fills. Coordinates are normalized to -1..1
 over the square (the convention of `torch.nn.functional.affine_grid`), so the same placement warps a picture of 416 pixels
 and a map of 13 cells.
 """

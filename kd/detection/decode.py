@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from kd.model.spec import Anchors
+from kd.data.anchors import Anchors
 
 LARGEST_LOG_SIZE = 6.0
 """exp(6), about 400 anchors wide: keeps a wild prediction finite."""
@@ -30,9 +30,9 @@ class Candidates(NamedTuple):
     @property
     def boxes(self) -> Tensor:
         """[..., 4] (x0, y0, x1, y1) in pixels of the square: b_xy = (sigmoid(t_xy) + cell) * stride, b_wh = anchor * exp(t_wh)."""
-        centre = (self.raw[..., 0:2].sigmoid() + self.priors[..., 0:2]) * self.priors[..., 2:3]
+        center = (self.raw[..., 0:2].sigmoid() + self.priors[..., 0:2]) * self.priors[..., 2:3]
         half = self.raw[..., 2:4].clamp(max=LARGEST_LOG_SIZE).exp() * self.priors[..., 3:5] / 2
-        return torch.cat([centre - half, centre + half], dim=-1)
+        return torch.cat([center - half, center + half], dim=-1)
 
     @property
     def objectness(self) -> Tensor:
@@ -64,7 +64,7 @@ def candidates(heads: dict[int, Tensor], anchors: Anchors) -> Candidates:
     return Candidates(raw, torch.cat([_priors(heads[stride], stride, anchors[stride]) for stride in strides]))
 
 
-def offsets(image_size: int, strides: list[int]) -> dict[int, int]:
+def stride_offsets(image_size: int, strides: list[int]) -> dict[int, int]:
     """Where the candidates of each stride begin."""
     starts, start = {}, 0
     for stride in sorted(strides):
@@ -73,13 +73,13 @@ def offsets(image_size: int, strides: list[int]) -> dict[int, int]:
     return starts
 
 
-def decode(heads: dict[int, Tensor], anchors: Anchors) -> tuple[Tensor, Tensor]:
+def decode_boxes(heads: dict[int, Tensor], anchors: Anchors) -> tuple[Tensor, Tensor]:
     """Boxes [B, P, 4] in pixels and class scores [B, P, K] = P(object) * P(class | object)."""
     found = candidates(heads, anchors)
     return found.boxes, found.objectness.sigmoid()[..., None] * found.classes.sigmoid()
 
 
-def select(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, most: int, before_nms: int = 4096) -> Detections:
+def postprocess(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, max_detections: int, before_nms: int = 4096) -> Detections:
     """The detections of one picture: scores above `confidence`, non-maximum suppression per class, best `most`.
 
     Args:
@@ -90,15 +90,15 @@ def select(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, mos
         most: most detections.
         before_nms: most candidates that enter the suppression.
     """
-    owners, labels = (scores > confidence).nonzero(as_tuple=True)
-    strengths, order = scores[owners, labels].sort(descending=True, stable=True)
-    owners, labels, strengths = owners[order[:before_nms]], labels[order[:before_nms]], strengths[:before_nms]
-    chosen = boxes[owners]
-    kept = suppress(chosen, strengths, labels, nms_iou)[:most]
+    batch_index, labels = (scores > confidence).nonzero(as_tuple=True)
+    strengths, order = scores[batch_index, labels].sort(descending=True, stable=True)
+    batch_index, labels, strengths = batch_index[order[:before_nms]], labels[order[:before_nms]], strengths[:before_nms]
+    chosen = boxes[batch_index]
+    kept = nms_per_group(chosen, strengths, labels, nms_iou)[:max_detections]
     return Detections(chosen[kept], strengths[kept], labels[kept])
 
 
-def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, nms_iou: float) -> Tensor:
+def nms_per_group(boxes: Tensor, scores: Tensor, groups: Tensor, nms_iou: float) -> Tensor:
     """Indices of what is left of boxes [N, 4], best first; a box suppresses weaker ones of its own group [N] alone."""
     # batched_nms keeps the groups apart by shifting their boxes, which fails for negative coordinates
     positive = boxes - boxes.amin(dim=0)[:2].repeat(2) if len(boxes) else boxes

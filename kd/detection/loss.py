@@ -1,6 +1,6 @@
 """The detection loss: YOLOv3's three terms, in a recipe that makes a strong baseline.
 
-As published, an object is predicted by the cell that holds its centre. Beyond it: every anchor whose shape overlaps the
+As published, an object is predicted by the cell that holds its center. Beyond it: every anchor whose shape overlaps the
 object's by `SHAPE_IOU` learns it (the published network takes the best one only), boxes are fitted by complete IoU
 (Zheng et al., 2020) and objectness learns the IoU that its box reaches.
 """
@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.ops import box_iou, complete_box_iou_loss
 
+from kd.data.anchors import Anchors
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates, offsets
-from kd.model.spec import Anchors
+from kd.detection.decode import Candidates, stride_offsets
 
 SHAPE_IOU = 0.3
 IGNORE_IOU = 0.6
@@ -22,7 +22,7 @@ IGNORE_IOU = 0.6
 WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}
 
 
-class Matches(NamedTuple):
+class Assignment(NamedTuple):
     """Which candidate learns which object: picture [N], candidate [N], object [N] indices."""
 
     pictures: Tensor
@@ -38,35 +38,35 @@ class DetectionLoss:
 
     def __call__(self, found: Candidates, batch: Batch) -> dict[str, Tensor]:
         """Terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of matches."""
-        matches = match(batch, self.anchors, self.image_size)
-        count = max(len(matches.objects), 1)
-        matched = found.at(matches.pictures, matches.candidates)
-        box_loss = complete_box_iou_loss(matched.boxes, batch.boxes[matches.objects])
-        labels = one_hot(batch.labels[matches.objects], matched.classes.shape[-1]).float()
+        assignment = assign_targets(batch, self.anchors, self.image_size)
+        count = max(len(assignment.objects), 1)
+        assigned = found.at(assignment.pictures, assignment.candidates)
+        box_loss = complete_box_iou_loss(assigned.boxes, batch.boxes[assignment.objects])
+        labels = one_hot(batch.labels[assignment.objects], assigned.classes.shape[-1]).float()
         terms = {
             "box": box_loss.sum(),
-            "objectness": self._objectness(found, batch, matches, 1 - box_loss.detach()),
-            "class": binary_cross_entropy_with_logits(matched.classes, labels, reduction="sum"),
+            "objectness": self._objectness(found, batch, assignment, 1 - box_loss.detach()),
+            "class": binary_cross_entropy_with_logits(assigned.classes, labels, reduction="sum"),
         }
         return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
 
-    def _objectness(self, found: Candidates, batch: Batch, matches: Matches, quality: Tensor) -> Tensor:
+    def _objectness(self, found: Candidates, batch: Batch, assignment: Assignment, quality: Tensor) -> Tensor:
         objectness = found.objectness.contiguous()
         target = torch.zeros_like(objectness)
-        target[matches.pictures, matches.candidates] = quality.clamp(0, 1)
+        target[assignment.pictures, assignment.candidates] = quality.clamp(0, 1)
         with torch.no_grad():
-            counted = ~overlapping(found.boxes, batch)
-        counted[matches.pictures, matches.candidates] = True
+            counted = ~ignored_predictions(found.boxes, batch)
+        counted[assignment.pictures, assignment.candidates] = True
         loss = binary_cross_entropy_with_logits(objectness, target, reduction="none")
         return (loss * counted).sum()
 
 
-def match(batch: Batch, anchors: Anchors, image_size: int) -> Matches:
-    """For every object the cell of its centre, at each anchor of similar shape and at the most similar one in any case.
+def assign_targets(batch: Batch, anchors: Anchors, image_size: int) -> Assignment:
+    """For every object the cell of its center, at each anchor of similar shape and at the most similar one in any case.
 
     Where several objects claim a candidate, the one of the most similar shape has it, among equals the first.
     """
-    starts = offsets(image_size, list(anchors))
+    starts = stride_offsets(image_size, list(anchors))
     shapes = batch.boxes.new_tensor([shape for stride in sorted(anchors) for shape in anchors[stride]])
     strides = torch.tensor([stride for stride in sorted(anchors) for _ in anchors[stride]], device=batch.boxes.device)
     first = torch.tensor([starts[s] + a * (image_size // s) ** 2 for s in sorted(anchors) for a in range(3)], device=batch.boxes.device)
@@ -76,34 +76,34 @@ def match(batch: Batch, anchors: Anchors, image_size: int) -> Matches:
     if len(sides):
         chosen[torch.arange(len(sides), device=chosen.device), overlap.argmax(dim=1)] = True
     objects, which = chosen.nonzero(as_tuple=True)
-    centres = (batch.boxes[objects, :2] + batch.boxes[objects, 2:]) / 2
+    centers = (batch.boxes[objects, :2] + batch.boxes[objects, 2:]) / 2
     cells = image_size // strides[which]
-    column, row = (torch.minimum((centres[:, i] / strides[which]).long().clamp(min=0), cells - 1) for i in (0, 1))
-    matches = Matches(batch.owners[objects], first[which] + row * cells + column, objects)
-    return _without_rivals(matches, overlap[objects, which])
+    column, row = (torch.minimum((centers[:, i] / strides[which]).long().clamp(min=0), cells - 1) for i in (0, 1))
+    assignment = Assignment(batch.batch_index[objects], first[which] + row * cells + column, objects)
+    return _resolve_conflicts(assignment, overlap[objects, which])
 
 
-def _without_rivals(matches: Matches, overlap: Tensor) -> Matches:
+def _resolve_conflicts(assignment: Assignment, overlap: Tensor) -> Assignment:
     if not len(overlap):
-        return matches
-    seat = matches.pictures * (matches.candidates.max() + 1) + matches.candidates
+        return assignment
+    seat = assignment.pictures * (assignment.candidates.max() + 1) + assignment.candidates
     rank = overlap.argsort(descending=True, stable=True).argsort()
     first = rank.new_full((int(seat.max()) + 1,), len(rank)).scatter_reduce(0, seat, rank, "amin")
     kept = rank == first[seat]
-    return Matches(*(part[kept] for part in matches))
+    return Assignment(*(part[kept] for part in assignment))
 
 
 def shape_iou(sides: Tensor, shapes: Tensor) -> Tensor:
-    """IoU [M, A] of boxes with sides [M, 2] and [A, 2] that share their centre."""
+    """IoU [M, A] of boxes with sides [M, 2] and [A, 2] that share their center."""
     smaller = torch.minimum(sides[:, None], shapes[None]).prod(dim=-1)
     return smaller / (sides.prod(dim=-1)[:, None] + shapes.prod(dim=-1)[None] - smaller)
 
 
-def overlapping(boxes: Tensor, batch: Batch) -> Tensor:
+def ignored_predictions(boxes: Tensor, batch: Batch) -> Tensor:
     """[B, P] bool: which candidates overlap an object of their picture by more than `IGNORE_IOU`."""
     hit = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
     for picture in range(len(boxes)):
-        objects = batch.boxes[batch.owners == picture]
+        objects = batch.boxes[batch.batch_index == picture]
         if len(objects):
             hit[picture] = (box_iou(boxes[picture], objects) > IGNORE_IOU).any(dim=1)
     return hit

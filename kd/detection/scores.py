@@ -31,7 +31,7 @@ class Scores:
     precision: list[float] = field(default_factory=list)
 
 
-def as_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
+def to_coco_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
     """Detections in the picture's own pixels as entries of a COCO results file; label k is category k + 1."""
     rows = zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
     return [
@@ -40,12 +40,12 @@ def as_results(image_id: int, found: Detections) -> list[dict[str, Any]]:
     ]
 
 
-def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> Scores:
+def coco_scores(truth: dict[str, Any], results: list[dict[str, Any]], max_detections: int = 100) -> Scores:
     """Score results against the content of a COCO annotation file; at most `most` detections a picture and class count."""
-    return read_scores(coco_evaluation(truth, results, most))
+    return read_scores(coco_evaluation(truth, results, max_detections))
 
 
-def coco_evaluation(truth: dict[str, Any], results: list[dict[str, Any]], most: int = 100) -> COCOeval:
+def coco_evaluation(truth: dict[str, Any], results: list[dict[str, Any]], max_detections: int = 100) -> COCOeval:
     """pycocotools' evaluation behind `coco_scores`, over boxes of all sizes; it knows which detection matched which object."""
     with redirect_stdout(io.StringIO()):
         reference = COCO()
@@ -53,7 +53,7 @@ def coco_evaluation(truth: dict[str, Any], results: list[dict[str, Any]], most: 
         reference.createIndex()
         evaluation = COCOeval(reference, reference.loadRes(results) if results else COCO(), "bbox")
         evaluation.params.imgIds = [image["id"] for image in truth["images"]]
-        evaluation.params.maxDets = [most]
+        evaluation.params.maxDets = [max_detections]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()

@@ -1,6 +1,6 @@
 """The information map: how important is each place of the teacher's features?
 
-Li, Wu, Liu and Wang (2022) weight distillation by such a map, but publish no formula; these are our readings of it, each
+Li, Wu, Liu and Wang (2022) weight distillation by such a map, but publish no formula; these are our methods of it, each
 known from published work. T is the teacher's feature at one tap, [B, C, H, W]; a map I is [B, H, W], not negative, and its
 mean over the places of a picture is 1.
 
@@ -11,7 +11,7 @@ mean over the places of a picture is 1.
     gradient     g_ij = |sum_c dL_detection/dT_cij * T_cij|             I = g / mean(g)   Grad-CAM (Selvaraju, 2017)
     uniform      I = 1                                                                    FitNets (Romero, 2015)
 
-N standardises each channel with its mean and deviation over the training pictures. For channels that are unit Gaussians
+N standardizes each channel with its mean and deviation over the training pictures. For channels that are unit Gaussians
 -log p(N(T)_ij) = C/2 * E_ij + const: E is the self-information of the place, hence the name.
 """
 
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from kd.model.spec import Anchors
+from kd.data.anchors import Anchors
 
-READINGS = ("activation", "confidence", "mask", "entropy", "gradient", "uniform")
+METHODS = ("activation", "confidence", "mask", "entropy", "gradient", "uniform")
 
 
 def mean_one(importance: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def mean_one(importance: Tensor) -> Tensor:
 
 
 def activation(feature: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """Energy of the standardised feature; `mean` and `deviation` are the channels', [C]."""
+    """Energy of the standardized feature; `mean` and `deviation` are the channels', [C]."""
     standard = (feature - mean[:, None, None]) / deviation[:, None, None]
     return mean_one(standard.square().mean(dim=1))
 
@@ -42,18 +42,18 @@ def confidence(head: Tensor) -> Tensor:
     return mean_one((anchors[:, :, 4] * anchors[:, :, 5:].amax(dim=2)).amax(dim=1))
 
 
-def mask(boxes: Tensor, owners: Tensor, pictures: int, anchors: Anchors, stride: int, image_size: int) -> Tensor:
+def mask(boxes: Tensor, batch_index: Tensor, pictures: int, anchors: Anchors, stride: int, image_size: int) -> Tensor:
     """Where anchors overlap objects well. Boxes [M, 4] (pixels of the square) belong to the pictures `owners` [M]."""
     cells = image_size // stride
     middle = (torch.arange(cells, device=boxes.device) + 0.5) * stride
     y, x = torch.meshgrid(middle, middle, indexing="ij")
     half = boxes.new_tensor(anchors[stride])[:, None, None] / 2
-    centre = torch.stack([x, y], dim=-1)
-    tiles = torch.cat([centre - half, centre + half], dim=-1)
+    center = torch.stack([x, y], dim=-1)
+    tiles = torch.cat([center - half, center + half], dim=-1)
     overlap = box_iou(tiles.reshape(-1, 4), boxes).view(len(half), cells, cells, -1).amax(dim=0).permute(2, 0, 1)
     good = torch.where(overlap > 0.5 * overlap.amax(dim=(1, 2), keepdim=True), overlap, 0.0)
     importance = boxes.new_zeros(pictures, cells, cells)
-    for box, owner in zip(good, owners.tolist(), strict=True):
+    for box, owner in zip(good, batch_index.tolist(), strict=True):
         importance[owner] = torch.maximum(importance[owner], box)
     return mean_one(importance)
 

@@ -1,8 +1,9 @@
-"""Information maps on disk: per tap one NumPy file of float16 [pictures, S / stride, S / stride].
+"""Information maps on disk: one NumPy file of float16 [pictures, S / stride, S / stride] for each tap.
 
-They are appended batch by batch and read memory-mapped, so memory does not grow with the pictures.
+Maps are appended batch by batch and read memory-mapped, so memory does not grow with the number of pictures.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -12,29 +13,30 @@ import torch
 from numpy.lib.format import write_array_header_1_0
 from torch import Tensor
 
-from kd.distillation.cartographer import Statistics
+from kd.distillation.statistics import ChannelStatistics, Statistics
 from kd.errors import InputError
 from kd.files import read_json, write_json
+from kd.model.spec import Tap
 
 
 class MapWriter:
-    """Writes maps picture by picture; use as a context manager.
+    """Writes the maps of a split, batch by batch. Use it as a context manager.
 
     Args:
         folder: where the files go.
-        shapes: per tap the number of cells a side.
-        pictures: how many pictures there are.
-        about: facts that the maps belong to (reading, teacher's digest, data's digest, ...).
+        cells: for each tap the number of positions a side.
+        pictures: number of pictures.
+        about: what the maps were made from (method, digests of teacher and data, ...); goes to index.json.
     """
 
-    def __init__(self, folder: Path, shapes: dict[str, int], pictures: int, about: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, cells: dict[Tap, int], pictures: int, about: dict[str, Any]) -> None:
         self.folder, self.about, self.pictures = folder, about, pictures
-        self.files = {tap: _begin(folder / f"{tap}.npy", (pictures, cells, cells)) for tap, cells in shapes.items()}
+        self.files = {tap: _begin(folder / f"{tap}.npy", (pictures, side, side)) for tap, side in cells.items()}
 
     def __enter__(self) -> "MapWriter":
         return self
 
-    def add(self, maps: dict[str, Tensor]) -> None:
+    def add(self, maps: dict[Tap, Tensor]) -> None:
         """Append the maps [B, H, W] of the next pictures of the split."""
         for tap, file in self.files.items():
             file.write(maps[tap].cpu().numpy().astype("<f2").tobytes())
@@ -47,41 +49,53 @@ class MapWriter:
 
 
 def _begin(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
-    """A .npy file that wants its values; written to as a stream, because a full disk kills whoever writes through a memory map."""
+    """A .npy file without its values; it is written as a stream, because a full disk kills a process that writes a memory map."""
     file = path.open("wb")
     write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
     return file
 
 
 class MapStore:
-    """Reads what a `MapWriter` wrote; a picture's maps are read from disk when they are asked for.
+    """Reads what `MapWriter` wrote, one picture at a time.
 
     Raises:
-        InputError: if the folder holds no maps, or maps of another number of pictures.
+        InputError: if a file is missing, or the maps are of another number of pictures.
     """
 
-    def __init__(self, folder: Path, taps: list[str], pictures: int | None) -> None:
-        self.about = read_json(folder / "index.json")
-        if pictures is not None and self.about["pictures"] != pictures:
-            problem = f"holds maps of {self.about['pictures']} pictures, the data have {pictures}"
+    def __init__(self, folder: Path, taps: Iterable[Tap], pictures: int) -> None:
+        self.about = read_index(folder)
+        if self.about["pictures"] != pictures:
+            problem = f"holds maps of {self.about['pictures']} pictures, but the data have {pictures}"
             raise InputError(folder, problem, "run compute_info_maps again")
         try:
             self.files = {tap: np.load(folder / f"{tap}.npy", mmap_mode="r") for tap in taps}
         except FileNotFoundError as error:
             raise InputError(folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Maps [S / stride, S / stride] float32 of picture `index` by tap name."""
+    def __getitem__(self, index: int) -> dict[Tap, Tensor]:
+        """The maps of picture `index` by tap, float32 [S / stride, S / stride]."""
         return {tap: torch.from_numpy(np.array(file[index], dtype=np.float32)) for tap, file in self.files.items()}
 
 
+def read_index(folder: Path) -> dict[str, Any]:
+    """What the maps in `folder` were made from: method, strides, number of pictures, digests."""
+    about: dict[str, Any] = read_json(folder / "index.json")
+    return about
+
+
 def save_statistics(folder: Path, statistics: Statistics) -> None:
-    """Keep the channels' statistics beside the maps that were made with them: per tap mean and deviation, [2, C]."""
+    """Write the channel statistics beside the maps: mean and standard deviation, [2, C], for each tap."""
     for tap, moments in statistics.items():
         np.save(folder / f"{tap}.statistics.npy", torch.stack(moments).cpu().numpy())
 
 
-def load_statistics(folder: Path) -> Statistics:
-    """What `save_statistics` kept in a folder of maps."""
-    moments = {file.name.split(".")[0]: torch.from_numpy(np.load(file)) for file in sorted(folder.glob("*.statistics.npy"))}
-    return {tap: (mean, deviation) for tap, (mean, deviation) in moments.items()}
+def load_statistics(folder: Path, taps: Iterable[Tap]) -> Statistics:
+    """Read what `save_statistics` wrote.
+
+    Raises:
+        InputError: if a file is missing.
+    """
+    try:
+        return {tap: ChannelStatistics(*torch.from_numpy(np.load(folder / f"{tap}.statistics.npy"))) for tap in taps}
+    except FileNotFoundError as error:
+        raise InputError(folder, f"lacks the channel statistics {error.filename}", "run compute_info_maps again") from None

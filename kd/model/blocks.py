@@ -12,7 +12,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 class ConvBlock(nn.Module):
-    """Convolution without bias, batch normalisation, leaky ReLU of slope 0.1."""
+    """Convolution without bias, batch normalization, leaky ReLU of slope 0.1."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__()

@@ -18,6 +18,6 @@ def build_model(spec: ModelSpec, seed: int = 0) -> Network:
         return ARCHITECTURES[spec.architecture](spec)
 
 
-def parameter_count(network: nn.Module) -> int:
+def count_parameters(network: nn.Module) -> int:
     """Number of trainable values."""
     return sum(p.numel() for p in network.parameters())

@@ -1,7 +1,7 @@
 """Darknet's .weights files: the format that every public YOLOv3 comes in.
 
 A header (three int32: major, minor, revision; then the number of pictures seen, int64 since version 0.2) is followed by
-float32 values, convolution by convolution in the order of the cfg file: with batch normalisation beta, gamma, mean,
+float32 values, convolution by convolution in the order of the cfg file: with batch normalization beta, gamma, mean,
 variance and then the kernel; without, bias and then the kernel.
 """
 
@@ -12,27 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from kd.data.anchors import COCO_ANCHORS, TINY_CFG_ANCHORS
 from kd.errors import InputError
 from kd.files import atomic_file
 from kd.model.blocks import ConvBlock, Head
-from kd.model.spec import Anchors, ModelSpec
-
-COCO_ANCHORS: dict[str, Anchors] = {
-    "yolov3": {
-        8: [(10, 13), (16, 30), (33, 23)],
-        16: [(30, 61), (62, 45), (59, 119)],
-        32: [(116, 90), (156, 198), (373, 326)],
-    },
-    # yolov3-tiny.cfg says mask = 0,1,2 for stride 16, but the released weights were trained with 1,2,3.
-    "yolov3-tiny": {
-        16: [(23, 27), (37, 58), (81, 82)],
-        32: [(81, 82), (135, 169), (344, 319)],
-    },
-}
-"""The anchors that the released COCO weights were trained with, in pixels at 416."""
-
-TINY_CFG_ANCHORS: Anchors = {16: [(10, 14), (23, 27), (37, 58)], 32: [(81, 82), (135, 169), (344, 319)]}
-"""What yolov3-tiny.cfg names: right for networks that were trained from that file."""
+from kd.model.spec import ModelSpec
 
 
 def read_weights(path: Path, network: nn.Module) -> None:

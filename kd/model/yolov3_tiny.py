@@ -60,9 +60,16 @@ class YOLOv3Tiny(nn.Module):
         self.head_16 = Head(finer, classes)
 
     def forward(self, pictures: Tensor, strides: Collection[int] = strides) -> Output:
-        """Predict on [B, 3, S, S] in 0..1; `strides` is there for the teacher's sake: both levels are always computed."""
+        """Predict on [B, 3, S, S] in 0..1; levels finer than the finest of `strides` are not computed."""
         backbone = self.backbone(pictures)
+        heads, neck = {}, {}
         squeezed = self.squeeze(backbone[32])
-        coarse = self.neck_32(squeezed)
-        fine = self.neck_16(torch.cat([upsample(self.reduce(squeezed)), backbone[16]], dim=1))
-        return Output({16: self.head_16(fine), 32: self.head_32(coarse)}, backbone, {16: fine, 32: coarse})
+        finest = min(strides, default=64)
+        if finest <= 32:
+            neck[32] = self.neck_32(squeezed)
+        if finest <= 16:
+            neck[16] = self.neck_16(torch.cat([upsample(self.reduce(squeezed)), backbone[16]], dim=1))
+            heads[16] = self.head_16(neck[16])
+        if finest <= 32:
+            heads[32] = self.head_32(neck[32])
+        return Output(heads, backbone, neck)

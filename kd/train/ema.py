@@ -1,4 +1,4 @@
-"""An exponential moving average of a network, which generalises better than its last step (Polyak averaging)."""
+"""An exponential moving average of the weights, which generalizes better than the last step (Polyak averaging)."""
 
 import copy
 
@@ -7,16 +7,20 @@ import torch
 from kd.model.build import Network
 
 
-class Average:
-    """Follows `network`; early steps count more: the decay grows as step / (step + 20) up to `decay`."""
+class ModelEMA:
+    """The moving average of a network. Its decay grows as step / (step + 20) up to `decay`, so that early steps count more.
+
+    Attributes:
+        network: the averaged network, in evaluation mode.
+    """
 
     def __init__(self, network: Network, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, network: Network, step: int) -> None:
-        """Move towards `network` after `step` (from 1) steps; counters are copied."""
+    def update(self, network: Network, step: int) -> None:
+        """Move towards `network` after `step` steps (from 1); integer buffers are copied."""
         decay = min(self.decay, step / (step + 20))
         own, other = self.network.state_dict(), network.state_dict()
         names = [name for name, value in own.items() if value.is_floating_point()]

@@ -12,12 +12,12 @@ import torch
 
 from benchmarks import trainings
 from benchmarks.ablation import main
-from benchmarks.trainings import Stopwatch
-from components.compute_info_maps import compute_info_maps
-from components.distill_student import distill_student
-from components.params import load_params
-from components.tracking import Untracked
-from components.training import train_network
+from benchmarks.trainings import TimingRun
+from components.compute_info_maps.step import compute_info_maps
+from components.distill_student.step import distill_student
+from components.params.load import load_params
+from components.runtime.tracking import NullRun
+from components.shared.training import train_network
 from kd.files import digest
 from tests.benchmarks.conftest import ROOT, SMALL
 
@@ -40,11 +40,11 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Interrupt every training after this epoch; 0 for never."""
 
     def after(epoch: int) -> None:
-        def metrics(self: Stopwatch, values: dict[str, float], step: int | None = None) -> None:
+        def metrics(self: TimingRun, values: dict[str, float], step: int | None = None) -> None:
             if step == epoch:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(Stopwatch, "metrics", metrics)
+        monkeypatch.setattr(TimingRun, "metrics", metrics)
 
     return after
 
@@ -55,7 +55,7 @@ def test_everything_is_trained_once(words: list[str], trained: list[str], tmp_pa
     assert trained == ["teacher", "alone-seed-0", "alone-seed-1", "fgd-seed-0", "fgd-seed-1"]
     results = (tmp_path / "out/results.json").read_bytes()
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("teacher", "alone", "fgd", "gap closed"))
+    assert all(word in printed for word in ("teacher", "baseline", "fgd", "gap closed"))
 
     main(command)
     assert len(trained) == 5
@@ -68,12 +68,12 @@ def test_the_results_hold_every_training(words: list[str], tmp_path: Path) -> No
     main([*words, "--seeds", "4", "--variants", "fgd", "--split", "test"])
     content = json.loads((tmp_path / "out/results.json").read_text())
     assert content["split"] == "test" and "--split test" in content["command"] and content["params"]["student"]["width"] == 0.0625
-    assert {name: set(own) for name, own in content["runs"].items()} == {name: {"4"} for name in ("alone", "fgd")}
+    assert {name: set(own) for name, own in content["runs"].items()} == {name: {"4"} for name in ("baseline", "fgd")}
     facts = content["runs"]["fgd"]["4"]
     assert 0 <= facts["map"] <= facts["map50"] <= 1 and facts["seconds"] > 0 and facts["gradient_ratio"] > 0 and "torch" in facts["machine"]
     assert facts["map50"] == json.loads((tmp_path / "out/runs/fgd/seed-4/test.json").read_text())["map50"]
     assert not (tmp_path / "out/runs/fgd/seed-4/val.json").exists()
-    assert [row["variant"] for row in content["variants"]] == ["alone", "fgd"]
+    assert [row["variant"] for row in content["variants"]] == ["baseline", "fgd"]
     table = [line for line in (tmp_path / "out/results.md").read_text().splitlines() if line.startswith("|")]
     assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| teacher", "| alone", "| fgd"]
     assert len({line.count("|") for line in table}) == 1
@@ -86,8 +86,8 @@ def test_a_student_is_that_of_the_step(words: list[str], tmp_path: Path, squares
     maps, student = tmp_path / "maps", tmp_path / "student"
     maps.mkdir()
     student.mkdir()
-    compute_info_maps(params, Untracked(), squares, tmp_path / "out/teacher", maps)
-    distill_student(params, Untracked(), squares, tmp_path / "out/teacher", maps, student)
+    compute_info_maps(params, NullRun(), squares, tmp_path / "out/teacher", maps)
+    distill_student(params, NullRun(), squares, tmp_path / "out/teacher", maps, student)
     for file in ("history.csv", "model.safetensors"):
         assert (tmp_path / "out/runs/default/seed-3" / file).read_bytes() == (student / file).read_bytes()
 
@@ -103,16 +103,16 @@ def test_trainings_side_by_side_are_the_same(words: list[str], tmp_path: Path, c
     capsys.readouterr()
     main([*command, "--jobs", "2"])
     assert capsys.readouterr().err.count("warning: left out: default@weight=1e300-seed-") == 2
-    for model in ("teacher", *(f"runs/{name}/seed-{seed}" for name in ("alone", "pkd") for seed in (0, 1))):
+    for model in ("teacher", *(f"runs/{name}/seed-{seed}" for name in ("baseline", "pkd") for seed in (0, 1))):
         assert digest(tmp_path / "out" / model / "model.safetensors") == digest(tmp_path / "first" / model / "model.safetensors")
     first, second = (json.loads((tmp_path / folder / "results.json").read_text()) for folder in ("first", "out"))
     assert [row["map50"] for row in first["variants"]] == [row["map50"] for row in second["variants"]]
 
 
 def test_an_error_in_another_process_is_one_line(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    main([*words, "--seeds", "0", "--variants", "alone"])
+    main([*words, "--seeds", "0", "--variants", "baseline"])
     with pytest.raises(SystemExit) as refused:
-        main([*words, "--seeds", "0", "--variants", "alone", "--set", "student.train.lr=0.1", "--jobs", "2"])
+        main([*words, "--seeds", "0", "--variants", "baseline", "--set", "student.train.lr=0.1", "--jobs", "2"])
     assert refused.value.code == 2
     assert "was made from other settings of student; choose another --out" in capsys.readouterr().err
 
@@ -153,14 +153,14 @@ def test_a_teacher_that_is_trained_already_is_taken(
 def test_a_variant_that_diverges_is_left_out(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     main([*words, "--seeds", "0", "--variants", "default@weight=1e300", "pkd"])
     assert "warning: left out: default@weight=1e300-seed-0: the loss is not finite in epoch 1" in capsys.readouterr().err
-    assert [row["variant"] for row in json.loads((tmp_path / "out/results.json").read_text())["variants"]] == ["alone", "pkd"]
+    assert [row["variant"] for row in json.loads((tmp_path / "out/results.json").read_text())["variants"]] == ["baseline", "pkd"]
 
 
 def test_other_settings_do_not_mix(words: list[str], capsys: pytest.CaptureFixture) -> None:
-    main([*words, "--seeds", "0", "--variants", "alone"])
+    main([*words, "--seeds", "0", "--variants", "baseline"])
     for change, section in (("teacher.train.lr=0.1", "teacher"), ("student.train.lr=0.1", "student")):
         with pytest.raises(SystemExit) as refused:
-            main([*words, "--seeds", "0", "--variants", "alone", "--set", change])
+            main([*words, "--seeds", "0", "--variants", "baseline", "--set", change])
         assert refused.value.code == 2
         assert f"was made from other settings of {section}; choose another --out" in capsys.readouterr().err
 
@@ -185,18 +185,18 @@ def test_bad_input_stops_it_before_any_training(
 
 
 def test_other_ways_to_score_need_no_training(words: list[str], trained: list[str], tmp_path: Path) -> None:
-    command = [*words, "--seeds", "0", "--variants", "alone"]
+    command = [*words, "--seeds", "0", "--variants", "baseline"]
     main(command)
-    before = (tmp_path / "out/runs/alone/seed-0/val.json").read_text()
+    before = (tmp_path / "out/runs/baseline/seed-0/val.json").read_text()
     main([*command, "--set", "evaluate.confidence=0.5"])
     assert trained == ["teacher", "alone-seed-0"]
-    assert (tmp_path / "out/runs/alone/seed-0/val.json").read_text() != before
+    assert (tmp_path / "out/runs/baseline/seed-0/val.json").read_text() != before
 
 
 def test_labelled_pictures_are_prepared_first(words: list[str], squares: Path, tmp_path: Path) -> None:
     """The squares without their summary are a data set in COCO layout."""
     shutil.copytree(squares, tmp_path / "raw")
     (tmp_path / "raw/summary.json").unlink()
-    main([*words, "--data", str(tmp_path / "raw"), "--seeds", "0", "--variants", "alone"])
+    main([*words, "--data", str(tmp_path / "raw"), "--seeds", "0", "--variants", "baseline"])
     assert (tmp_path / "out/prepared/summary.json").exists()
     assert not (tmp_path / "raw/summary.json").exists()

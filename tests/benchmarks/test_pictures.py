@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.pictures import curves, main, picture_of, scores_by_epoch, sheet
-from components.report.pictures import shown
+from components.evaluate.report.pictures import shown
 from kd.errors import InputError
 from tests.benchmarks.conftest import ROOT
 from tests.components.trained import write_outputs

@@ -23,7 +23,7 @@ def markdown(out: Path, runs: dict[str, dict[int, Facts]]) -> list[str]:
 
 def test_the_table_is_in_points(tmp_path: Path) -> None:
     runs = {
-        "alone": {0: facts(0.30), 1: facts(0.34, None)},
+        "baseline": {0: facts(0.30), 1: facts(0.34, None)},
         "activation-both": {0: facts(0.40, gradient_ratio=0.5), 1: facts(0.38, gradient_ratio=1.5)},
         "uniform-both": {1: facts(0.35, gradient_ratio=1.0)},
     }
@@ -40,7 +40,7 @@ def test_the_table_is_in_points(tmp_path: Path) -> None:
 
 
 def test_machines_and_versions_of_the_code_are_told(tmp_path: Path) -> None:
-    lines = markdown(tmp_path, {"alone": {0: facts(0.3), 1: facts(0.3, machine="GPU, 2026-01-02", code="2")}})
+    lines = markdown(tmp_path, {"baseline": {0: facts(0.3), 1: facts(0.3, machine="GPU, 2026-01-02", code="2")}})
     assert lines[2] == "val split; CPU, 2026-01-01; GPU, 2026-01-02"
     assert lines[-1] == MIXED
 

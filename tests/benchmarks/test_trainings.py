@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from benchmarks.rivals import RIVALS
-from benchmarks.trainings import MADE_FROM, Stopwatch, once, taught
-from kd.distillation.cartographer import Cartographer
-from kd.distillation.teaching import Distill
+from benchmarks.published import PUBLISHED_METHODS
+from benchmarks.trainings import MADE_FROM, TimingRun, once, taught
+from kd.distillation.loss import Distill
+from kd.distillation.map_generator import Cartographer
 from kd.errors import InputError
 from kd.files import read_json
 from kd.model.spec import ModelSpec
@@ -42,7 +42,7 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_a_training_that_went_on_counts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([100.0, 104.0, 110.0])
     monkeypatch.setattr("benchmarks.trainings.time.monotonic", lambda: next(now))
-    watch = Stopwatch()
+    watch = TimingRun()
     watch.metrics({"loss": 1.0}, step=7)
     watch.metrics({"parameters": 5.0})  # a fact of the run, and no epoch
     watch.metrics({"loss": 1.0}, step=8)
@@ -50,16 +50,16 @@ def test_a_training_that_went_on_counts_whole(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_training_without_an_epoch_left_has_no_time() -> None:
-    assert Stopwatch().seconds(8) is None
+    assert TimingRun().seconds(8) is None
 
 
 def test_a_rival_changes_the_loss_and_its_maps_alone() -> None:
     spec = ModelSpec("yolov3", 0.1, 0.1, ("a",), {}, 64)
     lesson = Lesson(nn.Identity(), spec, Distill(weight=3.0), Path("maps"), live=True)
     assert taught(lesson, None) is lesson
-    for name, rival in RIVALS.items():
+    for name, published in PUBLISHED_METHODS.items():
         other = taught(lesson, name)
-        assert other.tap_loss is rival.tap_loss is not lesson.tap_loss
+        assert other.tap_loss is published.tap_loss is not lesson.tap_loss
         assert (other.distill, other.teacher, other.maps) == (lesson.distill, lesson.teacher, lesson.maps)
         assert other.live == (other.cartographer is not Cartographer)
-    assert {name for name in RIVALS if taught(lesson, name).live} == {"fgfi", "fgd"}
+    assert {name for name in PUBLISHED_METHODS if taught(lesson, name).live} == {"fgfi", "fgd"}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.variants import Variant, groups, parse, select
-from components.params import Params, load_params
-from kd.distillation.info_map import READINGS
+from components.params.load import load_params
+from components.params.models import Params
+from kd.distillation.info_map import METHODS
 from kd.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -18,25 +19,25 @@ def params_of(name: str) -> Params:
 
 
 @pytest.mark.parametrize(
-    ("name", "reading", "taps", "response"),
+    ("name", "method", "taps", "response"),
     [
         ("activation-both", "activation", ["backbone", "neck"], 0),
         ("mask-neck", "mask", ["neck"], 0),
         ("gradient-backbone+response", "gradient", ["backbone"], 1),
-        ("response", PARAMS.info_maps.reading, [], 1),
+        ("response", PARAMS.info_maps.method, [], 1),
         ("fgd", "uniform", ["backbone", "neck"], 0),
     ],
 )
-def test_a_name_is_a_change_of_the_parameters(name: str, reading: str, taps: list[str], response: float) -> None:
+def test_a_name_is_a_change_of_the_parameters(name: str, method: str, taps: list[str], response: float) -> None:
     params = params_of(name)
-    assert (params.info_maps.reading, params.distill.taps, params.distill.response) == (reading, taps, response)
+    assert (params.info_maps.method, params.distill.taps, params.distill.response) == (method, taps, response)
     assert (params.student, params.augment, params.distill.weight) == (PARAMS.student, PARAMS.augment, PARAMS.distill.weight)
 
 
 def test_default_and_alone_are_the_file_as_it_is() -> None:
-    assert params_of("default") == params_of("alone") == PARAMS
-    assert parse("alone").alone and not parse("default").alone
-    assert parse("pkd").rival == "pkd" and parse("default").rival is None
+    assert params_of("default") == params_of("baseline") == PARAMS
+    assert parse("baseline").is_baseline and not parse("default").is_baseline
+    assert parse("pkd").published == "pkd" and parse("default").published is None
 
 
 def test_keys_without_a_section_belong_to_distill() -> None:
@@ -47,11 +48,11 @@ def test_keys_without_a_section_belong_to_distill() -> None:
 
 def test_the_baseline_gets_what_touches_the_student() -> None:
     longer = parse("activation-both@w=3,student.train.epochs=24,augment.flip=0.5")
-    assert longer.baseline == "alone@augment.flip=0.5,student.train.epochs=24"
+    assert longer.baseline == "baseline@augment.flip=0.5,student.train.epochs=24"
     alone = load_params(ROOT / "params.yaml", parse(longer.baseline).changes)
     assert (alone.student, alone.augment) == (params_of(longer.name).student, params_of(longer.name).augment)
     assert alone.distill == PARAMS.distill
-    assert parse("activation-both@w=3").baseline == "alone"
+    assert parse("activation-both@w=3").baseline == "baseline"
 
 
 def test_the_order_of_changes_makes_no_other_variant() -> None:
@@ -61,12 +62,12 @@ def test_the_order_of_changes_makes_no_other_variant() -> None:
 
 
 def test_every_variant_comes_once_and_after_its_baseline() -> None:
-    chosen = select(["readings", "activation-both", "default@student.train.epochs=3"], PARAMS)
+    chosen = select(["methods", "activation-both", "default@student.train.epochs=3"], PARAMS)
     names = [variant.name for variant in chosen]
     assert names == [
-        "alone",
-        "alone@student.train.epochs=3",
-        *(f"{reading}-both" for reading in READINGS),
+        "baseline",
+        "baseline@student.train.epochs=3",
+        *(f"{method}-both" for method in METHODS),
         "default@student.train.epochs=3",
     ]
 
@@ -74,14 +75,14 @@ def test_every_variant_comes_once_and_after_its_baseline() -> None:
 @pytest.mark.parametrize("group", groups(PARAMS))
 def test_every_group_holds_variants_with_valid_parameters(group: str) -> None:
     chosen = select([group], PARAMS)
-    assert len(chosen) > 2 and chosen[0].alone
+    assert len(chosen) > 2 and chosen[0].is_baseline
     assert all(isinstance(params_of(variant.name), Params) for variant in chosen)
 
 
 def test_all_holds_what_the_method_is_asked() -> None:
     names = {variant.name for variant in select(["all"], PARAMS)}
-    assert {f"{reading}-{taps}" for reading in READINGS for taps in ("backbone", "neck", "both")} <= names
-    assert {"alone", "default", "response", "activation-both+response", "fitnets", "fgfi", "cwd", "pkd", "fgd"} <= names
+    assert {f"{method}-{taps}" for method in METHODS for taps in ("backbone", "neck", "both")} <= names
+    assert {"baseline", "default", "response", "activation-both+response", "fitnets", "fgfi", "cwd", "pkd", "fgd"} <= names
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,12 @@ def test_all_holds_what_the_method_is_asked() -> None:
         ("nonsense", "'nonsense' is no variant and no group"),
         ("activation", "no variant"),
         ("activation-head", "no variant"),
-        ("colour-both", "no variant"),
+        ("color-both", "no variant"),
         ("response+response", "no variant"),
         ("default@weight", "'weight' in 'default@weight' changes nothing"),
         ("default@teacher.width=1", "changes nothing of a variant"),
         ("default@data.image_size=96", "changes nothing of a variant"),
-        ("alone@w=3", "has no teacher"),
+        ("baseline@w=3", "has no teacher"),
     ],
 )
 def test_a_wrong_name_is_refused(name: str, problem: str) -> None:
@@ -104,4 +105,4 @@ def test_a_wrong_name_is_refused(name: str, problem: str) -> None:
 
 
 def test_equal_names_are_equal_variants() -> None:
-    assert parse("alone") == Variant("alone", (), alone=True)
+    assert parse("baseline") == Variant("baseline", (), is_baseline=True)

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.params import Params, load_params
-from components.prepare_data import prepare_data
+from components.params.load import load_params
+from components.params.models import Params
+from components.prepare_data.step import prepare_data
 from kd.files import atomic_folder
 
 CLASSES = ["cat", "dog"]

@@ -2,9 +2,9 @@
 
 import torch
 
+from kd.data.anchors import COCO_ANCHORS
 from kd.model.blocks import Head
 from kd.model.build import Network, build_model
-from kd.model.darknet import COCO_ANCHORS
 from kd.model.spec import Architecture, ModelSpec
 
 SIDE = 64

@@ -14,10 +14,10 @@ from mlflow import MlflowClient
 from onnx import compose, helper, numpy_helper, parser
 from PIL import Image
 
-from components.export import select_model
-from components.registry.store import Registry
-from components.tracking import store_uri
-from kd.detection.evaluate import Selection
+from components.register_model.export import postprocess_model
+from components.register_model.registry import Registry
+from components.runtime.tracking import tracking_uri
+from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
 
 SIDE, PICTURES = 64, 40
@@ -53,7 +53,7 @@ def write_model(path: Path, shares: Sequence[float], classes: Sequence[str] = CL
         "ballast": list(range(ballast)),
     }.items():
         network.graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32), name))
-    end = select_model(count, count, Selection(0.25), 10, 18)
+    end = postprocess_model(count, count, NMSConfig(0.25), 10, 18)
     model = compose.merge_models(network, end, io_map=[("candidates", "candidates"), ("strengths", "strengths")])
     helper.set_model_props(model, {"classes": json.dumps(list(classes)), "image_size": str(SIDE)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def write_data(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
 
 def register(name: str, file: Path, **tags: str) -> str:
     """Register a model as the step does, in a run of its own."""
-    client = MlflowClient(store_uri())
+    client = MlflowClient(tracking_uri())
     experiment = client.get_experiment_by_name("tests")
     run = client.create_run(experiment.experiment_id if experiment else client.create_experiment("tests"))
     compared = {"kdflow.export_difference": "0", "kdflow.map": "0.5", "kdflow.map50": "0.5"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.export import export_onnx
-from components.packaging import package
-from kd.detection.evaluate import Selection
+from components.register_model.export import export_onnx
+from components.register_model.packaging import package
+from kd.detection.evaluate import NMSConfig
 from kd.model.store import save_model
 from tests.components.lively import lively_network
 
@@ -32,7 +32,7 @@ def made() -> Path:
     folder = Path(_FOLDER.name) / "made"
     network, spec = lively_network()
     save_model(folder / "model.safetensors", network, spec)
-    export_onnx(network, spec, folder / "student.onnx", Selection(CONFIDENCE, 0.5, 50))
+    export_onnx(network, spec, folder / "student.onnx", NMSConfig(CONFIDENCE, 0.5, 50))
     package(folder / "student.onnx", folder / "package")
     return folder
 

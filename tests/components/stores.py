@@ -8,27 +8,27 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from components.tracking import quieten, store_uri
+from components.runtime.tracking import import_mlflow, tracking_uri
 
 _FOLDER = tempfile.TemporaryDirectory()
 
 
 def new_store(folder: Path) -> None:
-    """Put an empty store where `components.tracking` looks for it in the working folder `folder`."""
+    """Put an empty store where `components.runtime.tracking` looks for it in the working folder `folder`."""
     shutil.copyfile(_empty(), folder / "mlflow.db")
 
 
 @cache
 def _empty() -> Path:
     file = Path(_FOLDER.name) / "mlflow.db"
-    quieten()  # whichever test comes first should not find this in its output
+    import_mlflow()  # whichever test comes first should not find this in its output
     MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
 
 
 def records() -> dict[str, Run]:
     """The runs in the store of the working folder, by name."""
-    client = MlflowClient(store_uri())
+    client = MlflowClient(tracking_uri())
     experiment = client.get_experiment_by_name("kdflow")
     assert experiment
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from components.summary import summarise
-from kd.distillation.cartographer import tap_names
+from components.prepare_data.summary import summarize
+from kd.distillation.map_generator import tap_names
 from kd.distillation.map_store import MapWriter
-from kd.distillation.pairing import stride_of
+from kd.distillation.tap_pairs import stride_of
 from kd.files import write_json
 from kd.model.spec import Architecture
 from kd.model.store import save_model
@@ -46,7 +46,7 @@ def write_outputs(root: Path, classes: list[str] = CLASSES) -> dict[str, Path]:
     write_model(places["student"], "yolov3-tiny", classes, seed=2)
     (places["student"] / "history.csv").write_text(TAUGHT)
     shapes = {tap: SIDE // stride_of(tap) for tap in tap_names(STRIDES)}
-    with MapWriter(places["maps"], shapes, TRAIN, {"reading": "activation", "strides": STRIDES}) as writer:
+    with MapWriter(places["maps"], shapes, TRAIN, {"method": "activation", "strides": STRIDES}) as writer:
         writer.add({tap: torch.rand(TRAIN, cells, cells, generator=torch.Generator().manual_seed(0)) for tap, cells in shapes.items()})
     return places
 
@@ -72,4 +72,4 @@ def _write_split(folder: Path, count: int, classes: list[str]) -> dict[str, Any]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
     write_json(folder / "annotations.json", {"images": images, "annotations": annotations, "categories": categories})
     counts = {name: count - 1 if label < 2 else 0 for label, name in enumerate(classes)}
-    return summarise(classes, []) | {"pictures": count, "boxes": len(boxes), "per_class": counts, "empty_pictures": 1}
+    return summarize(classes, []) | {"pictures": count, "boxes": len(boxes), "per_class": counts, "empty_pictures": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.params import load_params
+from components.params.load import load_params
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples").glob("*.yaml"))

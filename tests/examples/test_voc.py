@@ -6,7 +6,7 @@ import pytest
 import torchvision.datasets.voc
 from PIL import Image
 
-from components.layouts import read_source
+from components.prepare_data.layouts import read_source
 from examples.voc import main
 
 XML = """<annotation><filename>{picture}.jpg</filename><size><width>40</width><height>30</height></size>

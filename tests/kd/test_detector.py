@@ -66,7 +66,7 @@ def test_batches_change_nothing(spec: ModelSpec) -> None:
 def test_confidence_and_most_limit_what_is_found(sure_network: Network, spec: ModelSpec) -> None:
     detector = Detector(sure_network, spec, "cpu")
     assert len(detector([Image.new("RGB", (32, 32))], confidence=0.9)[0].scores) == 0
-    assert len(detector([Image.new("RGB", (32, 32))], most=0)[0].scores) == 0
+    assert len(detector([Image.new("RGB", (32, 32))], max_detections=0)[0].scores) == 0
     assert detector([]) == []
 
 

@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from kd.errors import InputError, exits_cleanly
+from kd.errors import InputError, handle_errors
 
 CASES = [
     (InputError("params.yaml", "has no field seed", "add it"), 2, "error: params.yaml: has no field seed; add it\n"),
@@ -21,7 +21,7 @@ CASES = [
 def test_an_error_that_a_user_can_mend_ends_in_one_line(
     error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @exits_cleanly
+    @handle_errors
     def command() -> None:
         raise error
 
@@ -32,7 +32,7 @@ def test_an_error_that_a_user_can_mend_ends_in_one_line(
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:
-    @exits_cleanly
+    @handle_errors
     def command() -> None:
         raise ZeroDivisionError
 
@@ -43,7 +43,7 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
 def test_arguments_reach_the_command() -> None:
     seen = []
 
-    @exits_cleanly
+    @handle_errors
     def command(first: int, second: int) -> None:
         seen.append((first, second))
 

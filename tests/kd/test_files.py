@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kd.errors import InputError
-from kd.files import atomic_file, atomic_folder, digest, digest_of, read_json, write_json
+from kd.files import atomic_file, atomic_folder, digest, digest_json, read_json, write_json
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ def test_a_digest_depends_on_names_and_content_alone(tmp_path: Path) -> None:
     assert digest(tmp_path / "one" / "b") == hashlib.sha256(b"b").hexdigest()
     (tmp_path / "two" / "b").rename(tmp_path / "two" / "c")
     assert digest(tmp_path / "one") != digest(tmp_path / "two")
-    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 1, "b": 3})
+    assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1}) != digest_json({"a": 1, "b": 3})

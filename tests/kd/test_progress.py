@@ -63,7 +63,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn(clock: Clock) -> None:
 
 @pytest.mark.parametrize(("stream", "cleared"), [(io.StringIO(), ""), (Terminal(), "\r\033[K")])
 def test_a_line_of_its_own_takes_the_bars_place(clock: Clock, stream: io.StringIO, cleared: str) -> None:
-    Progress("train", 10, stream=stream).say("warning: too hot")
+    Progress("train", 10, stream=stream).write("warning: too hot")
     assert stream.getvalue() == f"{cleared}warning: too hot\n"
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.params import Params, load_params
-from components.step import SECTIONS
+from components.params.load import load_params
+from components.params.models import Params
+from components.runtime.command import SECTIONS
 from pipeline import compile, launch, steps
 from pipeline.graph import arguments
 

@@ -46,7 +46,7 @@ def test_is_labelled_with_the_commit_that_the_steps_record(image: str) -> None:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     label = inspect(image).labels["org.opencontainers.image.revision"]
     assert label.removesuffix("-dirty") == commit and image.endswith(f":{label}")
-    assert inside(image, "python -c 'from components.execution import git_tags; print(git_tags())'").strip() == str(
+    assert inside(image, "python -c 'from components.runtime.execution import git_tags; print(git_tags())'").strip() == str(
         {"kdflow.git_commit": label}
     )
 
@@ -114,7 +114,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def resolving(repo: str) -> str:
-    return f"""python -c 'from components.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD").version)' 2>&1"""
+    return f"""python -c 'from components.prepare_data.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD").version)' 2>&1"""
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from components.params import load_params
-from components.step import SECTIONS
+from components.params.load import load_params
+from components.runtime.command import SECTIONS
 from kd.errors import InputError
 from kd.files import digest, write_json
 from kd.model.store import load_spec
@@ -74,10 +74,10 @@ def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pyte
     places = write_outputs(project / "elsewhere")
     output = artifact(project / "store/maps")
     inputs = {name: artifact(places[name]) for name in ("data", "teacher")}
-    result = launch.launch("compute_info_maps", {"info_maps": {"reading": "activation", "batch": 4.0}}, inputs, output)
+    result = launch.launch("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
     assert result == digest(Path(output.path)) == output.metadata["digest"]
     assert output.metadata["git_commit"] == "abc123"
-    assert json.loads((Path(output.path) / "index.json").read_text())["reading"] == "activation"
+    assert json.loads((Path(output.path) / "index.json").read_text())["method"] == "activation"
 
 
 def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from kfp import compiler, dsl
 
-from components.params import load_params
+from components.params.load import load_params
 from kd.errors import InputError
 from pipeline.package import read_package, steps
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from components.params import load_params
-from components.registry.cli import main
-from components.registry.journal import replay
-from components.registry.promotion import Promotion
-from components.registry.store import Registry
+from components.params.load import load_params
+from components.register_model.journal import replay
+from components.register_model.promotion import Promotion
+from components.register_model.registry import Registry
+from components.registry.commands import main
 from tests.components.oracles import register, write_data, write_model
 from tests.components.stores import new_store
 from tests.servers import mlflow_server
@@ -67,8 +67,8 @@ def test_the_whole_life(kdflow: Callable[..., str]) -> None:
         experiment = client.get_experiment_by_name("life")
         run = client.create_run(experiment.experiment_id if experiment else client.create_experiment("life"))
         tags = {"kdflow.export_difference": "0", "kdflow.map": "0.5", "kdflow.map50": "0.5", "kdflow.teacher_digest": "teach"}
-        judged, _ = Promotion(Registry("life")).deliver(file, run.info.run_id, tags, params, Path("outputs/prepare_data"))
-        assert judged.passed == (number in (1, 3))
+        gate_result, _ = Promotion(Registry("life")).register_and_judge(file, run.info.run_id, tags, params, Path("outputs/prepare_data"))
+        assert gate_result.passed == (number in (1, 3))
     assert champion("life") == 3
     assert "mAP changes by -9.9 points, less than +0.0" in kdflow("life", "show", "2")
     said = kdflow("life", "promote", "4", code=1)
@@ -98,13 +98,13 @@ def test_the_whole_life(kdflow: Callable[..., str]) -> None:
     assert "@champion" in kdflow("life", "list")
 
 
-def contender(model: str, mine: list[str], judged: Any, barrier: Any, answers: Any, who: int) -> None:
+def contender(model: str, mine: list[str], gate_result: Any, barrier: Any, answers: Any, who: int) -> None:
     """Promote one of `mine` in each trial, at the same moment as the other process."""
     promotion = Promotion(Registry(model))
     for trial in range(TRIALS):
-        against = promotion.journal.settle().champion
+        against = promotion.journal.sync_aliases().champion
         barrier.wait(300)
-        answers.put((trial, who, promotion.promote(judged._replace(version=mine[trial % 2], opponent=against))))
+        answers.put((trial, who, promotion.promote(gate_result._replace(version=mine[trial % 2], reference_version=against))))
         barrier.wait(300)
 
 
@@ -116,12 +116,12 @@ def test_of_two_promotions_at_once_exactly_one_wins(store: str, tmp_path: Path, 
     model = f"race-{store}"
     numbers = [register(model, write_model(Path(f"{i}.onnx"), (0.5 + i / 10, 0.5))) for i in range(5)]
     promotion = Promotion(Registry(model))
-    judged = promotion.judge(numbers[0], load_params(), Path("outputs/prepare_data"))
-    assert promotion.promote(judged)
+    gate_result = promotion.judge(numbers[0], load_params(), Path("outputs/prepare_data"))
+    assert promotion.promote(gate_result)
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(2), context.Queue()
     pairs = (numbers[1:3], numbers[3:5])
-    racers = [context.Process(target=contender, args=(model, pairs[who], judged, barrier, answers, who)) for who in range(2)]
+    racers = [context.Process(target=contender, args=(model, pairs[who], gate_result, barrier, answers, who)) for who in range(2)]
     for racer in racers:
         racer.start()
     told = [answers.get(timeout=300) for _ in range(2 * TRIALS)]
@@ -132,7 +132,7 @@ def test_of_two_promotions_at_once_exactly_one_wins(store: str, tmp_path: Path, 
     assert [len(who) for who in winners] == [1] * TRIALS, "each time exactly one wins, and the other is told that it did not"
     entries = promotion.journal.entries()
     state = replay(entries)
-    assert list(state.reign[1:]) == [pairs[who][trial % 2] for trial, [who] in enumerate(winners)], "the history tells the true order"
+    assert list(state.champions[1:]) == [pairs[who][trial % 2] for trial, [who] in enumerate(winners)], "the history tells the true order"
     assert len(entries) == 1 + 2 * TRIALS and len(state.void) == TRIALS
     assert str(champion(model)) == state.champion
     assert {who for [who] in winners} == {0, 1}, "not always the same, else nothing was tried"

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from kd.data.augment import Augment, place, recolour
+from kd.data.augment import AugmentConfig, color_jitter, place
 from kd.data.placement import Placement, warp_boxes
 
-MOSAIC = Augment(mosaic=1.0)
+MOSAIC = AugmentConfig(mosaic=1.0)
 
 
 def middle(placement: Placement) -> list[float]:
@@ -15,7 +15,7 @@ def middle(placement: Placement) -> list[float]:
 
 
 def test_without_strength_a_picture_stays_as_it_is() -> None:
-    assert place(np.random.default_rng(0), Augment(), 3, 10) == [Placement(3)]
+    assert place(np.random.default_rng(0), AugmentConfig(), 3, 10) == [Placement(3)]
 
 
 def test_a_mosaic_shows_four_pictures_that_fill_the_square() -> None:
@@ -31,7 +31,7 @@ def test_a_mosaic_shows_four_pictures_that_fill_the_square() -> None:
 
 def test_the_share_of_mosaics_and_mirrors_is_as_asked() -> None:
     rng = np.random.default_rng(0)
-    drawn = [place(rng, Augment(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
+    drawn = [place(rng, AugmentConfig(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
     singles = [p[0] for p in drawn if len(p) == 1]
     assert 0.26 < 1 - len(singles) / len(drawn) < 0.34
     assert 0.65 < np.mean([p.zoom[0] < 0 for p in singles]) < 0.75
@@ -39,7 +39,7 @@ def test_the_share_of_mosaics_and_mirrors_is_as_asked() -> None:
 
 def test_zoom_and_shift_stay_inside_their_strengths() -> None:
     rng = np.random.default_rng(0)
-    drawn = [place(rng, Augment(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
+    drawn = [place(rng, AugmentConfig(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
     sizes = [1 / p.zoom[1] for p in drawn]
     assert 0.7 <= min(sizes) < 0.75 and 1.25 < max(sizes) <= 1.3
     assert all(abs(p.zoom[0]) == p.zoom[1] for p in drawn)
@@ -48,22 +48,22 @@ def test_zoom_and_shift_stay_inside_their_strengths() -> None:
 
 
 def test_the_generator_decides_everything() -> None:
-    strong = Augment(0.5, 0.5, 0.5, 0.2, 0.5)
+    strong = AugmentConfig(0.5, 0.5, 0.5, 0.2, 0.5)
     assert place(np.random.default_rng(7), strong, 1, 9) == place(np.random.default_rng(7), strong, 1, 9)
     picture = torch.rand(3, 8, 8)
-    assert torch.equal(*(recolour(np.random.default_rng(7), picture, 0.5) for _ in range(2)))
+    assert torch.equal(*(color_jitter(np.random.default_rng(7), picture, 0.5) for _ in range(2)))
 
 
 def test_the_last_epochs_run_without_mosaic() -> None:
-    augment = Augment(mosaic=0.8, flip=0.5, close_mosaic=0.2)
+    augment = AugmentConfig(mosaic=0.8, flip=0.5, close_mosaic=0.2)
     assert [augment.at(epoch, 10).mosaic for epoch in (0, 7, 8, 9)] == [0.8, 0.8, 0.0, 0.0]
     assert augment.at(9, 10).flip == 0.5
-    assert Augment(mosaic=0.8).at(9, 10).mosaic == 0.8
+    assert AugmentConfig(mosaic=0.8).at(9, 10).mosaic == 0.8
 
 
-def test_colours_vary_inside_their_range() -> None:
+def test_colors_vary_inside_their_range() -> None:
     picture = torch.rand(3, 8, 8)
-    assert torch.allclose(recolour(np.random.default_rng(0), picture, 0.0), picture, atol=1e-6)
-    varied = recolour(np.random.default_rng(0), picture, 0.5)
+    assert torch.allclose(color_jitter(np.random.default_rng(0), picture, 0.0), picture, atol=1e-6)
+    varied = color_jitter(np.random.default_rng(0), picture, 0.5)
     assert varied.shape == picture.shape and not torch.allclose(varied, picture, atol=0.01)
     assert float(varied.min()) >= 0 and float(varied.max()) <= 1

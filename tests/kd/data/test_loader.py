@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from kd.data import loader
-from kd.data.augment import Augment
+from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch, EpochBatches, TrainingSamples, scoring_loader, training_loader
-from kd.data.square import Frame
+from kd.data.letterbox import Letterbox
+from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, scoring_loader, training_loader
 
-STRONG = Augment(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, colour=0.3)
+STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3)
 
 
 class Stripes:
@@ -29,8 +29,8 @@ def data(write_split: Callable[..., Path]) -> DetectionData:
 
 
 def epochs(data: DetectionData, numbers: list[int], workers: int = 0, maps: Stripes | None = None, seed: int = 0) -> list[Batch]:
-    batches = EpochBatches(len(data), batch=3, seed=seed)
-    batches_of = training_loader(TrainingSamples(data, STRONG, 10, seed, maps), batches, workers)
+    batches = EpochBatchSampler(len(data), batch=3, seed=seed)
+    batches_of = training_loader(TrainingDataset(data, STRONG, 10, seed, maps), batches, workers)
     found = []
     for batches.epoch in numbers:
         found += list(batches_of)
@@ -53,9 +53,9 @@ def test_an_epoch_is_the_same_whatever_ran_before_it(data: DetectionData) -> Non
 
 
 def test_a_picture_is_varied_anew_in_each_epoch(data: DetectionData) -> None:
-    samples = TrainingSamples(data, STRONG, 10, 0)
+    samples = TrainingDataset(data, STRONG, 10, 0)
     assert not torch.equal(samples[0, 4].picture, samples[1, 4].picture)
-    assert torch.equal(samples[1, 4].picture, TrainingSamples(data, STRONG, 10, 0)[1, 4].picture)
+    assert torch.equal(samples[1, 4].picture, TrainingDataset(data, STRONG, 10, 0)[1, 4].picture)
 
 
 def test_workers_change_nothing(data: DetectionData) -> None:
@@ -66,8 +66,8 @@ def test_a_batch_is_whole(data: DetectionData) -> None:
     for batch in epochs(data, [0, 1, 2], maps=Stripes()):
         assert batch.pictures.shape == (3, 3, 64, 64) and batch.pictures.dtype == torch.float32
         assert float(batch.pictures.min()) >= 0 and float(batch.pictures.max()) <= 1
-        assert batch.boxes.shape == (len(batch.labels), 4) and batch.owners.shape == batch.labels.shape
-        assert batch.labels.dtype == batch.owners.dtype == torch.int64
+        assert batch.boxes.shape == (len(batch.labels), 4) and batch.batch_index.shape == batch.labels.shape
+        assert batch.labels.dtype == batch.batch_index.dtype == torch.int64
         assert float(batch.boxes.clamp(0, 64).sub(batch.boxes).abs().sum()) == 0
         assert {name: tuple(m.shape) for name, m in batch.maps.items()} == {"backbone_16": (3, 4, 4), "neck_32": (3, 2, 2)}
 
@@ -77,23 +77,23 @@ def test_without_maps_there_are_none(data: DetectionData) -> None:
 
 
 def test_without_augmentation_picture_boxes_and_map_are_the_stored_ones(data: DetectionData) -> None:
-    picture, boxes, labels, maps = TrainingSamples(data, Augment(), 1, 0, Stripes())[0, 4]
+    picture, boxes, labels, maps = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
     square, frame = data.square(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
-    torch.testing.assert_close(boxes, frame.into(data.objects(4)[0]))
+    torch.testing.assert_close(boxes, frame.to_square(data.objects(4)[0]))
     assert torch.equal(labels, data.objects(4)[1])
     assert maps["backbone_16"].tolist() == [[pytest.approx(4.0)] * 4] * 4
 
 
 def test_a_mosaic_of_pictures_has_the_mosaic_of_their_maps(data: DetectionData) -> None:
-    samples = TrainingSamples(data, Augment(mosaic=1.0), 1, 0, Stripes())
+    samples = TrainingDataset(data, AugmentConfig(mosaic=1.0), 1, 0, Stripes())
     corners = samples[0, 5].maps["backbone_16"]
     assert float(corners[0, 0]) == pytest.approx(5.0)
     assert len(corners.unique()) > 1
 
 
 def test_a_picture_comes_once_an_epoch_at_most_and_over_epochs_each_does() -> None:
-    batches = EpochBatches(10, batch=4, seed=0)
+    batches = EpochBatchSampler(10, batch=4, seed=0)
     seen = set()
     for batches.epoch in range(8):
         keys = [key for batch in batches for key in batch]
@@ -104,13 +104,13 @@ def test_a_picture_comes_once_an_epoch_at_most_and_over_epochs_each_does() -> No
 
 
 def test_few_pictures_make_one_batch() -> None:
-    assert [len(batch) for batch in EpochBatches(3, batch=16, seed=0)] == [3]
+    assert [len(batch) for batch in EpochBatchSampler(3, batch=16, seed=0)] == [3]
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_ranks_share_each_batch(world: int) -> None:
-    whole = list(EpochBatches(26, batch=12, seed=3))
-    shares = [list(EpochBatches(26, batch=12, seed=3, rank=rank, world=world)) for rank in range(world)]
+    whole = list(EpochBatchSampler(26, batch=12, seed=3))
+    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world=world)) for rank in range(world)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(key for part in parts for key in part)
         assert {len(part) for part in parts} == {12 // world}
@@ -119,7 +119,7 @@ def test_ranks_share_each_batch(world: int) -> None:
 def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
     squares, frames = zip(*scoring_loader(data, batch=3), strict=True)
     assert [len(s) for s in squares] == [3, 3, 1] and squares[0].dtype == torch.uint8
-    rebuilt = [Frame(*(value[i].item() for value in frame)) for frame in frames for i in range(len(frame[0]))]
+    rebuilt = [Letterbox(*(value[i].item() for value in frame)) for frame in frames for i in range(len(frame[0]))]
     assert rebuilt == [data.square(i)[1] for i in range(len(data))]
 
 
@@ -131,8 +131,8 @@ def test_pictures_are_decoded_once_as_far_as_memory_goes(
     read: list[int] = []
     square = data.square
     monkeypatch.setattr(data, "square", lambda index: (read.append(index), square(index))[1])
-    monkeypatch.setattr(loader, "KEPT_BYTES", room * 3 * 64 * 64)
-    samples = TrainingSamples(data, Augment(flip=0.5, colour=0.3), 10, 0)
+    monkeypatch.setattr(loader, "CACHE_BYTES", room * 3 * 64 * 64)
+    samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0)
     passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
     assert len(read) == decoded
     assert all(torch.equal(first.picture, again.picture) for first, again in zip(passes[0], passes[3], strict=True))

@@ -24,14 +24,14 @@ def test_a_picture_lies_in_the_middle_of_grey(size: tuple[int, int], frame: tupl
 def test_boxes_go_into_the_square_and_back(width: int, height: int, cells: int) -> None:
     _, frame = letterbox(Image.new("RGB", (width, height)), 32 * cells)
     boxes = torch.tensor([[0.0, 0.0, width, height], [0.25 * width, 0.5 * height, 0.75 * width, height]])
-    inside = frame.into(boxes)
-    torch.testing.assert_close(frame.back(inside), boxes, rtol=1e-5, atol=1e-3)
+    inside = frame.to_square(boxes)
+    torch.testing.assert_close(frame.to_picture(inside), boxes, rtol=1e-5, atol=1e-3)
     assert float(inside.min()) >= -1 and float(inside.max()) <= 32 * cells + 1
 
 
 def test_boxes_are_measured_in_the_original_where_a_fraction_was_decoded() -> None:
     _, frame = letterbox(Image.new("RGB", (25, 50)), 64, original=(200, 400))
-    assert frame.into(torch.tensor([[0.0, 0.0, 200.0, 400.0]])).tolist() == [[16, 0, 48, 64]]
+    assert frame.to_square(torch.tensor([[0.0, 0.0, 200.0, 400.0]])).tolist() == [[16, 0, 48, 64]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from kd.detection.decode import candidates, decode, offsets, select
+from kd.detection.decode import candidates, decode_boxes, postprocess, stride_offsets
 
 ANCHORS = {8: [(10.0, 13.0), (16.0, 30.0), (33.0, 23.0)], 16: [(30.0, 61.0), (62.0, 45.0), (59.0, 119.0)]}
 CLASSES = 3
@@ -22,7 +22,7 @@ def random_heads() -> dict[int, Tensor]:
 
 def test_every_candidate_follows_the_formula_of_the_paper() -> None:
     heads = random_heads()
-    boxes, scores = decode(heads, ANCHORS)
+    boxes, scores = decode_boxes(heads, ANCHORS)
     assert boxes.shape == (2, 3 * 20, 4) and scores.shape == (2, 3 * 20, CLASSES)
     index = 0
     for stride in (8, 16):
@@ -38,8 +38,8 @@ def test_every_candidate_follows_the_formula_of_the_paper() -> None:
 
 
 def test_offsets_tell_where_a_stride_begins() -> None:
-    assert offsets(32, [16, 8]) == {8: 0, 16: 48}
-    assert offsets(416, [32, 16]) == {16: 0, 32: 3 * 26 * 26}
+    assert stride_offsets(32, [16, 8]) == {8: 0, 16: 48}
+    assert stride_offsets(416, [32, 16]) == {16: 0, 32: 3 * 26 * 26}
     heads = random_heads()
     found = candidates(heads, ANCHORS)
     assert torch.equal(found.objectness[:, 48:60], heads[16].view(2, 3, 8, 4)[:, :, 4].flatten(1))
@@ -47,15 +47,15 @@ def test_offsets_tell_where_a_stride_begins() -> None:
 
 def test_memory_format_and_half_precision_change_nothing_of_note() -> None:
     heads = random_heads()
-    expected, _ = decode(heads, ANCHORS)
-    torch.testing.assert_close(decode({s: h.to(memory_format=torch.channels_last) for s, h in heads.items()}, ANCHORS)[0], expected)
-    half, _ = decode({s: h.half() for s, h in heads.items()}, ANCHORS)
+    expected, _ = decode_boxes(heads, ANCHORS)
+    torch.testing.assert_close(decode_boxes({s: h.to(memory_format=torch.channels_last) for s, h in heads.items()}, ANCHORS)[0], expected)
+    half, _ = decode_boxes({s: h.half() for s, h in heads.items()}, ANCHORS)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, expected, rtol=1e-2, atol=0.1)
 
 
 def test_wild_predictions_stay_finite() -> None:
-    boxes, scores = decode({stride: head * 1e4 for stride, head in random_heads().items()}, ANCHORS)
+    boxes, scores = decode_boxes({stride: head * 1e4 for stride, head in random_heads().items()}, ANCHORS)
     assert boxes.isfinite().all() and scores.isfinite().all()
 
 
@@ -65,7 +65,7 @@ def test_selection_is_suppression_class_by_class(seed: int) -> None:
     corner = torch.rand(60, 2, generator=rng) * 120 - 40  # some boxes begin left of or above the picture
     boxes = torch.cat([corner, corner + 20 + torch.rand(60, 2, generator=rng) * 40], dim=1)
     scores = torch.rand(60, CLASSES, generator=rng)
-    found = select(boxes, scores, confidence=0.3, nms_iou=0.4, most=1000)
+    found = postprocess(boxes, scores, confidence=0.3, nms_iou=0.4, max_detections=1000)
     expected = set()
     for label in range(CLASSES):
         sure = (scores[:, label] > 0.3).nonzero().flatten()
@@ -77,22 +77,22 @@ def test_selection_is_suppression_class_by_class(seed: int) -> None:
 
 def test_classes_do_not_suppress_each_other_left_of_the_picture() -> None:
     boxes = torch.tensor([[60.0, 60.0, 100.0, 100.0], [-41.0, -41.0, -1.0, -1.0]])
-    assert len(select(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]), 0.1, 0.5, 10).scores) == 2
+    assert len(postprocess(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]), 0.1, 0.5, 10).scores) == 2
 
 
 def test_one_box_may_be_found_as_several_classes() -> None:
-    found = select(torch.tensor([[0.0, 0.0, 10.0, 10.0]]), torch.tensor([[0.9, 0.2, 0.6]]), 0.25, 0.5, 10)
+    found = postprocess(torch.tensor([[0.0, 0.0, 10.0, 10.0]]), torch.tensor([[0.9, 0.2, 0.6]]), 0.25, 0.5, 10)
     assert found.labels.tolist() == [0, 2] and found.boxes.shape == (2, 4)
 
 
 def test_the_best_are_kept() -> None:
     boxes = torch.arange(10.0)[:, None] * 100 + torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     scores = torch.linspace(0.1, 0.9, 10)[:, None]
-    assert torch.equal(select(boxes, scores, 0.0, 0.5, most=3).scores, scores[:, 0].flip(0)[:3])
-    assert torch.equal(select(boxes, scores, 0.0, 0.5, most=10, before_nms=2).scores, scores[:, 0].flip(0)[:2])
-    assert len(select(boxes, scores, 0.9, 0.5, most=3).scores) == 0  # the least score is exclusive
+    assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=3).scores, scores[:, 0].flip(0)[:3])
+    assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=10, before_nms=2).scores, scores[:, 0].flip(0)[:2])
+    assert len(postprocess(boxes, scores, 0.9, 0.5, max_detections=3).scores) == 0  # the least score is exclusive
 
 
 def test_nothing_sure_is_nothing_found() -> None:
-    found = select(torch.rand(5, 4), torch.zeros(5, CLASSES), 0.1, 0.5, 10)
+    found = postprocess(torch.rand(5, 4), torch.zeros(5, CLASSES), 0.1, 0.5, 10)
     assert found.boxes.shape == (0, 4) and found.scores.shape == found.labels.shape == (0,)

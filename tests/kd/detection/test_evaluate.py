@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from kd.data.dataset import DetectionData
-from kd.data.square import Frame
+from kd.data.letterbox import Letterbox
 from kd.detection.decode import Detections
-from kd.detection.evaluate import Selection, detect, in_picture, score
+from kd.detection.evaluate import NMSConfig, detect, score, to_picture
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 
@@ -28,21 +28,21 @@ def data(write_split: Callable[..., Path]) -> DetectionData:
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
 def test_boxes_come_back_in_the_pixels_of_each_picture(data: DetectionData, sure_network: Network, spec: ModelSpec, batch: int) -> None:
-    found = list(detect(sure_network.train(), spec.anchors, data, Selection(confidence=0.5), batch))
+    found = list(detect(sure_network.train(), spec.anchors, data, NMSConfig(confidence=0.5), batch))
     assert [f.boxes.tolist() for f in found] == [[pytest.approx(box, abs=1e-3)] for box in DOGS.values()]
     assert all(f.labels.tolist() == [1] for f in found) and not sure_network.training
 
 
 def test_finding_every_object_scores_one(data: DetectionData, sure_network: Network, spec: ModelSpec) -> None:
-    scores = score(sure_network, spec.anchors, data, Selection(confidence=0.5))
+    scores = score(sure_network, spec.anchors, data, NMSConfig(confidence=0.5))
     assert scores.map == pytest.approx(1) and set(scores.per_class) == {"dog"}
 
 
 def test_a_selection_limits_what_is_found(data: DetectionData, sure_network: Network, spec: ModelSpec) -> None:
-    assert all(len(f.scores) == 0 for f in detect(sure_network, spec.anchors, data, Selection(confidence=0.9)))
-    assert all(len(f.scores) == 0 for f in detect(sure_network, spec.anchors, data, Selection(confidence=0.5, most=0)))
+    assert all(len(f.scores) == 0 for f in detect(sure_network, spec.anchors, data, NMSConfig(confidence=0.9)))
+    assert all(len(f.scores) == 0 for f in detect(sure_network, spec.anchors, data, NMSConfig(confidence=0.5, max_detections=0)))
 
 
 def test_boxes_are_clipped_to_their_picture() -> None:
     found = Detections(torch.tensor([[-5.0, 0.0, 40.0, 40.0]]), torch.ones(1), torch.zeros(1))
-    assert in_picture(found, Frame(0.5, 0, 8), (64, 32)).boxes.tolist() == [[0, 0, 64, 32]]
+    assert to_picture(found, Letterbox(0.5, 0, 8), (64, 32)).boxes.tolist() == [[0, 0, 64, 32]]

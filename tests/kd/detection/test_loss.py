@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from kd.data.loader import Batch
-from kd.detection.decode import candidates, offsets
-from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, match, overlapping, shape_iou
+from kd.detection.decode import candidates, stride_offsets
+from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, assign_targets, ignored_predictions, shape_iou
 
 SIDE, CLASSES = 64, 2
 ANCHORS = {16: [(8.0, 8.0), (16.0, 8.0), (8.0, 16.0)], 32: [(32.0, 32.0), (48.0, 24.0), (24.0, 48.0)]}
@@ -15,9 +15,9 @@ Object = tuple[int, int, Sequence[float]]
 
 def batch_of(*objects: Object, pictures: int = 2) -> Batch:
     """A batch of objects (owner, label, box)."""
-    owners, labels = (torch.tensor([o[i] for o in objects], dtype=torch.int64) for i in (0, 1))
+    batch_index, labels = (torch.tensor([o[i] for o in objects], dtype=torch.int64) for i in (0, 1))
     boxes = torch.tensor([list(o[2]) for o in objects], dtype=torch.float32).reshape(-1, 4)
-    return Batch(torch.zeros(pictures, 3, SIDE, SIDE), boxes, labels, owners, {})
+    return Batch(torch.zeros(pictures, 3, SIDE, SIDE), boxes, labels, batch_index, {})
 
 
 def around(x: float, y: float, w: float, h: float) -> list[float]:
@@ -31,11 +31,11 @@ def heads_of(fill: float = 0.0) -> dict[int, Tensor]:
 def seat(stride: int, anchor: int, row: int, column: int) -> int:
     """Index of a candidate."""
     cells = SIDE // stride
-    return offsets(SIDE, list(ANCHORS))[stride] + (anchor * cells + row) * cells + column
+    return stride_offsets(SIDE, list(ANCHORS))[stride] + (anchor * cells + row) * cells + column
 
 
-def matched(batch: Batch) -> set[tuple[int, int, int]]:
-    return {(int(p), int(c), int(o)) for p, c, o in zip(*match(batch, ANCHORS, SIDE), strict=True)}
+def assigned(batch: Batch) -> set[tuple[int, int, int]]:
+    return {(int(p), int(c), int(o)) for p, c, o in zip(*assign_targets(batch, ANCHORS, SIDE), strict=True)}
 
 
 def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
@@ -43,7 +43,7 @@ def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
     heads = heads_of()
     for head in heads.values():
         head.view(2, 3, 5 + CLASSES, *head.shape[2:])[:, :, 4] = -20
-    for picture, candidate, number in matched(batch_of(*objects)):
+    for picture, candidate, number in assigned(batch_of(*objects)):
         stride = 16 if candidate < seat(32, 0, 0, 0) else 32
         cells = SIDE // stride
         anchor, cell = divmod(candidate - seat(stride, 0, 0, 0), cells * cells)
@@ -57,8 +57,8 @@ def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
     return heads
 
 
-def test_an_object_is_learned_by_the_cell_of_its_centre_at_anchors_of_its_shape() -> None:
-    found = matched(batch_of((1, 0, around(40, 20, 8, 8))))
+def test_an_object_is_learned_by_the_cell_of_its_center_at_anchors_of_its_shape() -> None:
+    found = assigned(batch_of((1, 0, around(40, 20, 8, 8))))
     shapes = {
         (stride, a): (min(8, w) * min(8, h)) / (64 + w * h - min(8, w) * min(8, h))
         for stride in ANCHORS
@@ -70,22 +70,22 @@ def test_an_object_is_learned_by_the_cell_of_its_centre_at_anchors_of_its_shape(
 
 
 def test_an_object_of_any_shape_is_learned_by_the_most_similar_anchor() -> None:
-    assert matched(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, seat(16, 1, 0, 2), 0)}
+    assert assigned(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, seat(16, 1, 0, 2), 0)}
 
 
-def test_a_centre_on_the_far_edge_belongs_to_the_last_cell() -> None:
-    assert {c for _, c, _ in matched(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {seat(32, 0, 1, 1)}
+def test_a_center_on_the_far_edge_belongs_to_the_last_cell() -> None:
+    assert {c for _, c, _ in assigned(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {seat(32, 0, 1, 1)}
 
 
 def test_of_rivals_for_a_candidate_the_most_similar_shape_has_it() -> None:
     rivals = batch_of((0, 0, around(20, 20, 28, 28)), (0, 1, around(20, 20, 32, 32)), (1, 0, around(20, 20, 28, 28)))
-    owner = {(p, c): o for p, c, o in matched(rivals)}
+    owner = {(p, c): o for p, c, o in assigned(rivals)}
     assert owner[0, seat(32, 0, 0, 0)] == 1 and owner[1, seat(32, 0, 0, 0)] == 2
-    assert len(owner) == len(match(rivals, ANCHORS, SIDE).objects)
+    assert len(owner) == len(assign_targets(rivals, ANCHORS, SIDE).objects)
 
 
 def test_twins_do_not_share_a_candidate() -> None:
-    twins = match(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
+    twins = assign_targets(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
     assert len(twins.candidates.unique()) == len(twins.candidates)
 
 
@@ -125,7 +125,7 @@ def test_a_background_candidate_on_an_object_is_not_punished() -> None:
 
 def test_overlap_is_judged_picture_by_picture() -> None:
     boxes = torch.tensor([around(16, 16, 32, 32), around(48, 48, 32, 32)]).repeat(2, 1, 1)
-    hit = overlapping(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
+    hit = ignored_predictions(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
     assert IGNORE_IOU < 0.9 and hit.tolist() == [[False, False], [True, False]]
 
 
@@ -144,13 +144,13 @@ def test_descending_the_gradient_finds_the_objects() -> None:
     objects = [(0, 1, around(20, 23, 12, 9)), (1, 0, around(40, 40, 30, 34))]
     heads = {stride: torch.randn_like(head).requires_grad_() for stride, head in heads_of().items()}
     loss, batch = DetectionLoss(ANCHORS, SIDE), batch_of(*objects)
-    optimiser = torch.optim.Adam(heads.values(), lr=0.1)
+    optimizer = torch.optim.Adam(heads.values(), lr=0.1)
     for _ in range(300):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.stack(list(loss(candidates(heads, ANCHORS), batch).values())).sum().backward()
-        optimiser.step()
+        optimizer.step()
     found = candidates(heads, ANCHORS)
-    for picture, candidate, number in matched(batch):
+    for picture, candidate, number in assigned(batch):
         _, label, box = objects[number]
         assert found.boxes[picture, candidate].tolist() == pytest.approx(box, abs=1.0)
         assert found.objectness[picture, candidate] > 2 and int(found.classes[picture, candidate].argmax()) == label

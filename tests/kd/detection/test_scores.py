@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from kd.detection.decode import Detections
-from kd.detection.scores import as_results, coco_scores
+from kd.detection.scores import coco_scores, to_coco_results
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -94,10 +94,10 @@ def test_only_the_best_detections_of_a_picture_count() -> None:
     truth, _ = random_split(0)
     wrong = [{"image_id": i, "category_id": k, "bbox": [150.0, 150.0, 9.0, 9.0], "score": 0.95} for i in range(1, 9) for k in (1, 2)]
     perfect = [{**{k: a[k] for k in ("image_id", "category_id", "bbox")}, "score": 0.9} for a in truth["annotations"] if not a["iscrowd"]]
-    assert coco_scores(truth, wrong + perfect, most=1).map == 0 < coco_scores(truth, wrong + perfect, most=100).map
+    assert coco_scores(truth, wrong + perfect, max_detections=1).map == 0 < coco_scores(truth, wrong + perfect, max_detections=100).map
 
 
 def test_detections_become_entries_of_a_results_file() -> None:
     found = Detections(torch.tensor([[1.0, 2.0, 11.0, 22.0]]), torch.tensor([0.5]), torch.tensor([1]))
-    assert as_results(7, found) == [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 10, 20], "score": 0.5}]
-    assert as_results(7, Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0))) == []
+    assert to_coco_results(7, found) == [{"image_id": 7, "category_id": 2, "bbox": [1, 2, 10, 20], "score": 0.5}]
+    assert to_coco_results(7, Detections(torch.empty(0, 4), torch.empty(0), torch.empty(0))) == []

@@ -8,7 +8,7 @@ from torch import nn
 
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch
-from kd.distillation.mapping import letterboxed
+from kd.distillation.compute_maps import letterboxed
 from kd.model.build import Network, build_model
 from kd.model.spec import Architecture, ModelSpec
 from tests.kd.train.squares import spec_for, write_squares
@@ -49,7 +49,7 @@ def student(batch: Batch) -> Network:
 
 
 def lively(architecture: Architecture, batch: Batch, seed: int) -> Network:
-    """A fresh network whose batch normalisation knows the batch, in evaluation mode."""
+    """A fresh network whose batch normalization knows the batch, in evaluation mode."""
     network = build_model(spec_for(architecture), seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Each reading of the information map against a loop over the formula in the module's head."""
+"""Each method of the information map against a loop over the formula in the module's head."""
 
 import math
 from collections.abc import Callable
@@ -82,20 +82,20 @@ FORMULAS: dict[str, tuple[Callable[[], Tensor], Callable[[int, int, int], float]
 
 
 def test_every_reading_is_tested() -> None:
-    assert set(FORMULAS) == set(info_map.READINGS)
+    assert set(FORMULAS) == set(info_map.METHODS)
 
 
-@pytest.mark.parametrize("reading", info_map.READINGS)
-def test_the_map_is_the_formula(reading: str) -> None:
-    draw, formula = FORMULAS[reading]
+@pytest.mark.parametrize("method", info_map.METHODS)
+def test_the_map_is_the_formula(method: str) -> None:
+    draw, formula = FORMULAS[method]
     raw = np.array([[[formula(b, i, j) for j in range(SIDE)] for i in range(SIDE)] for b in range(PICTURES)])
     expected = raw / raw.mean(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(draw().numpy(), expected, rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("reading", info_map.READINGS)
-def test_maps_are_not_negative_and_have_mean_one(reading: str) -> None:
-    importance = FORMULAS[reading][0]()
+@pytest.mark.parametrize("method", info_map.METHODS)
+def test_maps_are_not_negative_and_have_mean_one(method: str) -> None:
+    importance = FORMULAS[method][0]()
     assert importance.shape == (PICTURES, SIDE, SIDE)
     assert (importance >= 0).all()
     torch.testing.assert_close(importance.mean(dim=(1, 2)), torch.ones(PICTURES))
@@ -117,12 +117,12 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize("reading", EMPTY)
-def test_a_picture_without_any_importance_is_weighted_evenly(reading: str) -> None:
-    assert (EMPTY[reading]() == 1).all()
+@pytest.mark.parametrize("method", EMPTY)
+def test_a_picture_without_any_importance_is_weighted_evenly(method: str) -> None:
+    assert (EMPTY[method]() == 1).all()
 
 
-def test_an_empty_picture_leaves_its_neighbour_in_the_batch_alone() -> None:
+def test_an_empty_picture_leaves_its_neighbor_in_the_batch_alone() -> None:
     importance = info_map.mask(BOXES[:2], OWNERS[:2], 2, ANCHORS, 16, 64)
     torch.testing.assert_close(importance[0], info_map.mask(BOXES[:2], OWNERS[:2], 1, ANCHORS, 16, 64)[0])
     assert (importance[1] == 1).all() and (importance[0] != 1).any()
@@ -135,7 +135,7 @@ def test_an_empty_picture_leaves_its_neighbour_in_the_batch_alone() -> None:
         ([[0.0, 0, 24, 16]], [[2 / 3, 0], [0, 0]]),
         # 256 / 448 = 4/7 and 192 / 512 = 3/8: above half of the best
         ([[0.0, 0, 28, 16]], [[4 / 7, 3 / 8], [0, 0]]),
-        # a small box (64 / 256 at best) is held against its own best, not against its large neighbour's
+        # a small box (64 / 256 at best) is held against its own best, not against its large neighbor's
         ([[0.0, 0, 16, 16], [20, 20, 28, 28]], [[1, 0], [0, 1 / 4]]),
     ],
 )

@@ -17,7 +17,7 @@ MAPS = {tap: torch.rand(5, cells, cells, generator=torch.Generator().manual_seed
 
 
 def write(folder: Path) -> Path:
-    with MapWriter(folder, SHAPES, 5, {"reading": "activation"}) as writer:
+    with MapWriter(folder, SHAPES, 5, {"method": "activation"}) as writer:
         writer.add({tap: maps[:3] for tap, maps in MAPS.items()})
         writer.add({tap: maps[3:] for tap, maps in MAPS.items()})
     return folder
@@ -25,7 +25,7 @@ def write(folder: Path) -> Path:
 
 def test_what_is_written_is_read_in_half_precision(tmp_path: Path) -> None:
     store = MapStore(write(tmp_path), list(SHAPES), 5)
-    assert store.about == {"reading": "activation", "pictures": 5}
+    assert store.about == {"method": "activation", "pictures": 5}
     for index in (4, 0, 2):
         for tap, importance in store[index].items():
             assert importance.dtype == torch.float32

@@ -1,6 +1,6 @@
 """An independent reading of the published cfg files: their layers in order, and a network that runs them from raw numbers.
 
-Layers: ("conv", filters, size, stride, normalised), ("pool", size, stride), ("shortcut", from), ("route", *from),
+Layers: ("conv", filters, size, stride, normalized), ("pool", size, stride), ("shortcut", from), ("route", *from),
 ("upsample",), ("yolo",). Negative references count back from the layer itself, others are absolute, as in the cfg.
 """
 
@@ -56,7 +56,7 @@ def narrowed(layers: list[Layer], width: float) -> list[Layer]:
 
 
 def conv_shapes(layers: list[Layer]) -> list[tuple[int, int, int, bool]]:
-    """(inputs, filters, size, normalised) of each convolution in order."""
+    """(inputs, filters, size, normalized) of each convolution in order."""
     channels: list[int] = []
     shapes = []
     for index, layer in enumerate(layers):
@@ -72,8 +72,8 @@ def conv_shapes(layers: list[Layer]) -> list[tuple[int, int, int, bool]]:
 
 def tensor_shapes(layers: list[Layer]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Kind and shape of every tensor in the order of a .weights file."""
-    for inputs, filters, size, normalised in conv_shapes(layers):
-        for kind in ("beta", "gamma", "mean", "variance") if normalised else ("bias",):
+    for inputs, filters, size, normalized in conv_shapes(layers):
+        for kind in ("beta", "gamma", "mean", "variance") if normalized else ("bias",):
             yield kind, (filters,)
         yield "kernel", (filters, inputs, size, size)
 
@@ -114,10 +114,10 @@ def run(layers: list[Layer], values: np.ndarray, pictures: Tensor) -> list[Tenso
 
 
 def _convolve(x: Tensor, layer: Layer, rest: Iterator[Tensor]) -> Tensor:
-    _, filters, size, stride, normalised = layer
-    first = [next(rest) for _ in range(4 if normalised else 1)]
-    x = conv2d(x, next(rest).view(filters, -1, size, size), None if normalised else first[0], stride, size // 2)
-    if not normalised:
+    _, filters, size, stride, normalized = layer
+    first = [next(rest) for _ in range(4 if normalized else 1)]
+    x = conv2d(x, next(rest).view(filters, -1, size, size), None if normalized else first[0], stride, size // 2)
+    if not normalized:
         return x
     beta, gamma, mean, variance = first
     return leaky_relu(batch_norm(x, mean, variance, gamma, beta), 0.1)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kd.model.build import build_model, parameter_count
+from kd.model.build import build_model, count_parameters
 from kd.model.darknet import published_spec
 from kd.model.spec import ModelSpec
 
@@ -22,7 +22,7 @@ def test_the_published_networks_have_their_published_size(architecture: str, val
         network = build_model(published_spec(architecture, CLASSES))
     state = network.state_dict()
     assert sum(value.numel() for name, value in state.items() if not name.endswith("num_batches_tracked")) == values
-    assert parameter_count(network) == trainable
+    assert count_parameters(network) == trainable
 
 
 @pytest.mark.parametrize(

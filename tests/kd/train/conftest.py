@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from kd.data.dataset import DetectionData
-from kd.distillation.mapping import draw_maps, letterboxed
-from kd.distillation.teaching import Distill
+from kd.distillation.compute_maps import letterboxed, write_info_maps
+from kd.distillation.loss import Distill
 from kd.model.build import build_model
+from kd.train.distributed import Group
 from kd.train.fit import Lesson
-from kd.train.group import Group
 from tests.kd.train.squares import SIDE, spec_for, write_squares
 
 
@@ -34,5 +34,5 @@ def lesson(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     with torch.no_grad():
         for batch in letterboxed(data, 8, torch.device("cpu"), ""):
             teacher(batch.pictures)
-    draw_maps(teacher, spec, data, "activation", 8, maps, {})
+    write_info_maps(teacher, spec, data, "activation", 8, maps, {})
     return lambda live=False, **settings: Lesson(teacher, spec, Distill(**settings), maps, live)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kd.data.augment import Augment
+from kd.data.augment import AugmentConfig
 from kd.model.spec import Architecture, ModelSpec
 from kd.train.fit import Fit
 from kd.train.loop import Training
 
 SIDE = 64
 CLASSES = ("red", "blue")
-COLOURS = ((220, 30, 30), (30, 30, 220))
+COLORS = ((220, 30, 30), (30, 30, 220))
 ANCHORS = {
     "yolov3": {
         8: [(8.0, 8.0), (10.0, 10.0), (12.0, 12.0)],
@@ -40,10 +40,10 @@ def spec_for(architecture: Architecture = "yolov3-tiny", side: int = SIDE) -> Mo
     return ModelSpec(architecture, 0.0625, 0.1, CLASSES, ANCHORS[architecture], side)
 
 
-def job(folder: Path, checkpoint: Path, epochs: int, augment: Augment | None = None, seed: int = 0, **training: Any) -> Fit:
+def job(folder: Path, checkpoint: Path, epochs: int, augment: AugmentConfig | None = None, seed: int = 0, **training: Any) -> Fit:
     """A training of the student on the squares in `folder`."""
     settings = {"batch": 4, "warmup_epochs": 0.0, "lr": 5e-3, "precision": "fp32", "evaluate_every": 2} | training
-    return Fit(spec_for(), folder, Training(epochs, **settings), augment or Augment(), seed, checkpoint)
+    return Fit(spec_for(), folder, Training(epochs, **settings), augment or AugmentConfig(), seed, checkpoint)
 
 
 def _write_split(folder: Path, count: int, rng: np.random.Generator, side: int) -> None:
@@ -54,7 +54,7 @@ def _write_split(folder: Path, count: int, rng: np.random.Generator, side: int) 
         for label, corner in ((picture % 2, 0), ((picture // 2) % 2, side // 2)):
             size = int(rng.integers(12, side // 2))
             x, y = (corner + int(rng.integers(0, side // 2 - size + 1)) for _ in range(2))
-            pixels[y : y + size, x : x + size] = COLOURS[label]
+            pixels[y : y + size, x : x + size] = COLORS[label]
             row = {"id": len(truth["annotations"]) + 1, "image_id": picture, "category_id": label + 1}
             truth["annotations"].append(row | {"bbox": [x, y, size, size], "area": size**2, "iscrowd": 0})
         Image.fromarray(pixels).save(folder / "images" / f"{picture}.png")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from kd.train.distributed import Group
 from kd.train.fit import Lesson
-from kd.train.group import Group
 from tests.kd.train.ddp_worker import EPOCHS, first_gradient
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_the_first_process_alone_writes_scores_and_reports(out: Path) -> None:
 
 
 def test_the_gradient_is_the_mean_of_the_halves(out: Path, squares: Path) -> None:
-    """Not that of the joint batch: each process normalises by the statistics and the number of objects of its own half."""
+    """Not that of the joint batch: each process normalizes by the statistics and the number of objects of its own half."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the processes: sums in another order differ by more than the tolerance
     halves = [first_gradient(squares, _Half(rank)) for rank in (0, 1)]

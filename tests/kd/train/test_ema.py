@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kd.model.build import Network, build_model
-from kd.train.ema import Average
+from kd.train.ema import ModelEMA
 from tests.kd.train.squares import spec_for
 
 
@@ -24,7 +24,7 @@ def shifted(network: Network, by: float) -> Network:
 
 
 def test_it_is_the_weighted_mean_of_the_steps(network: Network) -> None:
-    average = Average(network, 0.9)
+    average = ModelEMA(network, 0.9)
     expected = {name: value.clone().double() for name, value in network.state_dict().items()}
     for step in (1, 2, 3, 500):
         moved = shifted(network, float(step))
@@ -37,7 +37,7 @@ def test_it_is_the_weighted_mean_of_the_steps(network: Network) -> None:
 
 
 def test_statistics_are_averaged_and_counters_copied(network: Network) -> None:
-    average = Average(network, 0.5)
+    average = ModelEMA(network, 0.5)
     average.follow(shifted(network, 4.0), 10_000)
     norm, before = average.network.head_16, network.head_16
     torch.testing.assert_close(norm.bias, before.bias + 2.0)
@@ -48,7 +48,7 @@ def test_statistics_are_averaged_and_counters_copied(network: Network) -> None:
 
 def test_it_is_a_copy_that_neither_trains_nor_learns(network: Network) -> None:
     network.train()
-    average = Average(network, 0.9)
+    average = ModelEMA(network, 0.9)
     assert network.training and not average.network.training
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
     before = network.head_16.bias.detach().clone()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kd.train.distributed import Group
 from kd.train.fit import Lesson, fit
-from kd.train.group import Group
-from kd.train.guard import TOO_HARD, too_hard
+from kd.train.guard import TOO_HARD, pulls_too_hard
 from kd.train.loop import Row
 from tests.kd.train.squares import job
 
@@ -28,11 +28,11 @@ LOW, HIGH = TOO_HARD - 1, TOO_HARD + 1
 )
 def test_it_warns_once_after_a_whole_epoch(ratios: list[float], warned: list[int]) -> None:
     history = [{"epoch": epoch, "gradient_ratio": ratio} for epoch, ratio in enumerate(ratios, 1)]
-    assert [epoch for epoch in range(1, len(history) + 1) if too_hard(history[:epoch])] == warned
+    assert [epoch for epoch in range(1, len(history) + 1) if pulls_too_hard(history[:epoch])] == warned
 
 
 def test_a_training_without_a_teacher_has_no_ratio() -> None:
-    assert not too_hard([{"epoch": 1.0}, {"epoch": 2.0}])
+    assert not pulls_too_hard([{"epoch": 1.0}, {"epoch": 2.0}])
 
 
 @pytest.mark.parametrize(("times", "warnings"), [(1.0, 0), (100.0, 1)])

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from kd.data.augment import Augment
+from kd.data.augment import AugmentConfig
 from kd.detection.decode import Candidates
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import build_model
 from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
+from kd.train.distributed import Group
 from kd.train.fit import Fit, Lesson, fit
-from kd.train.group import Group
-from kd.train.loop import Row, TrainingDiverged, build_optimiser
+from kd.train.loop import Row, TrainingDiverged, build_optimizer
 from tests.kd.train.squares import job, spec_for
 
-VARIED = Augment(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, colour=0.3, close_mosaic=0.25)
+VARIED = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3, close_mosaic=0.25)
 
 
 class Killed(Exception):
@@ -58,13 +58,13 @@ def test_the_loss_falls_and_the_squares_are_found(squares: Path, alone: Group, t
     assert history[-1]["val_map50"] > 0.3
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("taught", [False, True])
 def test_a_killed_training_goes_on_to_the_same_bytes(
-    squares: Path, alone: Group, tmp_path: Path, lesson: Callable[..., Lesson], taught: bool, optimiser: str, capsys: pytest.CaptureFixture
+    squares: Path, alone: Group, tmp_path: Path, lesson: Callable[..., Lesson], taught: bool, optimizer: str, capsys: pytest.CaptureFixture
 ) -> None:
     teacher = lesson(schedule="cosine") if taught else None
-    settings = {"augment": VARIED, "warmup_epochs": 1.0, "optimiser": optimiser, "lr": 2e-3}
+    settings = {"augment": VARIED, "warmup_epochs": 1.0, "optimizer": optimizer, "lr": 2e-3}
     whole = train(job(squares, tmp_path / "whole.pt", 4, **settings), alone, teacher)
     broken = job(squares, tmp_path / "broken.pt", 4, **settings)
     with pytest.raises(Killed):
@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(
 
 def test_a_learning_rate_out_of_reason_is_noticed(squares: Path, alone: Group, tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match="epoch"):
-        fit(job(squares, tmp_path / "a.pt", 20, lr=1e30, optimiser="sgd"), alone, lambda row: None)
+        fit(job(squares, tmp_path / "a.pt", 20, lr=1e30, optimizer="sgd"), alone, lambda row: None)
 
 
 def test_a_broken_checkpoint_stops_it(squares: Path, alone: Group, tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_a_teacher_of_other_classes_is_refused(squares: Path, alone: Group, tmp_
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
 def test_only_kernels_decay(name: str, kind: type, squares: Path, tmp_path: Path) -> None:
     network = build_model(spec_for())
-    optimiser = build_optimiser(network, job(squares, tmp_path, 1, optimiser=name, weight_decay=0.1).training)
-    assert isinstance(optimiser, kind)
-    kernels, others = optimiser.param_groups
+    optimizer = build_optimizer(network, job(squares, tmp_path, 1, optimizer=name, weight_decay=0.1).training)
+    assert isinstance(optimizer, kind)
+    kernels, others = optimizer.param_groups
     assert kernels["weight_decay"] == 0.1 and {p.ndim for p in kernels["params"]} == {4}
     assert others["weight_decay"] == 0.0 and {p.ndim for p in others["params"]} == {1}
     assert len(kernels["params"]) + len(others["params"]) == len(list(network.parameters()))

@@ -10,11 +10,11 @@ from torch import nn
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch
 from kd.detection.loss import DetectionLoss
-from kd.distillation.mapping import letterboxed
+from kd.distillation.compute_maps import letterboxed
 from kd.model.build import build_model
+from kd.train.distributed import Group
 from kd.train.fit import Lesson, fit
-from kd.train.group import Group
-from kd.train.objective import Objective, arithmetic, gradient_ratio
+from kd.train.objective import Objective, autocast_dtype, gradient_ratio
 from tests.kd.train.squares import SIDE, job, spec_for
 
 CPU = torch.device("cpu")
@@ -55,13 +55,13 @@ def test_mixed_precision_is_close_and_gives_float32_losses(batch: Batch) -> None
 
 @pytest.mark.parametrize(("precision", "expected"), [("fp32", None), ("bf16", torch.bfloat16)])
 def test_precision_can_be_chosen(precision: str, expected: torch.dtype | None) -> None:
-    assert arithmetic(precision, CPU) == expected
+    assert autocast_dtype(precision, CPU) == expected
 
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_takes_what_the_machine_multiplies_in(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
-    assert arithmetic("auto", CPU) == (torch.bfloat16 if native else None)
+    assert autocast_dtype("auto", CPU) == (torch.bfloat16 if native else None)
 
 
 def test_baseline_and_distillation_begin_alike(squares: Path, alone: Group, tmp_path: Path, lesson: Callable[..., Lesson]) -> None:

@@ -1,0 +1,38 @@
+"""The step `compute_info_maps`: how important each position of the teacher's features is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from components.params.models import Params
+from kd.data.dataset import DetectionData
+from kd.distillation.compute_maps import write_info_maps
+from kd.files import digest, read_json
+from kd.model.store import load_model
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+
+def compute_info_maps(
+    params: Params,
+    run: "Run",
+    data: Path = Path("outputs/prepare_data"),
+    teacher: Path = Path("outputs/train_teacher"),
+    output: Path = Path("outputs/compute_info_maps"),
+) -> None:
+    """Compute the information maps of all training pictures: how important each position of the teacher's features is.
+
+    Reads the section `info_maps`. Writes `<part>_<stride>.npy` for each tap (float16 [pictures, S / stride, S / stride], in the
+    order of train/annotations.json), the channel statistics, and index.json. Memory does not grow with the number of pictures.
+    """
+    model = teacher / "model.safetensors"
+    network, spec = load_model(model)
+    summary = read_json(data / "summary.json")
+    run.dataset("prepared", str(data), summary["digest"], "training")
+    about = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pictures = DetectionData(data / "train", spec.image_size)
+    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, about)
+    run.metrics({"pictures": len(pictures), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})

@@ -1,0 +1,48 @@
+"""The step `distill_student`: train the student with the teacher's knowledge."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.params.models import Params
+from components.shared.training import train_network
+from kd.distillation.loss import DistillConfig
+from kd.distillation.setup import build_distillation
+from kd.files import digest, digest_json
+from kd.model.store import load_model
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+MODEL = "model.safetensors"
+
+
+def distill_student(
+    params: Params,
+    run: "Run",
+    data: Path = Path("outputs/prepare_data"),
+    teacher: Path = Path("outputs/train_teacher"),
+    maps: Path = Path("outputs/compute_info_maps"),
+    output: Path = Path("outputs/distill_student"),
+) -> None:
+    """Train the student with the teacher's knowledge at backbone and neck, weighted by the information maps.
+
+    Reads the sections `student`, `distill`, `augment` and `seed`. Writes model.safetensors (the student, without the adapters)
+    and history.csv (every loss term, and the gradient of the distillation relative to that of the detection loss). A training
+    that was interrupted resumes from its last epoch.
+    """
+    run.tag("kdflow.teacher_digest", digest(teacher / MODEL))
+    config, live = distill_config(params), params.distill.maps == "live"
+    distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
+    train_network("distill_student", params, params.student, run, data, output, distill, distill_digest(params, teacher, maps))
+
+
+def distill_config(params: Params) -> DistillConfig:
+    """The settings in the section `distill`."""
+    settings = params.distill.model_dump(exclude={"maps"})
+    return DistillConfig(**settings | {name: tuple(settings[name]) for name in ("taps", "strides")})
+
+
+def distill_digest(params: Params, teacher: Path, maps: Path) -> str:
+    """Digest of what a distillation depends on beyond a training without a teacher."""
+    return digest_json([digest(teacher / MODEL), digest(maps), params.distill.digest()])

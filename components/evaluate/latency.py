@@ -1,0 +1,54 @@
+"""How long a detector takes for one picture."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd.data.dataset import DetectionData
+from kd.detection.decode import decode_boxes, postprocess
+from kd.detection.evaluate import NMSConfig
+from kd.model.build import Network
+from kd.model.spec import ModelSpec
+
+Task = Callable[[int], object]
+WARM_UP = 3
+ROUNDS = 30
+UNDISTURBED = 10
+"""Percentile of the times that counts: whatever else runs on the machine makes a turn longer, never shorter."""
+DEPLOYED = NMSConfig(confidence=0.25)
+"""At the least score of a scoring, 0.001, suppression would take longer than it does in use."""
+
+
+def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = ROUNDS) -> dict[str, float]:
+    """Milliseconds on the CPU by model, from one letterboxed picture of `data` to its detections."""
+    pictures = [data.square(turn % len(data))[0][None].float() / 255 for turn in range(min(len(data), WARM_UP + rounds))]
+
+    def task(network: Network, spec: ModelSpec) -> Task:
+        return lambda turn: _detect(network, spec, pictures[turn % len(pictures)])
+
+    return time_interleaved({name: task(*model) for name, model in models.items()}, rounds)
+
+
+def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[str, float]:
+    """Milliseconds by task; each is given the number of the turn.
+
+    The tasks take turns, so that a machine that slows down slows all of them, and every other turn goes backwards: who comes
+    first meets caches and threads as the last one left them. `rounds` is the number of timed turns.
+    """
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    order = list(tasks.items())
+    for turn in range(WARM_UP + rounds):
+        for name, task in order[:: -1 if turn % 2 else 1]:
+            start = time.perf_counter()
+            task(turn)
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.percentile(values[WARM_UP:], UNDISTURBED)) for name, values in times.items()}
+
+
+@torch.no_grad()
+def _detect(network: Network, spec: ModelSpec, picture: Tensor) -> None:
+    boxes, scores = decode_boxes(network(picture).heads, spec.anchors)
+    postprocess(boxes[0], scores[0], DEPLOYED.confidence, DEPLOYED.nms_iou, DEPLOYED.max_detections)

@@ -1,0 +1,97 @@
+"""The report: one HTML file that shows what the student gained, with everything it needs inside."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.evaluate.report import figures
+from components.evaluate.report.examples import LEAST, examples
+from components.evaluate.report.map_overlays import map_overlays
+from components.evaluate.report.models import TITLES, EvaluatedModel, reference
+from components.evaluate.report.verdict import points, verdict
+from components.params.models import Params
+from kd.data.dataset import DetectionData
+
+
+def write_report(
+    path: Path,
+    models: Mapping[str, EvaluatedModel],
+    metrics: dict[str, Any],
+    summary: dict[str, Any],
+    params: Params,
+    splits: tuple[DetectionData, DetectionData],
+    maps: Path,
+) -> None:
+    """Write the report to `path`; equal inputs give equal bytes.
+
+    Args:
+        path: the HTML file.
+        contestants: by name, as in `TITLES`.
+        metrics: content of metrics.json.
+        summary: content of prepare_data's summary.json.
+        params: those that the models depend on are shown, and `evaluate.pictures` is used.
+        splits: the training split, whose maps are shown, and the test split, which was scored.
+        maps: folder of the step compute_info_maps.
+
+    Raises:
+        InputError: if a picture cannot be read, or the maps do not fit the training split.
+    """
+    train, test = splits
+    template = _environment().get_template("template.html")
+    html = template.render(
+        titles={name: TITLES[name] for name in models},
+        against=TITLES[reference(models)],
+        verdict=verdict(metrics),
+        metrics=metrics,
+        summary=summary,
+        parameters=_parameters(params),
+        charts=_charts(models),
+        listed=len(figures.shown_classes(models)),
+        examples=examples(test, models, params.evaluate.pictures),
+        least=LEAST,
+        classes=len(models["student"].scores.per_class),
+        maps=map_overlays(train, maps),
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _charts(models: Mapping[str, EvaluatedModel]) -> dict[str, Markup]:
+    return {
+        "learning": figures.learning_curves(models),
+        "losses": figures.detection_losses(models),
+        "teaching": figures.teaching(models["student"]),
+        "precision": figures.precision_recall(models),
+        "classes": figures.per_class(models),
+    }
+
+
+def _environment() -> Environment:
+    # class names and file names are the user's, so everything is escaped
+    loader = PackageLoader("components.evaluate.report", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["points"] = points
+    return environment
+
+
+def _parameters(params: Params) -> list[tuple[str, str]]:
+    """Dotted names and values of what shapes the models and their scores; where files lie and how a model is registered does not."""
+    shown = {
+        "seed": params.seed,
+        "augment": params.augment.model_dump(),
+        "teacher": params.teacher.model_dump(),
+        "info_maps": params.info_maps.model_dump(),
+        "student": params.student.model_dump(),
+        "distill": params.distill.model_dump(),
+        "evaluate": params.evaluate.model_dump(),
+    }
+    return _flat(shown)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in tree.items():
+        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, str(value))]
+    return rows

@@ -1,0 +1,30 @@
+"""Pictures inside the page."""
+
+import base64
+import io
+from typing import NamedTuple
+
+from PIL import Image
+
+SIDE = 288
+"""Long side of a shown picture in pixels."""
+
+
+class EmbeddedPicture(NamedTuple):
+    """A picture with its caption; `source` is a data URI."""
+
+    caption: str
+    source: str
+
+
+def embedded(caption: str, picture: Image.Image) -> EmbeddedPicture:
+    """A picture as JPEG inside a data URI."""
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=85, subsampling=0)  # full color resolution keeps thin lines clean
+    return EmbeddedPicture(caption, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
+
+
+def fitted(picture: Image.Image) -> Image.Image:
+    """The picture with a long side of `SIDE`."""
+    scale = SIDE / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)

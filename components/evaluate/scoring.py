@@ -1,0 +1,57 @@
+"""Score a trained model on a split."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from components.evaluate.report.models import EvaluatedModel, read_history
+from kd.data.dataset import DetectionData
+from kd.detection.evaluate import NMSConfig, detect
+from kd.detection.scores import coco_scores, to_coco_results
+from kd.errors import InputError
+from kd.model.build import Network, build_model
+from kd.model.spec import ModelSpec
+from kd.model.store import load_model
+from kd.progress import track
+
+MODEL = "model.safetensors"
+
+
+class TrainedModel(NamedTuple):
+    """A trained model and the folder it was loaded from."""
+
+    folder: Path
+    network: Network
+    spec: ModelSpec
+
+
+def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
+    """Load the model that a training step wrote to `folder`.
+
+    Raises:
+        InputError: if it has other classes or another image size than the prepared data of `summary`.
+    """
+    network, spec = load_model(folder / MODEL)
+    if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
+        raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
+    return TrainedModel(folder, network, spec)
+
+
+def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig) -> EvaluatedModel:
+    """Run `model` over a split and score its detections; `name` is the title of the progress bar."""
+    history = read_history(model.folder / "history.csv")
+    model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    detections = list(track(detect(model.network, model.spec.anchors, data, nms), f"score {name}", len(data)))
+    model.network.cpu()
+    results = [row for image_id, found in zip(data.ids, detections, strict=True) for row in to_coco_results(image_id, found)]
+    return EvaluatedModel(coco_scores(data.ground_truth, results, nms.max_detections), detections, history)
+
+
+def gigaflops(spec: ModelSpec) -> float:
+    """Billions of floating point operations for one picture; a multiply-add counts as two, as in Darknet."""
+    network = build_model(spec).to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, spec.image_size, spec.image_size, device="meta"))
+    return float(counter.get_total_flops()) / 1e9

@@ -1,0 +1,101 @@
+"""The step `evaluate`: score the models on the test pictures and write the report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.evaluate.latency import latencies
+from components.evaluate.report import write_report
+from components.evaluate.report.tables import write_tables
+from components.evaluate.scoring import MODEL, TrainedModel, evaluate_model, gigaflops, load_trained
+from components.params.models import Params
+from kd.data.dataset import DetectionData
+from kd.detection.evaluate import NMSConfig
+from kd.detection.scores import Scores
+from kd.errors import InputError
+from kd.files import read_json, write_json
+from kd.model.build import count_parameters
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+DIGITS = 6
+
+
+def evaluate(
+    params: Params,
+    run: "Run",
+    data: Path = Path("outputs/prepare_data"),
+    teacher: Path = Path("outputs/train_teacher"),
+    baseline: Path | None = Path("outputs/train_baseline"),
+    student: Path = Path("outputs/distill_student"),
+    maps: Path = Path("outputs/compute_info_maps"),
+    output: Path = Path("outputs/evaluate"),
+) -> None:
+    """Score teacher, baseline and distilled student on the same test pictures, and write a report.
+
+    Writes metrics.json, the data of DVC's plots (four CSV files), and report.html, a single self-contained file. Latencies
+    differ from run to run, so they are recorded in MLflow only.
+
+    Args:
+        params: reads the section `evaluate`; the report shows the parameters that the models were trained with.
+        run: records the scores and keeps the report.
+        data: output of prepare_data.
+        teacher: output of train_teacher.
+        baseline: output of train_baseline; None if it was left out, and then no gain is computed.
+        student: output of distill_student.
+        maps: output of compute_info_maps.
+        output: folder to write to.
+
+    Raises:
+        InputError: if an input is missing, or a model has other classes than the data.
+    """
+    section = params.evaluate
+    summary = read_json(data / "summary.json")
+    folders = {"teacher": teacher, "baseline": baseline, "student": student}
+    trained = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
+    train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
+    if not len(test):
+        raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
+    nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
+    evaluated = {name: evaluate_model(name, model, test, nms) for name, model in trained.items()}
+    metrics: dict[str, Any] = {name: _metrics(model, evaluated[name].scores) for name, model in trained.items()}
+    if baseline:
+        metrics["gain"] = gain(metrics)
+    write_json(output / "metrics.json", metrics)
+    write_tables(output, evaluated)
+    write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps)
+    run.dataset("prepared", str(data), summary["digest"], "test")
+    run.metrics(_flat(metrics) | _latencies(trained, test))
+    run.artifact(output / "report.html")
+
+
+def gain(metrics: dict[str, Any]) -> dict[str, float]:
+    """The gain of the student over the baseline: "map", "map50" and, if the teacher is better than the baseline, "gap_closed".
+
+    "gap_closed" is the gain in mAP50 as a share of the distance from baseline to teacher: 1 if the student equals the teacher,
+    negative if it is worse than the baseline.
+    """
+    added = {key: round(metrics["student"][key] - metrics["baseline"][key], DIGITS) for key in ("map", "map50")}
+    gap = metrics["teacher"]["map50"] - metrics["baseline"]["map50"]
+    return added | ({"gap_closed": round(added["map50"] / gap, DIGITS)} if gap > 0 else {})
+
+
+def _metrics(model: TrainedModel, scores: Scores) -> dict[str, float]:
+    """The entry of a model in metrics.json: scores in 0..1, and its size. Scores per class are in per_class.csv."""
+    return {
+        "map": round(scores.map, DIGITS),
+        "map50": round(scores.map50, DIGITS),
+        "parameters": count_parameters(model.network),
+        "gigaflops": round(gigaflops(model.spec), DIGITS),
+        "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
+    }
+
+
+def _latencies(models: dict[str, TrainedModel], test: DetectionData) -> dict[str, float]:
+    times = latencies({name: (model.network, model.spec) for name, model in models.items()}, test)
+    return {f"{name}.latency_ms": value for name, value in times.items()}
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, float]:
+    """Values by dotted name."""
+    return {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items()}

@@ -1,0 +1,5 @@
+"""The command `python -m components.params`."""
+
+from components.params.explain import main
+
+main()

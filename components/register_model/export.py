@@ -1,0 +1,162 @@
+"""From a network to one ONNX file that takes pictures and returns detections; a program that uses it needs no torch.
+
+The file is the network and `kd.detection.decode.decode_boxes`, translated by torch, followed by `kd.detection.decode.postprocess`
+for a batch, written in ONNX's text format below. It depends on the network and the settings alone: equal ones give equal
+bytes, and nothing in it tells where or when it was made.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import compose, helper, parser
+from torch import Tensor, nn
+
+from kd.data.anchors import Anchors
+from kd.detection.decode import decode_boxes
+from kd.detection.evaluate import NMSConfig
+from kd.files import atomic_file
+from kd.model.build import Network
+from kd.model.spec import ModelSpec
+
+BEFORE_NMS = 4096
+"""Most candidates of a picture that enter the suppression; the default of `kd.detection.decode.postprocess`."""
+
+SELECT = """
+<ir_version: {ir_version}, opset_import: ["" : {opset}]>
+select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strengths,
+        float confidence = {{{confidence:.9f}}}, float nms_iou = {{{nms_iou:.9f}}}, int64 most = {{{most}}})
+    => (float[M, 4] boxes, float[M] scores, int64[M] labels, int64[M] pictures)
+{{
+    before_nms = Constant <value_ints = [{before_nms}]> ()
+    number_of_all = Constant <value_ints = [{number_of_all}]> ()
+    classes = Constant <value_int = {classes}> ()
+    zero = Constant <value_float = 0.0> ()
+    first = Constant <value_int = 0> ()
+    last = Constant <value_ints = [-1]> ()
+    per_picture = Constant <value_ints = [0, -1]> ()
+    like_strengths = Constant <value_ints = [0, 1, 1]> ()
+    place_before_class = Constant <value_ints = [0, 2, 1]> ()
+
+    all_strengths = Reshape (strengths, per_picture)
+    strongest, _ = TopK (all_strengths, before_nms)
+    least = Gather <axis = 1> (strongest, last)
+    least_by_place = Reshape (least, like_strengths)
+    enters = GreaterOrEqual (strengths, least_by_place)
+    entering = Where (enters, strengths, zero)
+
+    by_class = Transpose <perm = [0, 2, 1]> (entering)
+    survivors = NonMaxSuppression (candidates, by_class, most, nms_iou, confidence)
+    survivors_by_place = Gather <axis = 1> (survivors, place_before_class)
+    survivors_strengths = GatherND (strengths, survivors_by_place)
+    shape = Shape (strengths)
+    nothing = ConstantOfShape (shape)
+    surviving = ScatterND (nothing, survivors_by_place, survivors_strengths)
+
+    all_surviving = Reshape (surviving, per_picture)
+    most_of_all = Min (most, number_of_all)
+    ranked, ranked_at = TopK (all_surviving, most_of_all)
+    is_found = Greater (ranked, confidence)
+    found_by_axis = NonZero (is_found)
+    found = Transpose (found_by_axis)
+    scores = GatherND (ranked, found)
+    found_at = GatherND (ranked_at, found)
+    labels = Mod (found_at, classes)
+    places = Div (found_at, classes)
+    pictures = Gather <axis = 1> (found, first)
+    picture_column = Unsqueeze (pictures, last)
+    place_column = Unsqueeze (places, last)
+    box_at = Concat <axis = 1> (picture_column, place_column)
+    boxes = GatherND (candidates, box_at)
+}}
+"""
+
+
+class Decoded(nn.Module):
+    """A network whose output is decoded: boxes [N, P, 4] in pixels and class scores [N, P, K]."""
+
+    def __init__(self, network: Network, anchors: Anchors) -> None:
+        super().__init__()
+        self.network, self.anchors = network, anchors
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict on [N, 3, S, S] in 0..1."""
+        return decode_boxes(self.network(images).heads, self.anchors)
+
+
+def export_onnx(network: Network, spec: ModelSpec, path: Path, nms: NMSConfig, opset: int = 18) -> None:
+    """Write `network` as an ONNX file.
+
+    Its input is "images", float32 [N, 3, S, S] in 0..1, RGB, letterboxed. Its outputs are "boxes" [M, 4], (x0, y0, x1, y1)
+    in pixels of the square, "scores" [M], "labels" [M] and "pictures" [M], the index in the batch; sorted by picture and then
+    by falling score. Its metadata name the "classes" (JSON, in the order of the labels) and the "image_size" S.
+
+    The numbers "confidence", "nms_iou" and "most" are inputs that may be left out: the file holds their defaults.
+
+    Args:
+        network: the detector, in evaluation mode, on the CPU.
+        spec: its classes, anchors and image size.
+        path: the file; it appears whole or not at all.
+        selection: which candidates become detections, unless a caller asks for others.
+        opset: ONNX operator set, 18 or newer.
+    """
+    network_part = _translate(Decoded(network, spec.anchors).eval(), spec.image_size, opset)
+    places = network_part.graph.output[1].type.tensor_type.shape.dim[1].dim_value
+    model = compose.merge_models(
+        network_part,
+        postprocess_model(places, len(spec.classes), nms, network_part.ir_version, opset),
+        io_map=[("candidates", "candidates"), ("strengths", "strengths")],
+        name="kdflow",
+        producer_name="kdflow",
+        producer_version="",
+    )
+    del model.opset_import[1:]  # merging names the operator set once for each part
+    _forget_origin(model)
+    helper.set_model_props(model, {"classes": json.dumps(spec.classes), "image_size": str(spec.image_size)})
+    onnx.checker.check_model(model, full_check=True)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def postprocess_model(places: int, classes: int, nms: NMSConfig, ir_version: int, opset: int) -> onnx.ModelProto:
+    """`kd.detection.decode.postprocess` for a batch: candidates [N, `places`, 4] and strengths [N, `places`, `classes`] to detections."""
+    text = SELECT.format(
+        ir_version=ir_version,
+        opset=opset,
+        places=places,
+        classes=classes,
+        confidence=nms.confidence,
+        nms_iou=nms.nms_iou,
+        most=nms.most,
+        number_of_all=places * classes,
+        before_nms=min(BEFORE_NMS, places * classes),
+    )
+    return parser.parse_model(text)
+
+
+def _translate(module: nn.Module, image_size: int, opset: int) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's notes to its own developers
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(2, 3, image_size, image_size),),
+            input_names=["images"],
+            output_names=["candidates", "strengths"],
+            dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Take out names of files, lines of source and intermediate shapes: they tell of the machine, not of the model."""
+    del model.graph.value_info[:]
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")

@@ -1,0 +1,80 @@
+"""What every step shares: a command line, one MLflow run, and an output folder that appears whole or not at all.
+
+A step is a function `step(params, run, <inputs>: Path, ..., output: Path)`. The defaults of its paths are the layout that
+`dvc.yaml` uses; a KFP component passes its own.
+"""
+
+import argparse
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from components.params.load import load_params
+from components.params.models import Params
+from components.runtime import tracking
+from kd.errors import handle_errors
+from kd.files import atomic_folder
+
+Step = Callable[..., None]
+SECTIONS = {
+    "compose_scenes": ("compose_scenes",),
+    "prepare_data": ("data",),
+    "train_teacher": ("augment", "seed", "teacher"),
+    "train_baseline": ("augment", "seed", "student"),
+    "compute_info_maps": ("info_maps",),
+    "distill_student": ("augment", "distill", "seed", "student"),
+    "evaluate": ("augment", "distill", "evaluate", "info_maps", "seed", "student", "teacher"),
+    # its tags tell by which parameters the model was made
+    "register_model": ("augment", "data", "distill", "evaluate", "info_maps", "register_model", "seed", "student", "teacher"),
+}
+"""What each step reads of the parameters. It sees nothing else, so MLflow records nothing that had no say in the result."""
+
+
+def run_step(step: Step, params: Params, **inputs: Any) -> None:
+    """Run `step` with its sections of `params`: track it, write its output beside its place and rename it.
+
+    Under `torchrun` every process runs the step, and the first alone is tracked and keeps its output.
+
+    Args:
+        step: the step's function.
+        params: the parameters.
+        inputs: arguments of `step` that differ from its defaults; `output` is one of them.
+    """
+    params = params.only(SECTIONS[step.__name__])
+    given = {**_default_paths(step), **inputs}
+    output = given.pop("output")
+    if int(os.environ.get("RANK", 0)) > 0:
+        with TemporaryDirectory() as nowhere:
+            step(params, tracking.NullRun(), **given, output=Path(nowhere))
+        return
+    with tracking.step_run(step.__name__, params) as run, atomic_folder(output) as folder:
+        step(params, run, **given, output=folder)
+
+
+@handle_errors
+def run_command(step: Step) -> None:
+    """Be the command line of `step`: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components.{step.__name__}",
+        description=inspect.getdoc(step),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one parameter, as in teacher.train.epochs=3"
+    )
+    for name, default in _default_paths(step).items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, type=Path, default=default, metavar="PATH", help=f"default: {default}"
+        )
+    arguments = vars(parser.parse_args())
+    params = load_params(arguments.pop("params"), arguments.pop("set"))
+    run_step(step, params, **arguments)
+
+
+def _default_paths(step: Step) -> dict[str, Path]:
+    parameters = inspect.signature(step).parameters.values()
+    return {p.name: p.default for p in parameters if isinstance(p.default, Path)}

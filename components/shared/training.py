@@ -1,0 +1,103 @@
+"""What the three training steps share: settings from the parameters, the checkpoint, records in MLflow, and the files they write."""
+
+import csv
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kd
+from components.params.models import Detector, Params
+from kd.data.augment import AugmentConfig
+from kd.errors import InputError
+from kd.files import digest, digest_json, read_json
+from kd.model.build import count_parameters
+from kd.model.spec import ModelSpec
+from kd.model.store import save_model
+from kd.train.config import TrainConfig
+from kd.train.distributed import init_distributed
+from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged, train
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+
+class Diverged(InputError):
+    """A training whose loss is not finite."""
+
+
+def train_network(
+    title: str,
+    params: Params,
+    section: Detector,
+    run: "Run",
+    data: Path,
+    output: Path,
+    distill: BuildDistillation | None = None,
+    distill_digest: str = "",
+) -> None:
+    """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
+
+    An interrupted training resumes from its last epoch: the name of its checkpoint is a digest of everything that the result
+    depends on.
+
+    Args:
+        title: the step's name.
+        params: all parameters.
+        section: the network and how to train it.
+        run: records the metrics of every epoch.
+        data: output of prepare_data.
+        output: folder to write to.
+        distill: builds the distillation; None to train with labels only.
+        distill_digest: digest of the teacher, the maps and the settings of the distillation.
+
+    Raises:
+        InputError: if the data do not fit, or a checkpoint cannot be written.
+        Diverged: if the loss is not finite.
+    """
+    summary = read_json(data / "summary.json")
+    run.dataset("prepared", str(data), summary["digest"], "training")
+    spec = build_spec(section, summary)
+    config = TrainConfig(**section.train.model_dump())
+    augment = AugmentConfig(**params.augment.model_dump())
+    identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
+    checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
+
+    def record(metrics: EpochMetrics) -> None:
+        run.metrics({name: value for name, value in metrics.items() if name != "epoch"}, step=int(metrics["epoch"]))
+
+    try:
+        with init_distributed() as processes:
+            network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title)
+    except TrainingDiverged as error:
+        raise Diverged(title, str(error), "lower its lr or distill.weight, or look for wrong labels") from None
+    save_model(output / "model.safetensors", network, spec)
+    write_history(output / "history.csv", history)
+    run.metrics({"parameters": count_parameters(network)})
+    run.artifact(output / "history.csv")
+    checkpoint.unlink(missing_ok=True)
+
+
+def build_spec(section: Detector, summary: dict[str, Any]) -> ModelSpec:
+    """The spec of a section's network, with the classes, anchors and image size of the prepared data."""
+    anchors = {int(stride): [(w, h) for w, h in shapes] for stride, shapes in summary["anchors"][section.architecture].items()}
+    return ModelSpec(section.architecture, section.width, section.depth, tuple(summary["classes"]), anchors, summary["image_size"])
+
+
+def checkpoint_folder() -> Path:
+    """Where checkpoints are kept: outside DVC's outputs, which are deleted before a stage runs. `KDFLOW_CHECKPOINTS` changes it."""
+    return Path(os.environ.get("KDFLOW_CHECKPOINTS", ".checkpoints"))
+
+
+def write_history(path: Path, history: list[EpochMetrics]) -> None:
+    """Write one line for each epoch; epochs that were not evaluated leave their scores empty."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+
+
+def code_digest() -> str:
+    """Digest of the sources of kd: a training must not resume with other code than it began with."""
+    return digest_json([digest(source) for source in sorted(Path(kd.__file__).parent.rglob("*.py"))])

@@ -1,0 +1,21 @@
+"""The step `train_baseline`: train the student without a teacher."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.params.models import Params
+from components.shared.training import train_network
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+
+def train_baseline(
+    params: Params, run: "Run", data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_baseline")
+) -> None:
+    """Train the student without a teacher: what distillation has to beat.
+
+    Network, seed, epochs, schedule and augmentation are those of distill_student; only the distillation loss is missing. Writes
+    model.safetensors and history.csv. A training that was interrupted resumes from its last epoch.
+    """
+    train_network("train_baseline", params, params.student, run, data, output)

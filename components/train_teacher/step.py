@@ -1,0 +1,21 @@
+"""The step `train_teacher`: train the network that the student learns from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.params.models import Params
+from components.shared.training import train_network
+
+if TYPE_CHECKING:
+    from components.runtime.tracking import Run
+
+
+def train_teacher(
+    params: Params, run: "Run", data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_teacher")
+) -> None:
+    """Train the large network that the student learns from.
+
+    Reads the sections `teacher`, `augment` and `seed`. Writes model.safetensors and history.csv (the losses of every epoch, and
+    mAP on the val split every few epochs). A training that was interrupted resumes from its last epoch.
+    """
+    train_network("train_teacher", params, params.teacher, run, data, output)

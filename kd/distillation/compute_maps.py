@@ -1,0 +1,54 @@
+"""Computes and stores the information maps of a whole split, one batch at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kd.data.dataset import DetectionData
+from kd.data.letterbox import Letterbox
+from kd.data.loader import Batch, scoring_loader
+from kd.distillation.map_generator import InfoMapGenerator
+from kd.distillation.map_store import MapWriter, save_statistics
+from kd.distillation.statistics import channel_statistics
+from kd.model.build import Network
+from kd.model.spec import ModelSpec, taps_at
+from kd.progress import Progress
+
+
+def write_info_maps(
+    teacher: Network, spec: ModelSpec, data: DetectionData, method: str, batch_size: int, folder: Path, about: dict[str, Any]
+) -> None:
+    """Write the maps of every picture of `data` at all taps of the teacher, and the channel statistics, to `folder`."""
+    device = next(teacher.parameters()).device
+    taps = taps_at(teacher.strides)
+    teacher.eval()
+    pictures = (batch.pictures for batch in letterboxed_batches(data, batch_size, device, "channel statistics"))
+    statistics = channel_statistics(teacher, pictures, teacher.strides)
+    save_statistics(folder, statistics)
+    generator = InfoMapGenerator(teacher, spec, method, taps, {tap: channel.to(device) for tap, channel in statistics.items()})
+    cells = {tap: spec.image_size // tap.stride for tap in taps}
+    with MapWriter(folder, cells, len(data), {**about, "method": method}) as writer:
+        for batch in letterboxed_batches(data, batch_size, device, "information maps"):
+            writer.add(generator(batch))
+
+
+def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.device, title: str) -> Iterator[Batch]:
+    """The pictures of a split with their boxes, without augmentation; `title` is the progress bar's."""
+    progress = Progress(title, len(data))
+    start = 0
+    for squares, frames in scoring_loader(data, batch_size):
+        rows = [_labels(data, start + i, i, Letterbox(*(value[i].item() for value in frames))) for i in range(len(squares))]
+        boxes, labels, batch_index = (torch.cat(column) for column in zip(*rows, strict=True))
+        yield Batch(squares.float() / 255, boxes, labels, batch_index, {}).to(device)
+        start += len(squares)
+        progress.advance(len(squares))
+    progress.close()
+
+
+def _labels(data: DetectionData, index: int, position: int, letterbox: Letterbox) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes in the square, labels and batch index of picture `index`, which is at `position` in its batch."""
+    boxes, labels = data.objects(index)
+    return letterbox.to_square(boxes), labels, torch.full_like(labels, position)

@@ -1,0 +1,100 @@
+"""Puts a distillation together: the frozen teacher, its information maps, and the loss with its adapters."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kd.data.loader import Batch
+from kd.distillation.loss import DistillationLoss, DistillConfig, TapLoss
+from kd.distillation.map_generator import InfoMapGenerator, MapFunction
+from kd.distillation.map_store import MapStore, load_statistics, read_index
+from kd.distillation.tap_pairs import TapPair, pair_taps
+from kd.errors import InputError
+from kd.model.build import Network
+from kd.model.freeze import freeze
+from kd.model.spec import ModelSpec, Output, Tap
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What a training step needs to distill.
+
+    Attributes:
+        teacher: the frozen teacher.
+        strides: the strides that the teacher has to compute.
+        stored_maps: the maps that the loader warps with each picture; None if `maps` computes them.
+        maps: gives the maps of a batch.
+        loss: compares student and teacher; its parameters are the adapters.
+    """
+
+    teacher: Network
+    strides: tuple[int, ...]
+    stored_maps: MapStore | None
+    maps: MapFunction
+    loss: nn.Module
+
+
+def build_distillation(
+    teacher: Network,
+    teacher_spec: ModelSpec,
+    config: DistillConfig,
+    folder: Path,
+    student: Network,
+    student_spec: ModelSpec,
+    pictures: int,
+    dtype: torch.dtype | None,
+    seed: int,
+    *,
+    live: bool = False,
+    tap_loss: TapLoss | None = None,
+    map_function: MapFunction | None = None,
+) -> Distillation:
+    """Build a distillation; the initial weights of its adapters depend on `seed` only.
+
+    Args:
+        teacher: the trained teacher.
+        teacher_spec: its spec.
+        config: what is distilled.
+        folder: maps and channel statistics that compute_info_maps wrote.
+        student: the network to train, on its device.
+        student_spec: its spec.
+        pictures: number of training pictures.
+        dtype: what autocast computes in; None for float32.
+        seed: of the adapters.
+        live: compute the maps on each augmented picture instead of warping the stored ones.
+        tap_loss: the loss of one tap, in place of the one that `config` names.
+        map_function: computes live maps, in place of the method that the stored maps were made with.
+
+    Raises:
+        InputError: if teacher and student have other classes or another image size, or the stored maps do not fit.
+    """
+    if (teacher_spec.classes, teacher_spec.image_size) != (student_spec.classes, student_spec.image_size):
+        raise InputError("teacher", "has other classes or another image size than the student", "train it on the same prepared data")
+    device = next(student.parameters()).device
+    frozen = freeze(teacher.to(device), dtype)
+    pairs = pair_taps(student, teacher.strides, config.taps, config.strides, student_spec.image_size)
+    taps = [pair.teacher for pair in pairs]
+    statistics = {tap: channel.to(device) for tap, channel in load_statistics(folder, taps).items()}
+    stored = None
+    if live:
+        map_function = map_function or InfoMapGenerator(frozen, teacher_spec, read_index(folder)["method"], taps, statistics)
+    else:
+        stored, map_function = MapStore(folder, taps, pictures), maps_of_batch
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        loss = DistillationLoss(pairs, statistics, config, teacher_spec, student_spec, tap_loss).to(device)
+    return Distillation(frozen, _strides(pairs, teacher_spec, config, live), stored, map_function, loss)
+
+
+def maps_of_batch(batch: Batch, output: Output) -> dict[Tap, Tensor]:
+    """The stored maps, which the loader has warped with the pictures."""
+    return batch.maps
+
+
+def _strides(pairs: list[TapPair], teacher: ModelSpec, config: DistillConfig, live: bool) -> tuple[int, ...]:
+    """Strides that the teacher's neck has to compute: all for its response, none if only the backbone is distilled."""
+    if config.response:
+        return tuple(teacher.anchors)
+    return tuple(sorted({pair.teacher.stride for pair in pairs if live or pair.teacher.part == "neck"}))

@@ -1,0 +1,30 @@
+"""How to train a network."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training; see the sections `train` of `params.yaml`."""
+
+    epochs: int
+    batch: int = 16
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 2.0
+    ema_decay: float = 0.998
+    clip_norm: float = 10.0
+    evaluate_every: int = 5
+    precision: str = "auto"
+    workers: int = 0
+
+    def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
+        """The type that autocast computes in, or None for float32; "auto" is bfloat16 if the hardware multiplies in it."""
+        precision = self.precision
+        if precision == "auto":
+            native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+            precision = "bf16" if native else "fp32"
+        return torch.bfloat16 if precision == "bf16" else None

@@ -1,0 +1,217 @@
+"""The training loop, the same for teacher, baseline and distilled student."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from kd.data.augment import AugmentConfig
+from kd.data.dataset import DetectionData
+from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, training_loader
+from kd.detection.decode import candidates
+from kd.detection.evaluate import NMSConfig, score_detector
+from kd.detection.loss import DetectionLoss
+from kd.model.build import Network, build_model
+from kd.model.spec import ModelSpec
+from kd.train.checkpoint import load_checkpoint, save_checkpoint
+from kd.train.config import TrainConfig
+from kd.train.distributed import Processes
+from kd.train.ema import ModelEMA
+from kd.train.gradient_ratio import gradient_ratio, pulls_too_hard
+from kd.train.lr_schedule import lr_factor
+from kd.train.optimizer import build_optimizer
+from kd.train.progress import TrainingProgress
+
+if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on the distillation
+    from kd.distillation.setup import Distillation
+
+EpochMetrics = dict[str, float]
+BuildDistillation = Callable[[Network, ModelSpec, int, torch.dtype | None, int], "Distillation"]
+"""From student, its spec, number of pictures, autocast dtype and seed to a distillation; see `kd.distillation.setup`."""
+
+
+class TrainingDiverged(Exception):
+    """The loss is not finite."""
+
+
+def train(
+    spec: ModelSpec,
+    data: Path,
+    config: TrainConfig,
+    augment: AugmentConfig,
+    seed: int,
+    checkpoint: Path,
+    processes: Processes,
+    distill: BuildDistillation | None = None,
+    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    title: str = "train",
+) -> tuple[Network, list[EpochMetrics]]:
+    """Train a network, or resume its training, and return the averaged network and the metrics of each epoch.
+
+    The metrics of an epoch are "epoch", the mean of every loss term, for a distillation "gradient_ratio", and every few epochs
+    "val_map" and "val_map50" (0..1) if there is a val split.
+
+    Args:
+        spec: the network.
+        data: folder that prepare_data wrote.
+        config: the settings.
+        augment: the augmentation.
+        seed: of the initial weights, the order of the pictures and the augmentation.
+        checkpoint: file that keeps the state after each epoch; a training that finds it resumes there.
+        processes: the processes of this training.
+        distill: builds the distillation; None to train with labels only.
+        on_epoch: called with the metrics of each epoch, in the main process.
+        title: of the progress bar.
+
+    Raises:
+        InputError: if the data or maps do not fit, or a checkpoint is broken or cannot be written.
+        TrainingDiverged: if the loss is not finite.
+    """
+    pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
+    network = build_model(spec, seed).to(processes.device)
+    autocast = config.autocast_dtype(processes.device)
+    distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
+    dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)
+    batches = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size)
+    loader = training_loader(dataset, batches, config.workers)
+    trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
+    student = processes.wrap(network)
+    if distillation:
+        distillation = replace(distillation, loss=processes.wrap(distillation.loss))
+    criterion = DetectionLoss(spec.anchors, spec.image_size)
+    ema = ModelEMA(network, config.ema_decay)
+    optimizer = build_optimizer(trained, config)
+
+    history = _resume(checkpoint, trained, ema, optimizer)
+    progress = TrainingProgress(title, config.epochs, len(batches), batches.batch, len(history), processes.is_main)
+    for epoch in range(len(history), config.epochs):
+        batches.epoch = epoch
+        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress)
+        history.append({"epoch": epoch + 1.0, **losses})
+        if processes.is_main:
+            if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
+                history[-1] |= _validate(ema.network, spec, val)
+            _save(checkpoint, trained, ema, optimizer, history)
+            if pulls_too_hard(history):
+                ratio = history[-1]["gradient_ratio"]
+                progress.write(f"warning: distillation pulls {ratio:.0f} times as hard as detection; lower distill.weight")
+            on_epoch(history[-1])
+        processes.barrier()
+    progress.close()
+    return ema.network, history
+
+
+def train_one_epoch(
+    trained: nn.ModuleList,
+    student: nn.Module,
+    criterion: DetectionLoss,
+    distillation: "Distillation | None",
+    loader: DataLoader[Batch],
+    optimizer: torch.optim.Optimizer,
+    ema: ModelEMA,
+    config: TrainConfig,
+    epoch: int,
+    autocast: torch.dtype | None,
+    progress: TrainingProgress,
+) -> EpochMetrics:
+    """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
+
+    Args:
+        trained: the network and, for a distillation, its loss: everything that is optimized.
+        student: the network, wrapped for several processes.
+        criterion: the detection loss.
+        distillation: the teacher, its maps and the loss, wrapped likewise; None to train with labels only.
+        loader: the batches of this epoch.
+        optimizer: of everything in `trained`.
+        ema: the moving average of the network.
+        config: the settings.
+        epoch: from 0.
+        autocast: the type to compute in; None for float32.
+        progress: shows the losses.
+
+    Raises:
+        TrainingDiverged: if the loss is not finite.
+    """
+    trained.train()
+    steps, device = len(loader), next(trained.parameters()).device
+    sums: dict[str, Tensor] = {}
+    ratio: EpochMetrics = {}
+    for index, loaded in enumerate(loader):
+        step = epoch * steps + index
+        _set_lr(optimizer, config, step, steps)
+        batch = loaded.to(device)
+        batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
+
+        distill_terms: dict[str, Tensor] = {}
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            if distillation:  # before the student, so that the teacher's memory is free again
+                with torch.no_grad():
+                    teacher_output = distillation.teacher(batch.pictures, distillation.strides)
+            output = student(batch.pictures)
+            predictions = candidates(output.heads, criterion.anchors)
+            if distillation:
+                maps = distillation.maps(batch, teacher_output)
+                distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))
+        detection_terms = criterion(predictions, batch)
+        terms = detection_terms | distill_terms
+        loss = torch.stack(list(terms.values())).sum()
+
+        _check_finite(loss, terms, epoch, index)
+        if index == 0 and distill_terms:
+            ratio = {"gradient_ratio": gradient_ratio(student, detection_terms, distill_terms)}
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
+        optimizer.step()
+        ema.update(trained[0], step + 1)
+
+        values = {name: term.detach() for name, term in terms.items()}
+        for name, value in values.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value
+        progress.step(epoch, values)
+    return {name: float(total / steps) for name, total in sums.items()} | ratio
+
+
+def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps: int) -> None:
+    factor = lr_factor(step, config.epochs * steps, round(config.warmup_epochs * steps))
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * factor
+
+
+def _check_finite(loss: Tensor, terms: dict[str, Tensor], epoch: int, step: int) -> None:
+    if not torch.isfinite(loss):
+        values = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
+        raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}, step {step + 1} ({values})")
+
+
+def _validate(network: Network, spec: ModelSpec, val: DetectionData) -> EpochMetrics:
+    if not len(val):
+        return {}
+    scores = score_detector(network, spec.anchors, val, NMSConfig())
+    return {"val_map": scores.map, "val_map50": scores.map50}
+
+
+def _save(checkpoint: Path, trained: nn.Module, ema: ModelEMA, optimizer: torch.optim.Optimizer, history: list[EpochMetrics]) -> None:
+    state = {
+        "trained": trained.state_dict(),
+        "ema": ema.network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+    }
+    save_checkpoint(checkpoint, state)
+
+
+def _resume(checkpoint: Path, trained: nn.Module, ema: ModelEMA, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
+    """Load the state that `_save` kept, if there is one; the metrics of the epochs so far."""
+    state = load_checkpoint(checkpoint)
+    if state is None:
+        return []
+    trained.load_state_dict(state["trained"])
+    ema.network.load_state_dict(state["ema"])
+    optimizer.load_state_dict(state["optimizer"])
+    history: list[EpochMetrics] = state["history"]
+    return history

@@ -1,0 +1,44 @@
+"""The progress bar of a training, over all epochs, with the current losses."""
+
+from torch import Tensor
+
+from kd.progress import Progress
+
+
+class TrainingProgress:
+    """A progress bar over `epochs` of `steps` batches of `batch` pictures.
+
+    Args:
+        title: shown before the bar.
+        epochs: epochs in all.
+        steps: steps of an epoch.
+        batch: pictures of a step.
+        done: epochs that an earlier run has trained.
+        enabled: False in all but the main process, which then print nothing.
+    """
+
+    def __init__(self, title: str, epochs: int, steps: int, batch: int, done: int, enabled: bool) -> None:
+        self.epochs, self.batch = epochs, batch
+        left = (epochs - done) * steps * batch
+        self.progress = Progress(title, left, "pictures") if enabled and left else None
+        if self.progress and done:
+            self.write(f"{title}: resuming after epoch {done} of {epochs}")
+
+    def step(self, epoch: int, terms: dict[str, Tensor]) -> None:
+        """Count one batch."""
+        if self.progress:
+            self.progress.advance(self.batch, lambda: f"epoch {epoch + 1}/{self.epochs}  " + _format(terms))
+
+    def write(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self.progress:
+            self.progress.write(line)
+
+    def close(self) -> None:
+        """End the bar."""
+        if self.progress:
+            self.progress.close()
+
+
+def _format(terms: dict[str, Tensor]) -> str:
+    return "  ".join(f"{name.removeprefix('distill_')} {float(term):.2f}" for name, term in terms.items())

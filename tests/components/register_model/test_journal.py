@@ -1,0 +1,179 @@
+"""The journal: what its replay means, and that aliases follow it whatever happened before."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from components.register_model.journal import Action, Entry, Journal, reference_version, replay, rolled_back
+from components.register_model.registry import Registry
+from components.runtime.tracking import tracking_uri
+from kd.errors import InputError
+from tests.components.stores import new_store
+
+Move = tuple[Action, str, str]
+
+
+def written(*moves: Move) -> list[Entry]:
+    return [Entry(*move, "somebody", "because", str(token)) for token, move in enumerate(moves)]
+
+
+def champions(*moves: Move) -> tuple[str, ...]:
+    return replay(written(*moves)).champions
+
+
+FIRST: Move = ("promote", "", "1")
+SECOND: Move = ("promote", "1", "2")
+
+
+def test_a_move_counts_if_it_starts_from_the_champion() -> None:
+    assert champions() == ()
+    assert champions(FIRST, SECOND, ("force", "2", "3")) == ("1", "2", "3")
+    state = replay(written(FIRST, SECOND, ("promote", "1", "3"), ("promote", "2", "4")))
+    assert (state.champions, state.void) == (("1", "2", "4"), {"2"})
+
+
+def test_of_two_first_champions_one_counts() -> None:
+    assert champions(FIRST, ("promote", "", "2")) == ("1",)
+
+
+def test_rolling_back_walks_down_the_reigns() -> None:
+    back: Move = ("rollback", "3", "2")
+    assert champions(FIRST, SECOND, ("promote", "2", "3"), back) == ("1", "2")
+    assert champions(FIRST, SECOND, ("promote", "2", "3"), back, ("rollback", "2", "1")) == ("1",)
+    assert champions(FIRST, SECOND, ("promote", "2", "3"), back, back) == ("1", "2"), "two people who roll back the same champion"
+    assert champions(FIRST, SECOND, ("rollback", "2", "1"), ("promote", "1", "3"), ("rollback", "3", "1")) == ("1",)
+
+
+def test_a_rollback_leads_to_the_one_before_and_nowhere_else() -> None:
+    assert champions(FIRST, ("rollback", "1", "")) == ("1",)
+    assert champions(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "3", "1")) == ("1", "2", "3")
+
+
+def test_a_version_may_reign_again() -> None:
+    assert champions(FIRST, SECOND, ("force", "2", "1"), ("rollback", "1", "2"), ("rollback", "2", "1")) == ("1",)
+
+
+def test_registrations_move_the_challenger_alone() -> None:
+    state = replay(written(("register", "", "1"), FIRST, ("register", "", "2")))
+    assert (state.champion, state.challenger, state.void) == ("1", "2", frozenset())
+
+
+def test_the_opponent_is_the_champion_or_its_predecessor() -> None:
+    entries = written(FIRST, SECOND, ("promote", "1", "4"))
+    assert reference_version([], "1") == ""
+    assert reference_version(entries, "3") == "2"
+    assert reference_version(entries, "2") == "1", "judged again after its promotion, against the same as before"
+    assert reference_version(entries, "4") == "2", "its promotion came too late"
+    rolled = [*entries, *written(("rollback", "2", "1"))]
+    assert reference_version(rolled, "1") == ""
+
+
+def test_a_version_stays_taken_back_until_somebody_forces_it() -> None:
+    entries = written(FIRST, SECOND, ("rollback", "2", "1"))
+    found = rolled_back(entries, "2")
+    assert found and found.action == "rollback" and rolled_back(entries, "1") is rolled_back(entries, "3") is None
+    assert rolled_back(written(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
+    assert rolled_back(written(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """The journal of a model with three versions."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    new_store(tmp_path)
+    registry = Registry("m")
+    registry.create("m")
+    for _ in range(3):
+        registry.client.create_model_version("m", "runs:/0/model")
+    return Journal(registry)
+
+
+def aliases() -> dict[str, str]:
+    return {alias: str(version) for alias, version in MlflowClient(tracking_uri()).get_registered_model("m").aliases.items()}
+
+
+def test_aliases_follow_the_journal(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDFLOW_USER", "Ada")
+    assert journal.append("register", "", "1", "new")
+    assert journal.append("promote", "", "1", "the first")
+    assert not journal.append("promote", "", "2", "too late")
+    assert journal.append("force", "1", "3", "urgent")
+    assert aliases() == {"challenger": "1", "champion": "3"}
+    entries = journal.entries()
+    assert [(e.action, e.previous, e.version, e.who, e.why) for e in entries] == [
+        ("register", "", "1", "Ada", "new"),
+        ("promote", "", "1", "Ada", "the first"),
+        ("promote", "", "2", "Ada", "too late"),
+        ("force", "1", "3", "Ada", "urgent"),
+    ]
+    assert sorted(e.when for e in entries) == [e.when for e in entries] and entries[0].when > 1.7e12
+    assert journal.sync_aliases().void == {entries[2].token}
+
+
+def test_a_champion_from_before_the_journal_is_taken_over(journal: Journal) -> None:
+    journal.registry.client.set_registered_model_alias("m", "champion", "2")
+    assert journal.sync_aliases().champions == ("2",)
+    assert [(e.action, e.version) for e in journal.entries()] == [("adopt", "2")]
+    assert journal.append("promote", "2", "3", "better")
+    assert aliases()["champion"] == "3"
+
+
+def test_an_alias_moved_by_hand_is_put_back_with_a_note(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.append("promote", "", "1", "the first")
+    journal.registry.client.set_registered_model_alias("m", "champion", "3")
+    journal.sync_aliases()
+    assert aliases()["champion"] == "1"
+    assert capsys.readouterr().err == "m: @champion was at version 3, put back to 1, as the journal says\n"
+    journal.registry.client.delete_registered_model_alias("m", "champion")
+    journal.sync_aliases()
+    assert aliases()["champion"] == "1"
+
+
+def test_a_late_writer_repairs_what_it_did(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading the journal and moving the alias, another process does both."""
+    journal.append("promote", "", "1", "the first")
+    other, point, late = Journal(Registry("m")), Journal._point, []
+
+    def interrupted(self: Journal, alias: str, version: str) -> None:
+        if self is journal and not late:
+            late.append(version)
+            other.append("promote", "2", "3", "faster")
+            self.registry.client.set_registered_model_alias("m", alias, version)
+        point(self, alias, version)
+
+    monkeypatch.setattr(Journal, "_point", interrupted)
+    assert journal.append("promote", "1", "2", "slow")
+    assert late == ["2"] and aliases()["champion"] == "3"
+
+
+def test_a_request_that_was_sent_twice_is_one_entry(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Journal._write
+    monkeypatch.setattr(Journal, "_write", lambda self, entry: (write(self, entry), write(self, entry)))
+    assert journal.append("promote", "", "1", "the first")
+    assert len(journal.entries()) == 1 and replay(journal.entries()).void == frozenset()
+
+
+def test_a_deleted_champion_does_not_stop_the_move_to_another(journal: Journal) -> None:
+    journal.append("promote", "", "1", "the first")
+    journal.append("promote", "1", "2", "better")
+    journal.registry.client.delete_model_version("m", "2")
+    assert journal.sync_aliases().champion == "2" and aliases() == {}
+    assert journal.append("rollback", "2", "1", "deleted")
+    assert aliases()["champion"] == "1"
+
+
+def test_a_strange_entry_is_named(journal: Journal) -> None:
+    journal.append("promote", "", "1", "the first")
+    journal.registry.client.create_model_version("m.journal", "models:/m/1")
+    with pytest.raises(InputError, match=r"m\.journal version 2: is no entry that kdflow wrote"):
+        journal.sync_aliases()
+
+
+def test_entries_are_read_beyond_one_page(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = journal.registry.client.search_model_versions
+    monkeypatch.setattr(journal.registry.client, "search_model_versions", lambda *a, **k: search(*a, **{**k, "max_results": 2}))
+    for number in range(5):
+        journal.append("register", "", str(1 + number % 3), str(number))
+    assert [entry.why for entry in journal.entries()] == ["0", "1", "2", "3", "4"]

@@ -1,0 +1,201 @@
+"""The three trainings as commands: killed and started again, and stopped by what a user can mend."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.compute_info_maps.step import compute_info_maps
+from components.distill_student.step import distill_student
+from components.params.load import load_params
+from components.params.models import Params
+from components.shared.training import write_history
+from components.train_baseline.step import train_baseline
+from components.train_teacher.step import train_teacher
+from kd.errors import InputError
+from kd.files import digest
+from kd.model.store import load_model
+from tests.components.stores import new_store
+from tests.kd.train.squares import write_squares
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 6
+NETWORK = {"width": 0.0625, "depth": 0.1}
+TRAIN = {"epochs": EPOCHS, "batch": 4, "warmup_epochs": 0.0, "precision": "fp32", "evaluate_every": 3}
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> Path:
+    """The committed parameters, made tiny."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section in ("teacher", "student"):
+        content[section] |= NETWORK | {"train": content[section]["train"] | TRAIN}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "params.yaml"
+
+
+@pytest.fixture
+def params(parameters: Path) -> Params:
+    return load_params(parameters)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    return write_squares(tmp_path / "prepared")
+
+
+@pytest.fixture
+def teach(tmp_path: Path, parameters: Path, prepared: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `python -m components.train_teacher` in an MLflow store and a folder of checkpoints of its own."""
+    new_store(tmp_path)
+    settings = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "KDFLOW_EXECUTION": "one"}
+    settings |= {"KDFLOW_CHECKPOINTS": str(tmp_path / "checkpoints"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+    def start(output: Path, *more: str) -> subprocess.Popen[str]:
+        paths = ["--params", parameters, "--data", prepared, "--output", output]
+        command = [sys.executable, "-m", "components.train_teacher.step", *map(str, paths), *more]
+        return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What the command writes to stderr."""
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors
+    return errors
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file.name: digest(file) for file in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_same_bytes(teach: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    slow = ["--set", "augment.mosaic=1.0", "--set", "teacher.train.epochs=40"]
+    assert "going on" not in finish(teach(tmp_path / "whole", *slow))
+    killed = teach(tmp_path / "killed", *slow)
+    while not list(checkpoints.glob("train_teacher-*.pt")):
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    assert "train_teacher: going on after epoch " in finish(teach(tmp_path / "killed", *slow))
+    assert set(digests(tmp_path / "whole")) == {"model.safetensors", "history.csv"}
+    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+    assert list(checkpoints.glob("*.pt")) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "change", "words"),
+    [
+        ("params.yaml/below", "seed=0", "params.yaml"),
+        ("/proc/nowhere/out", "seed=0", "/proc/nowhere"),
+        ("out", "teacher.train.epochs=0", "parameter 'teacher.train.epochs' is 0"),
+        ("out", "teacher.train.epoch=3", "'teacher.train.epoch=3' names no parameter"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    teach: Callable[..., subprocess.Popen[str]], tmp_path: Path, output: str, change: str, words: str
+) -> None:
+    process = teach(tmp_path / output, "--set", change)
+    printed, errors = process.communicate(timeout=120)
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert process.returncode == 2 and printed == ""
+    assert len(lines) == 1 and words in lines[0] and "; " in lines[0]
+    assert "Traceback" not in errors
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Checkpoints go to a folder of the test."""
+    monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tmp_path / "checkpoints"
+
+
+def made(tmp_path: Path, name: str) -> Path:
+    (tmp_path / name).mkdir()
+    return tmp_path / name
+
+
+def test_the_steps_follow_each_other(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
+    teacher, maps, baseline, student = (made(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
+    train_teacher(params, run, prepared, teacher)
+    compute_info_maps(params, run, prepared, teacher, maps)
+    train_baseline(params, run, prepared, baseline)
+    distill_student(params, run, prepared, teacher, maps, student)
+    specs = {folder.name: load_model(folder / "model.safetensors")[1] for folder in (teacher, baseline, student)}
+    assert specs["teacher"].architecture == "yolov3" and specs["student"] == specs["baseline"]
+    columns = {folder.name: (folder / "history.csv").read_text().splitlines()[0].split(",") for folder in (baseline, student)}
+    terms = {f"distill_{part}_{stride}" for part in ("backbone", "neck") for stride in (8, 16, 32)} | {"distill_response"}
+    assert set(columns["student"]) - set(columns["baseline"]) == terms | {"gradient_ratio"}
+    assert [len((folder / "history.csv").read_text().splitlines()) for folder in (teacher, student)] == [EPOCHS + 1] * 2
+    assert sum("val_map" in values for (values, *_) in run.of("metrics")) == 3 * 2
+    assert run.of("tag") == [("kdflow.teacher_digest", digest(teacher / "model.safetensors"))]
+    assert not list(here.iterdir())
+
+
+def test_a_distillation_of_nothing_is_the_baseline(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
+    """Student, seed, pictures and schedule are shared to the bit; only the teacher's terms differ."""
+    teacher, maps, baseline, student = (made(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
+    train_teacher(params, run, prepared, teacher)
+    compute_info_maps(params, run, prepared, teacher, maps)
+    train_baseline(params, run, prepared, baseline)
+    nothing = params.model_copy(update={"distill": params.distill.model_copy(update={"taps": [], "response": 0.0})})
+    distill_student(nothing, run, prepared, teacher, maps, student)
+    assert digests(student) == digests(baseline)
+
+
+def test_what_the_result_depends_on_names_the_checkpoint(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    monkeypatch.setattr("components.shared.training.fit", lambda job, *others: names.append(job.checkpoint.name) or _stop())
+    summary = (prepared / "summary.json").read_text()
+    changes: list[dict[str, Any]] = [{}, {}, {"seed": 1}, {"augment": params.augment.model_copy(update={"flip": 0.5})}]
+    changes += [{"teacher": params.teacher.model_copy(update={"width": 0.125})}]
+    changes += [{"teacher": params.teacher.model_copy(update={"train": params.teacher.train.model_copy(update={"lr": 0.1})})}]
+    for change in changes:
+        with pytest.raises(InputError, match="stop"):
+            train_teacher(params.model_copy(update=change), run, prepared, tmp_path)
+    (prepared / "summary.json").write_text(summary.replace("squares 8", "squares 9"))
+    with pytest.raises(InputError, match="stop"):
+        train_teacher(params, run, prepared, tmp_path)
+    assert names[0] == names[1] and len(set(names)) == len(names) - 1
+
+
+def _stop() -> None:
+    raise InputError("stop", "stop", "stop")
+
+
+def test_a_distillation_with_other_data_than_its_maps_is_refused(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path
+) -> None:
+    teacher, maps, student = (made(tmp_path, name) for name in ("teacher", "maps", "student"))
+    train_teacher(params, run, prepared, teacher)
+    compute_info_maps(params, run, prepared, teacher, maps)
+    shutil.rmtree(prepared)
+    with pytest.raises(InputError, match="holds maps of 8 pictures, the data have 9"):
+        distill_student(params, run, write_squares(prepared, train=9), teacher, maps, student)
+
+
+def test_a_training_that_diverges_says_what_to_lower(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
+    train = params.teacher.train.model_copy(update={"lr": 1e30, "optimizer": "sgd", "epochs": 20})
+    wild = params.model_copy(update={"teacher": params.teacher.model_copy(update={"train": train})})
+    with pytest.raises(InputError, match=r"train_teacher: the loss is not finite in epoch \d+, step \d+ .*; lower its lr"):
+        train_teacher(wild, run, prepared, made(tmp_path, "out"))
+
+
+def test_epochs_that_were_not_scored_leave_their_scores_empty(tmp_path: Path) -> None:
+    write_history(tmp_path / "h.csv", [{"epoch": 1.0, "box": 1 / 3}, {"epoch": 2.0, "box": 0.25, "val_map": 0.5}])
+    assert (tmp_path / "h.csv").read_bytes() == b"epoch,box,val_map\n1,0.333333,\n2,0.25,0.5\n"
