@@ -3,8 +3,10 @@
 import ast
 import importlib
 import inspect
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,27 +19,13 @@ ROOT = Path(__file__).parents[1]
 OUR = ("components", "kd", "pipeline")
 # what a stage may import without depending on it: none of these has a say in what the stage writes
 EXEMPT = {
-    "components/runtime/recorder.py": "takes records to MLflow",
-    "components/runtime/execution.py": "groups records in MLflow",
-    "components/runtime/tracking.py": "takes records to MLflow",
-    "components/params/explain.py": "prints help",
-    "components/params/models.py": "the values themselves are under `params:`",
-    "components/runtime/command.py": "the command line",
+    "components/params": "the values themselves are under `params:`",
+    "components/runtime": "runs a step and records it",
     "kd/errors.py": "messages",
     "kd/files.py": "writes files whole or not at all",
     "kd/progress.py": "progress bars",
 }
-NO_LESSON = {"kd/distillation": "imported by the shared loop, and run by a distillation only: tests/kd/train/test_loop.py"}
-EXEMPT_IN: dict[str, dict[str, str]] = {
-    "train_teacher": NO_LESSON,
-    "train_baseline": NO_LESSON,
-    "evaluate": {"components/evaluate/latency.py": "times go to MLflow alone"},
-    "prepare_data": {
-        "kd/detection": "kd/data/draw.py has the name of a type from it",
-        "kd/model/blocks.py": "beside the table of anchors that is read, kd/model/darknet.py has functions for networks",
-        "kd/model/spec.py": "likewise",
-    },
-}
+MAX_CODE_DEPS = 7
 
 
 def stages() -> dict[str, dict[str, Any]]:
@@ -62,7 +50,7 @@ def within(path: str, folders: list[str]) -> bool:
 
 
 def default_paths(name: str) -> dict[str, str]:
-    step = getattr(importlib.import_module(f"components.{name}"), name)
+    step = getattr(importlib.import_module(f"components.{name}.step"), name)
     parameters = inspect.signature(step).parameters.values()
     return {p.name: p.default.as_posix() for p in parameters if isinstance(p.default, Path)}
 
@@ -120,20 +108,75 @@ def test_a_stage_runs_its_component_on_the_paths_that_it_declares(name: str) -> 
     assert all(within(dep, list(paths.values())) for dep in read), "a dep that is no input"
 
 
+def code_deps(name: str) -> list[str]:
+    return [dep for dep in STAGES[name]["deps"] if dep.startswith(("components", "kd"))]
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_what_a_step_imports_is_among_its_deps(name: str) -> None:
-    deps = STAGES[name]["deps"]
-    exempt = [*EXEMPT, *EXEMPT_IN.get(name, {})]
-    needed = {file for file in closure(f"components/{name}.py") if not within(file, exempt)}
-    assert {file for file in needed if not within(file, deps)} == set()
-    code = [dep for dep in deps if dep.startswith(("components", "kd"))]
-    assert [dep for dep in code if not any(within(file, [dep]) for file in needed)] == [], "code that the step does not run"
+    needed = {file for file in closure(f"components/{name}/step.py") if not within(file, [*EXEMPT])}
+    assert {file for file in needed if not within(file, code_deps(name))} == set()
+    assert [dep for dep in code_deps(name) if not any(within(file, [dep]) for file in needed)] == [], "code that the step does not run"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_deps_are_a_few_folders(name: str) -> None:
+    assert all((ROOT / dep).is_dir() for dep in code_deps(name))
+    assert f"components/{name}" in code_deps(name) and len(code_deps(name)) <= MAX_CODE_DEPS
 
 
 def test_exemptions_are_of_use() -> None:
-    reached = {file for name in STAGES for file in closure(f"components/{name}.py")}
-    exempt = [path for paths in (EXEMPT, *EXEMPT_IN.values()) for path in paths]
-    assert [path for path in exempt if path != "components/params/explain.py" and not any(within(file, [path]) for file in reached)] == []
+    reached = {file for name in STAGES for file in closure(f"components/{name}/__main__.py")}
+    assert [path for path in EXEMPT if not any(within(file, [path]) for file in reached)] == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_package_of_a_step_has_the_step_and_its_command(name: str) -> None:
+    package = ROOT / "components" / name
+    assert (package / "__init__.py").read_text() == ""
+    assert (package / "step.py").is_file() and (package / "__main__.py").is_file()
+
+
+def edges() -> set[tuple[str, str]]:
+    """The graph's edges: (step, a step whose output it reads)."""
+    read = {(name, PurePosixPath(dep).parts[1]) for name, stage in STAGES.items() for dep in stage["deps"] if dep.startswith("outputs/")}
+    return {(name, before) for name, before in read if before in STAGES}
+
+
+def test_a_step_imports_another_steps_package_only_along_an_edge_of_the_graph() -> None:
+    imported = {
+        (name, other)
+        for name in STAGES
+        for file in sources(f"components/{name}")
+        for other in STAGES
+        if other != name and any(within(one, [f"components/{other}"]) for one in imports(file))
+    }
+    assert imported <= edges()
+
+
+def test_nothing_depends_on_the_commands_of_the_registry() -> None:
+    files = [file for folder in ("components", "kd") for file in sources(folder) if not within(file, ["components/registry"])]
+    assert [file for file in files if any(within(one, ["components/registry"]) for one in imports(file))] == []
+
+
+def test_no_import_circle() -> None:
+    """Neither between modules nor between the packages of a layer."""
+    files = [file for layer in OUR for file in sources(layer)]
+    modules = {file: set(imports(file)) - {file} for file in files}
+    packages: dict[str, set[str]] = defaultdict(set)
+    for file, others in modules.items():
+        packages[package(file)] |= {package(other) for other in others} - {package(file)}
+    for graph in (modules, packages):
+        TopologicalSorter(graph).prepare()
+
+
+def package(file: str) -> str:
+    """Such as components/evaluate, also for a file further down."""
+    return "/".join(file.split("/")[:2])
+
+
+def sources(folder: str) -> list[str]:
+    return sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*.py"))
 
 
 def test_outputs_belong_to_one_stage_and_are_read_where_they_are_written() -> None:
@@ -156,7 +199,7 @@ def sections_read(file: str) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_parameters_that_a_step_reads_are_declared(name: str) -> None:
-    files = {file for file in closure(f"components/{name}.py") if file.startswith("components") and file not in EXEMPT}
+    files = {file for file in closure(f"components/{name}/step.py") if file.startswith("components") and not within(file, [*EXEMPT])}
     read = {section for file in files for section in sections_read(file)}
     assert read and sorted(read) == sorted(STAGES[name]["params"])
 

@@ -1,11 +1,11 @@
-"""The step `compose_scenes`: the embedded default data set."""
+"""The step `compose_scenes`: the embedded default dataset."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.compose_scenes.scenes import CLASSES, PHOTOGRAPHS, compose_scene, split_sources
+from components.compose_scenes.scenes import CLASSES, PHOTOGRAPHS, compose_scene, load_sources
 from components.params.models import Params
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
@@ -15,25 +15,25 @@ from kd.progress import track
 if TYPE_CHECKING:
     from components.runtime.tracking import Run
 
-QUALITY = 92
+JPEG_QUALITY = 92
 
 
 def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/compose_scenes")) -> None:
-    """Compose the embedded data set: digits to find in photographs, in COCO layout.
+    """Compose the embedded dataset: handwritten digits on photographs, in COCO layout.
 
     Args:
-        params: the section `compose_scenes` is used.
+        params: parameters; the step reads the section `compose_scenes`.
         run: records the numbers of scenes and digits.
         output: folder for {train,test}/images/*.jpg and {train,test}/annotations.json.
 
     Raises:
-        InputError: the parameter `objects` has its larger number first.
+        InputError: if the first number of `objects` is larger than the second.
     """
     scenes = params.compose_scenes
     if scenes.objects[0] > scenes.objects[1]:
-        raise InputError("compose_scenes.objects", f"{scenes.objects} is no range", "write the smaller number first")
+        raise InputError("compose_scenes.objects", f"{scenes.objects} is not a range", "write the smaller number first")
     for split, count in (("train", scenes.train), ("test", scenes.test)):
-        sources = split_sources(split)
+        sources = load_sources(split)
         images = output / split / "images"
         images.mkdir(parents=True)
         pictures = []
@@ -41,7 +41,7 @@ def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/comp
             rng = np.random.default_rng([scenes.seed, PHOTOGRAPHS[split], index])
             scene, boxes = compose_scene(rng, sources, scenes.size, scenes.objects)
             path = images / f"{index:05}.jpg"
-            scene.save(path, "JPEG", quality=QUALITY)
+            scene.save(path, "JPEG", quality=JPEG_QUALITY)
             pictures.append((path.name, LabeledPicture(path, *scene.size, boxes, output / split)))
         write_coco(output / split / "annotations.json", CLASSES, pictures)
         run.metrics({f"{split}_pictures": count, f"{split}_boxes": sum(len(picture.boxes) for _, picture in pictures)})

@@ -1,59 +1,63 @@
-"""Making labelled boxes fit their pictures: clip what reaches over the border, leave out what has no area inside."""
+"""Clip labeled boxes to their pictures and drop boxes without area inside."""
 
 from dataclasses import replace
 
-from components.prepare_data.layouts.source import RawDataset
+from components.prepare_data.layouts.dataset import RawDataset
 from components.shared.boxes import Box, LabeledPicture
 
-# reaching over the border by this much is rounding, not a mistake
-SLACK_PIXELS, SLACK_SHARE = 2.0, 0.01
+# boxes may extend beyond the picture by this much, in pixels or as a fraction of its longer side, because labels are rounded
+TOLERANCE_PIXELS, TOLERANCE_FRACTION = 2.0, 0.01
 
 
-def fit_boxes(source: RawDataset) -> list[str]:
-    """Clip the boxes of `source` to their pictures, in place, to 1/100 pixel, and leave out those without area inside.
+def clip_boxes(dataset: RawDataset) -> list[str]:
+    """Clip the boxes of `dataset` in place, rounded to 1/100 pixel, and drop those without area inside their picture.
 
     Returns:
-        One line for every box that was left out or cut by more than rounding, and one that counts the slight cuts.
+        One warning for each box that was dropped or clipped by more than the tolerance, and one with the number of other clipped boxes.
     """
-    lines: list[str] = []
+    warnings: list[str] = []
     slight = 0
-    for picture in (picture for pictures in source.splits.values() for picture in pictures):
+    for picture in (picture for pictures in dataset.splits.values() for picture in pictures):
         kept = []
         for box in picture.boxes:
-            fitted = _clipped(box, picture)
-            note = _note(box, fitted, picture)
-            lines += [f"{picture.path.name}, {box.name}: bbox [{box.x:g}, {box.y:g}, {box.w:g}, {box.h:g}] {note}"] if note else []
-            kept += [fitted] if _has_area(fitted) else []
-            slight += _has_area(fitted) and not note and _overhang(box, picture) > 0
+            clipped = _clip(box, picture)
+            problem = _problem(box, clipped, picture)
+            if problem:
+                warnings.append(f"{picture.path.name}, {box.name}: bbox [{box.x:g}, {box.y:g}, {box.w:g}, {box.h:g}] {problem}")
+            if _has_area(clipped):
+                kept.append(clipped)
+                slight += not problem and _pixels_outside(box, picture) > 0
         picture.boxes[:] = kept
-    return lines + ([f"{slight} boxes reach over the border by at most {SLACK_PIXELS:g} pixels or 1 %; clipped"] if slight else [])
+    if slight:
+        warnings.append(f"{slight} boxes extend at most {TOLERANCE_PIXELS:g} pixels or 1 % beyond their picture; clipped")
+    return warnings
 
 
-def _clipped(box: Box, picture: LabeledPicture) -> Box:
+def _clip(box: Box, picture: LabeledPicture) -> Box:
     left, right = (round(min(max(x, 0.0), picture.width), 2) for x in (box.x, box.x + box.w))
     top, bottom = (round(min(max(y, 0.0), picture.height), 2) for y in (box.y, box.y + box.h))
     return replace(box, x=left, y=top, w=round(right - left, 2), h=round(bottom - top, 2))
 
 
 def _has_area(box: Box) -> bool:
-    # VOC includes a box's last pixel, so what its tools draw as a point is one pixel wide
+    # VOC includes a box's last pixel, so a point that was drawn by mistake is one pixel wide
     return box.w > 1 and box.h > 1
 
 
-def _overhang(box: Box, picture: LabeledPicture) -> float:
-    """By how many pixels the box reaches over the border, to 1/100 pixel."""
+def _pixels_outside(box: Box, picture: LabeledPicture) -> float:
+    """How many pixels the box extends beyond the picture, rounded to 1/100."""
     return round(max(-box.x, -box.y, box.x + box.w - picture.width, box.y + box.h - picture.height, 0.0), 2)
 
 
-def _note(box: Box, fitted: Box, picture: LabeledPicture) -> str:
-    """What is wrong with the box and what became of it; empty where nothing is."""
+def _problem(box: Box, clipped: Box, picture: LabeledPicture) -> str:
+    """What is wrong with `box` and what was done about it; "" if it is valid."""
     if box.w <= 0 or box.h <= 0:
-        return "has no area; left out, redraw or remove it"
-    if fitted.w <= 0 or fitted.h <= 0:
-        return f"lies outside the picture of {picture.width}x{picture.height}; left out, redraw or remove it"
-    if not _has_area(fitted):
-        return "is at most one pixel wide or high inside the picture; left out, redraw or remove it"
-    overhang = _overhang(box, picture)
-    if overhang > max(SLACK_PIXELS, SLACK_SHARE * max(picture.width, picture.height)):
-        return f"reaches {overhang:g} pixels over the border of the picture of {picture.width}x{picture.height}; clipped, redraw it"
+        return "has no area; dropped, correct or remove it"
+    if clipped.w <= 0 or clipped.h <= 0:
+        return f"is outside the {picture.width}x{picture.height} picture; dropped, correct or remove it"
+    if not _has_area(clipped):
+        return "is at most one pixel wide or high inside the picture; dropped, correct or remove it"
+    outside = _pixels_outside(box, picture)
+    if outside > max(TOLERANCE_PIXELS, TOLERANCE_FRACTION * max(picture.width, picture.height)):
+        return f"extends {outside:g} pixels beyond the {picture.width}x{picture.height} picture; clipped, correct it"
     return ""

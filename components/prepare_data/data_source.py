@@ -1,4 +1,4 @@
-"""Labelled pictures at a git revision: DVC knows their content, a remote holds them, and credentials come from the environment."""
+"""Download a dataset that DVC tracks at a git revision. Credentials for git and the DVC remote come from the environment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from components.runtime.recorder import mask_passwords, one_line
+from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from kd.files import digest
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where data come from.
+class DataSource:
+    """The location and version of a dataset.
 
     Attributes:
-        path: folder in the repository, or on this machine where `repo` is "".
-        version: identity of the content: DVC's md5, or the SHA-256 of a folder on this machine.
-        repo: git repository, as address or folder.
-        commit: commit in it.
+        path: folder in the repository, or on this machine if `repo` is "".
+        version: identifies the content: DVC's md5, or the SHA-256 of a folder on this machine.
+        repo: git repository, as an address or a folder.
+        commit: commit in the repository.
     """
 
     path: str
@@ -36,115 +36,115 @@ class Origin:
         return f"{mask_passwords(self.repo)}@{self.commit}:{self.path}" if self.repo else self.path
 
 
-def resolve(path: str, repo: str = "", rev: str = "") -> Origin:
-    """What `path` holds at revision `rev` of `repo`; no picture is downloaded.
+def resolve_source(path: str, repo: str = "", rev: str = "") -> DataSource:
+    """Resolve `path` at revision `rev` of `repo` to a commit and a version, without downloading the data.
 
     Args:
-        path: folder that DVC tracks in `repo`; without `repo`, a folder on this machine.
-        repo: address of a git repository, or a folder that is one.
+        path: folder tracked by DVC in `repo`; without `repo`, a folder on this machine.
+        repo: address of a git repository, or its folder.
         rev: commit, tag or branch; "" for the newest commit.
 
     Raises:
-        InputError: if repository, revision or path are missing, or DVC does not track the path.
+        InputError: if the repository, revision or path does not exist, or DVC does not track the path.
     """
     if rev and not repo:
-        raise InputError("data_rev", f"'{rev}' is a revision of no repository", "name it in data_repo; '.' is the one of this folder")
+        raise InputError("data_rev", f"'{rev}' is given without data_repo", "set data_repo, which is '.' for the repository in this folder")
     if not repo:
-        return Origin(path, digest(_present(Path(path))))
-    with _opened(repo, rev) as opened:
-        return Origin(path, _tracked(opened, repo, path).hash_info.value, repo, opened.get_rev())
+        return DataSource(path, digest(_check_exists(Path(path))))
+    with _open_repo(repo, rev) as opened:
+        return DataSource(path, _find_output(opened, repo, path).hash_info.value, repo, opened.get_rev())
 
 
 @contextmanager
-def fetched(origin: Origin) -> Iterator[Path]:
-    """The folder with the data of `origin`, downloaded and compared with its version where they come from a repository.
+def fetch_data(source: DataSource) -> Iterator[Path]:
+    """Provide the folder with the data of `source`; data from a repository are downloaded to a temporary folder and verified.
 
     Raises:
-        InputError: if the remote lacks a file, refuses the credentials, does not answer, or sends other content.
+        InputError: if the remote lacks a file, refuses the credentials, cannot be reached, or sends different content.
     """
-    if not origin.repo:
-        yield _present(Path(origin.path))
+    if not source.repo:
+        yield _check_exists(Path(source.path))
         return
     with TemporaryDirectory(prefix="kdflow-data-") as temporary:
         folder = Path(temporary) / "data"
-        _download(origin, folder)
+        _download(source, folder)
         yield folder
 
 
-def _download(origin: Origin, folder: Path) -> None:
+def _download(source: DataSource, folder: Path) -> None:
     from dvc.api import DVCFileSystem
 
     try:
-        DVCFileSystem(origin.repo, rev=origin.commit).get(origin.path, str(folder), recursive=True)
-    except Exception as error:  # git, DVC and each kind of remote have their own
-        raise InputError(str(origin), *_fault(error)) from error
-    with _opened(origin.repo, origin.commit) as opened:
-        found = _md5(opened, folder, _tracked(opened, origin.repo, origin.path).hash_name)
-    if found != origin.version:
-        problem = f"the remote sent other content (md5 {found}) than git names ({origin.version})"
-        raise InputError(str(origin), problem, "delete the damaged files in the remote, then `dvc push` where the data are whole")
+        DVCFileSystem(source.repo, rev=source.commit).get(source.path, str(folder), recursive=True)
+    except Exception as error:  # git, DVC and the clients of remotes share no base class
+        raise InputError(str(source), *_download_problem(error)) from error
+    with _open_repo(source.repo, source.commit) as opened:
+        md5 = _md5(opened, folder, _find_output(opened, source.repo, source.path).hash_name)
+    if md5 != source.version:
+        problem = f"the remote sent different content (md5 {md5}) than git records ({source.version})"
+        raise InputError(str(source), problem, "delete the damaged files in the remote, then run `dvc push` with intact data")
 
 
 @contextmanager
-def _opened(repo: str, rev: str) -> Iterator["Repo"]:
+def _open_repo(repo: str, rev: str) -> Iterator["Repo"]:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
     from dvc.scm import CloneError, RevError
 
-    # a folder without a revision would be its working tree, uncommitted changes and all
+    address = mask_passwords(repo)
     try:
+        # without a revision, DVC would read a local folder's working tree with its uncommitted changes
         opened = Repo.open(repo, rev=rev or ("HEAD" if Path(repo).exists() else None))
     except RevError:
-        raise InputError("data_rev", f"'{rev}' is no revision of {mask_passwords(repo)}", "name a commit, tag or branch that was pushed") from None
+        raise InputError("data_rev", f"'{rev}' is not a revision of {address}", "give a pushed commit, tag or branch") from None
     except NotDvcRepoError:
-        raise InputError("data_repo", f"{mask_passwords(repo)} is no DVC repository", "run `dvc init` there and commit it") from None
+        raise InputError("data_repo", f"{address} is not a DVC repository", "run `dvc init` there and commit it") from None
     except CloneError as error:
-        problem = f"{mask_passwords(repo)} cannot be read ({_reason(error)})"
-        raise InputError("data_repo", problem, "check the address, the network, and git's credentials in the environment") from error
+        remedy = "check the address, the network, and git's credentials in the environment"
+        raise InputError("data_repo", f"{address} cannot be read ({_reason(error)})", remedy) from error
     with opened:
         yield opened
 
 
-def _tracked(opened: "Repo", repo: str, path: str) -> "Output":
-    """DVC's record of `path`."""
+def _find_output(opened: "Repo", repo: str, path: str) -> "Output":
     from dvc.exceptions import OutputNotFoundError
 
-    place = opened.fs.join(opened.root_dir, path)
+    location = f"{mask_passwords(repo)}@{opened.get_rev()}:{path}"
+    absolute = opened.fs.join(opened.root_dir, path)
     try:
-        record: Output = opened.find_outs_by_path(place)[0]
+        output: Output = opened.find_outs_by_path(absolute)[0]
     except OutputNotFoundError:
-        there = opened.fs.exists(place) or opened.dvcfs.exists(path)
-        problem = "is not tracked by DVC as a whole" if there else "is not there"
-        remedy = f"run `dvc add {path}` and commit {path}.dvc, or mend data.path"
-        raise InputError(f"{mask_passwords(repo)}@{opened.get_rev()}:{path}", problem, remedy) from None
-    if not record.hash_info.value:
-        raise InputError(f"{mask_passwords(repo)}@{opened.get_rev()}:{path}", "has no content yet", "run `dvc repro` and commit dvc.lock")
-    return record
+        exists = opened.fs.exists(absolute) or opened.dvcfs.exists(path)
+        problem = "is not tracked by DVC as a whole" if exists else "does not exist"
+        raise InputError(location, problem, f"run `dvc add {path}` and commit {path}.dvc, or correct data.path") from None
+    if not output.hash_info.value:
+        raise InputError(location, "has no content yet", "run `dvc repro` and commit dvc.lock")
+    return output
 
 
 def _md5(opened: "Repo", folder: Path, hash_name: str) -> str:
-    """DVC's hash of what is in `folder`."""
+    """DVC's hash of the content of `folder`."""
     from dvc.fs import LocalFileSystem
     from dvc_data.hashfile.build import build
 
-    _, _, found = build(opened.cache.local, str(folder), LocalFileSystem(), hash_name, dry_run=True)
-    return str(found.hash_info.value)
+    _, _, tree = build(opened.cache.local, str(folder), LocalFileSystem(), hash_name, dry_run=True)
+    return str(tree.hash_info.value)
 
 
-def _present(folder: Path) -> Path:
+def _check_exists(folder: Path) -> Path:
     if not folder.exists():
-        remedy = "`dvc repro data/dvc.yaml` composes the embedded data; name your own with data.path, or give data_repo and data_rev"
+        remedy = "run `dvc repro data/dvc.yaml` for the embedded dataset, set data.path to your own, or give data_repo and data_rev"
         raise InputError(folder, "is missing", remedy)
     return folder
 
 
-def _fault(error: Exception) -> tuple[str, str]:
-    """What went wrong with a download, and the remedy."""
+def _download_problem(error: Exception) -> tuple[str, str]:
+    """The problem and the remedy of a failed download."""
     causes = list(_causes(error))
     if any(isinstance(cause, PermissionError) or "Credentials" in type(cause).__name__ for cause in causes):
-        return f"the remote refuses the credentials ({_reason(error)})", "mend them in the environment"
+        return f"the remote refuses the credentials ({_reason(error)})", "correct them in the environment"
     if any(isinstance(cause, FileNotFoundError) for cause in causes):
-        return f"the remote lacks a file ({_reason(error)})", "`dvc push` where the data are"
+        return f"the remote lacks a file ({_reason(error)})", "run `dvc push` on the machine with the data"
     return f"the remote cannot be read ({_reason(error)})", "check its address and the network, then run again"
 
 
@@ -155,6 +155,6 @@ def _causes(error: BaseException | None) -> Iterator[Exception]:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause that says something; outer ones only name the file that was asked for."""
-    said = [cause for cause in _causes(error) if str(cause)]
-    return one_line(said[1] if len(said) > 1 else said[0] if said else error)
+    """The message of the first cause of `error`, because `error` itself only names the requested file."""
+    with_message = [cause for cause in _causes(error) if str(cause)]
+    return one_line((with_message[1:2] or with_message or [error])[0])

@@ -1,4 +1,4 @@
-"""A contact sheet: a few pictures with their boxes and class names."""
+"""A preview of the dataset: a grid of pictures with their boxes and class names."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from kd.data.draw import draw_boxes
 from kd.data.pictures import read_picture
 
 
-def contact_sheet(pictures: Sequence[LabeledPicture], classes: Sequence[str], path: Path, count: int = 12, cell: int = 320) -> None:
-    """Draw `count` of `pictures`, taken at even steps, in cells of `cell` pixels, and save them as a JPEG at `path`."""
+def save_preview(pictures: Sequence[LabeledPicture], classes: Sequence[str], path: Path, count: int = 12, cell: int = 320) -> None:
+    """Save a JPEG of at most `count` evenly spaced `pictures`, in cells of `cell` pixels."""
     shown = [pictures[index * len(pictures) // count] for index in range(count)] if len(pictures) > count else pictures
     columns = min(len(shown), 4)
-    sheet = Image.new("RGB", (columns * cell, math.ceil(len(shown) / columns) * cell), "white")
+    grid = Image.new("RGB", (columns * cell, math.ceil(len(shown) / columns) * cell), "white")
     for index, picture in enumerate(shown):
-        sheet.paste(_drawn(picture, classes, cell - 4), (index % columns * cell + 2, index // columns * cell + 2))
-    sheet.save(path, "JPEG", quality=90)
+        grid.paste(_thumbnail(picture, classes, cell - 4), (index % columns * cell + 2, index // columns * cell + 2))
+    grid.save(path, "JPEG", quality=90)
 
 
-def _drawn(picture: LabeledPicture, classes: Sequence[str], side: int) -> Image.Image:
+def _thumbnail(picture: LabeledPicture, classes: Sequence[str], side: int) -> Image.Image:
     small = ImageOps.contain(read_picture(picture.path, at_least=side), (side, side))
     scale = small.width / picture.width
     corners = ([scale * edge for edge in (box.x, box.y, box.x + box.w, box.y + box.h)] for box in picture.boxes)

@@ -1,4 +1,4 @@
-"""The step `prepare_data`: read the user's pictures and labels, check them, split them, write the one format of all later steps."""
+"""The step `prepare_data`: read and check labeled pictures, split them, and convert them to COCO format."""
 
 import hashlib
 import shutil
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.params.models import Data, Params
-from components.prepare_data.anchors import Sizes, coco_anchors, fitted_anchors
-from components.prepare_data.clipping import fit_boxes
-from components.prepare_data.data_source import Origin, fetched
-from components.prepare_data.layouts import read_source
+from components.prepare_data.anchors import Sizes, coco_anchors, kmeans_anchors
+from components.prepare_data.clipping import clip_boxes
+from components.prepare_data.data_source import DataSource, fetch_data
+from components.prepare_data.layouts import read_dataset
 from components.prepare_data.layouts.pictures import check_picture
-from components.prepare_data.preview import contact_sheet
-from components.prepare_data.splits import complete_splits, refuse_empty_classes
-from components.prepare_data.summary import summarize
+from components.prepare_data.preview import save_preview
+from components.prepare_data.splits import check_classes_have_boxes, split_dataset
+from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
 from kd.files import digest, write_json
@@ -28,68 +28,68 @@ from kd.progress import track
 if TYPE_CHECKING:
     from components.runtime.tracking import Run
 
-Named = list[tuple[str, LabeledPicture]]
-SHOWN_LINES = 10
+NamedPictures = list[tuple[str, LabeledPicture]]
+MAX_WARNINGS = 10
 
 
-def prepare_data(params: Params, run: "Run", origin: Origin | None = None, output: Path = Path("outputs/prepare_data")) -> None:
-    """Check the labelled pictures in `data.path`, split them, and write them as COCO JSON with pictures.
+def prepare_data(params: Params, run: "Run", origin: DataSource | None = None, output: Path = Path("outputs/prepare_data")) -> None:
+    """Check the labeled pictures in `data.path`, split them, and write COCO JSON and copies of the pictures.
 
     Args:
-        params: the section `data` is used.
-        run: records counts, the data's digest and a preview.
-        origin: where to get `data.path`; None for a folder on this machine.
+        params: parameters; the step reads the section `data`.
+        run: records counts, the digest of the data and a preview.
+        origin: repository and revision of `data.path`; None for a folder on this machine.
         output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, summary.json and preview.jpg.
 
     Raises:
-        InputError: naming the file and field that is wrong. Boxes without area inside their picture are left out instead,
-            each with a line on stderr and in `dropped` of the summary, because published data sets have some.
+        InputError: if the data are invalid; the message names the file and the field. Boxes without area inside their picture
+            are common in published datasets and are dropped instead, with a warning on stderr and a line in `dropped` of the summary.
     """
-    with fetched(origin) if origin else nullcontext(Path(params.data.path)) as folder:
-        content = _prepare(params.data, folder, output)
-    known = {"version": origin.version, "commit": origin.commit} if origin and origin.repo else {}
-    run.dataset(params.data.path, str(origin or params.data.path), content["digest"], "data", **known)
-    run.metrics({f"{split}_{unit}": counts[unit] for split, counts in content["splits"].items() for unit in ("pictures", "boxes")})
+    with fetch_data(origin) if origin else nullcontext(Path(params.data.path)) as folder:
+        summary = _prepare(params.data, folder, output)
+    tags = {"version": origin.version, "commit": origin.commit} if origin and origin.repo else {}
+    run.dataset(params.data.path, str(origin or params.data.path), summary["digest"], "data", **tags)
+    run.metrics({f"{split}_{unit}": counts[unit] for split, counts in summary["splits"].items() for unit in ("pictures", "boxes")})
     run.artifact(output / "preview.jpg")
 
 
 def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
-    """Write what the step writes, from the pictures in `folder`; returns the summary."""
-    source = read_source(folder, data.layout)
-    dropped = source.dropped + fit_boxes(source)
-    splits = complete_splits(source, data.val, data.test, data.split_seed)
-    refuse_empty_classes(source.classes, splits)
-    _warn(dropped)
-    named = {split: _named(pictures, folder) for split, pictures in splits.items()}
-    _write(named, source.classes, output)
+    """Write all outputs from the dataset in `folder` and return the summary."""
+    dataset = read_dataset(folder, data.layout)
+    dropped = dataset.dropped + clip_boxes(dataset)
+    splits = split_dataset(dataset, data.val, data.test, data.split_seed)
+    check_classes_have_boxes(dataset.classes, splits)
+    _print_warnings(dropped)
+    named = {split: _with_unique_names(pictures, folder) for split, pictures in splits.items()}
+    _write_splits(named, dataset.classes, output)
     sizes = _letterboxed_sizes(splits["train"], data.image_size)
-    content: dict[str, Any] = {
-        "classes": source.classes,
+    summary: dict[str, Any] = {
+        "classes": dataset.classes,
         "digest": digest(output),
-        "splits": {split: summarize(source.classes, pictures) for split, pictures in splits.items()},
-        "anchors": fitted_anchors(sizes) if data.anchors == "kmeans" else coco_anchors(data.image_size),
+        "splits": {split: summarize_split(dataset.classes, pictures) for split, pictures in splits.items()},
+        "anchors": kmeans_anchors(sizes) if data.anchors == "kmeans" else coco_anchors(data.image_size),
         "image_size": data.image_size,
         "dropped": dropped,
     }
-    write_json(output / "summary.json", content)
-    contact_sheet([picture for _, picture in named["train"]], source.classes, output / "preview.jpg")
-    return content
+    write_json(output / "summary.json", summary)
+    save_preview([picture for _, picture in named["train"]], dataset.classes, output / "preview.jpg")
+    return summary
 
 
-def _named(pictures: Sequence[LabeledPicture], folder: Path) -> Named:
-    """The pictures, by file name; where several have the same name, a hash of the path in `folder` goes before it."""
+def _with_unique_names(pictures: Sequence[LabeledPicture], folder: Path) -> NamedPictures:
+    """The pictures with their file names, sorted by name; pictures with the same name get a hash of their path as a prefix."""
     counts = Counter(picture.path.name for picture in pictures)
-    return sorted(((_name(picture.path, counts, folder), picture) for picture in pictures), key=lambda pair: pair[0])
+
+    def name(path: Path) -> str:
+        if counts[path.name] == 1:
+            return path.name
+        return f"{hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest()[:8]}_{path.name}"
+
+    return sorted(((name(picture.path), picture) for picture in pictures), key=lambda pair: pair[0])
 
 
-def _name(path: Path, counts: Counter[str], folder: Path) -> str:
-    if counts[path.name] == 1:
-        return path.name
-    return f"{hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest()[:8]}_{path.name}"
-
-
-def _write(named: dict[str, Named], classes: Sequence[str], output: Path) -> None:
-    """Check and copy every picture, one at a time, and write the labels of each split."""
+def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], output: Path) -> None:
+    """Write the labels of each split, then check and copy every picture."""
     for split, pictures in named.items():
         (output / split / "images").mkdir(parents=True)
         write_coco(output / split / "annotations.json", classes, pictures)
@@ -100,14 +100,13 @@ def _write(named: dict[str, Named], classes: Sequence[str], output: Path) -> Non
 
 
 def _letterboxed_sizes(pictures: Sequence[LabeledPicture], image_size: int) -> Sizes:
-    """Widths and heights (n, 2) of the boxes when their pictures' long side is `image_size` pixels."""
+    """Widths and heights (n, 2) of the boxes after their pictures are scaled to a longer side of `image_size` pixels."""
     scaled = ((box, image_size / max(p.width, p.height)) for p in pictures for box in p.boxes if not box.crowd)
     return np.array([(box.w * scale, box.h * scale) for box, scale in scaled], dtype=np.float64)
 
 
-def _warn(dropped: Sequence[str]) -> None:
-    """Show the lines on what was left out, the first ten of them."""
-    for line in dropped[:SHOWN_LINES]:
+def _print_warnings(dropped: Sequence[str]) -> None:
+    for line in dropped[:MAX_WARNINGS]:
         print(f"warning: {line}", file=sys.stderr)
-    if len(dropped) > SHOWN_LINES:
-        print(f"warning: and {len(dropped) - SHOWN_LINES} more, all in summary.json", file=sys.stderr)
+    if len(dropped) > MAX_WARNINGS:
+        print(f"warning: {len(dropped) - MAX_WARNINGS} more, see `dropped` in summary.json", file=sys.stderr)

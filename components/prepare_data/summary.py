@@ -1,4 +1,4 @@
-"""What a user wants to know of prepared data: counts and sizes."""
+"""Statistics of a split for `summary.json`."""
 
 import math
 import statistics
@@ -9,12 +9,12 @@ from typing import Any
 from components.shared.boxes import LabeledPicture
 
 
-def summarize(classes: Sequence[str], pictures: Sequence[LabeledPicture]) -> dict[str, Any]:
+def summarize_split(classes: Sequence[str], pictures: Sequence[LabeledPicture]) -> dict[str, Any]:
     """Counts and sizes of a split.
 
     Returns:
-        pictures, boxes (without crowds), boxes per class, pictures without boxes, and [least, median, most] of the
-        pictures' width and height and of the boxes' side (root of the area), in pixels; [] where there is none.
+        pictures, boxes (without crowds), boxes per class, pictures without boxes, and [minimum, median, maximum] of the pictures'
+        width and height and of the boxes' side (square root of the area) in pixels; [] without pictures or boxes.
     """
     boxes = [box for picture in pictures for box in picture.boxes if not box.crowd]
     counts = Counter(box.label for box in boxes)
@@ -23,11 +23,11 @@ def summarize(classes: Sequence[str], pictures: Sequence[LabeledPicture]) -> dic
         "boxes": len(boxes),
         "per_class": {name: counts[label] for label, name in enumerate(classes)},
         "empty_pictures": sum(all(box.crowd for box in picture.boxes) for picture in pictures),
-        "width": _range([picture.width for picture in pictures]),
-        "height": _range([picture.height for picture in pictures]),
-        "box_side": _range([math.sqrt(box.w * box.h) for box in boxes]),
+        "width": _min_median_max([picture.width for picture in pictures]),
+        "height": _min_median_max([picture.height for picture in pictures]),
+        "box_side": _min_median_max([math.sqrt(box.w * box.h) for box in boxes]),
     }
 
 
-def _range(values: Sequence[float]) -> list[float]:
+def _min_median_max(values: Sequence[float]) -> list[float]:
     return [round(value, 2) for value in (min(values), statistics.median(values), max(values))] if values else []

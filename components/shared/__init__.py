@@ -1,1 +1,1 @@
-"""What several steps share and that has a say in their outputs: a dependency of their stages in dvc.yaml."""
+"""Code shared by several steps that affects their outputs; their stages in dvc.yaml depend on it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A labeled box: left, top, width and height in pixels; `name` is what its label file calls it."""
+    """Left, top, width and height of a box in pixels, its class index, and its `name` in messages, such as "annotation 3"."""
 
     label: int
     x: float
@@ -19,10 +19,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class LabeledPicture:
-    """A picture file, its width and height in pixels with the EXIF orientation applied, its boxes, and the file that labels it."""
+    """A picture file, its width and height in pixels with the EXIF orientation applied, its boxes, and the file with its labels."""
 
     path: Path
     width: int
     height: int
     boxes: list[Box]
-    labels: Path
+    label_file: Path

@@ -1,4 +1,4 @@
-"""What the three training steps share: settings from the parameters, the checkpoint, records in MLflow, and the files they write."""
+"""Shared by the three training steps: settings from the parameters, the checkpoint, metrics in MLflow, and the output files."""
 
 import csv
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Diverged(InputError):
-    """A training whose loss is not finite."""
+    """The loss of a training is not finite."""
 
 
 def train_network(
@@ -38,8 +38,7 @@ def train_network(
 ) -> None:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
-    An interrupted training resumes from its last epoch: the name of its checkpoint is a digest of everything that the result
-    depends on.
+    An interrupted training resumes from its last epoch. The name of its checkpoint is a digest of everything that affects the result.
 
     Args:
         title: the step's name.
@@ -70,7 +69,7 @@ def train_network(
         with init_distributed() as processes:
             network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title)
     except TrainingDiverged as error:
-        raise Diverged(title, str(error), "lower its lr or distill.weight, or look for wrong labels") from None
+        raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     save_model(output / "model.safetensors", network, spec)
     write_history(output / "history.csv", history)
     run.metrics({"parameters": count_parameters(network)})
@@ -85,12 +84,12 @@ def build_spec(section: Detector, summary: dict[str, Any]) -> ModelSpec:
 
 
 def checkpoint_folder() -> Path:
-    """Where checkpoints are kept: outside DVC's outputs, which are deleted before a stage runs. `KDFLOW_CHECKPOINTS` changes it."""
+    """The folder for checkpoints, set by `KDFLOW_CHECKPOINTS`. It is not a DVC output, because DVC deletes those before a stage runs."""
     return Path(os.environ.get("KDFLOW_CHECKPOINTS", ".checkpoints"))
 
 
 def write_history(path: Path, history: list[EpochMetrics]) -> None:
-    """Write one line for each epoch; epochs that were not evaluated leave their scores empty."""
+    """Write a CSV file with one line per epoch; the scores of epochs without evaluation are empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -99,5 +98,5 @@ def write_history(path: Path, history: list[EpochMetrics]) -> None:
 
 
 def code_digest() -> str:
-    """Digest of the sources of kd: a training must not resume with other code than it began with."""
+    """Digest of the source files of kd, because a training must not resume with different code."""
     return digest_json([digest(source) for source in sorted(Path(kd.__file__).parent.rglob("*.py"))])

@@ -1,4 +1,4 @@
-"""Parameters, a run that only remembers, a real store, and one small data set that can be written in every layout."""
+"""Fixtures for the steps: parameters, a fake and a real MLflow run, and a small dataset that can be written in every layout."""
 
 import json
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from components.prepare_data.step import prepare_data
 from kd.files import atomic_folder
 
 CLASSES = ["cat", "dog"]
-# split -> file name -> width, height and boxes (label, left, top, width, height); JPEG names without their ending
+# split -> file name without .jpg -> width, height and boxes (label, left, top, width, height)
 Data = dict[str, dict[str, tuple[int, int, list[tuple[int, float, float, float, float]]]]]
 PARAMS = Path(__file__).parents[2] / "params.yaml"
-FOREIGN = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "DVC_STAGE", "DVC_EXP_NAME", "KDFLOW_GIT_COMMIT")
+ENVIRONMENT_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "DVC_STAGE", "DVC_EXP_NAME", "KDFLOW_GIT_COMMIT")
 
 
-class Recorder:
-    """Remembers every call, as (method, arguments)."""
+class FakeRun:
+    """Stores every call as (method, arguments)."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
@@ -47,8 +47,8 @@ class Recorder:
 
 
 @pytest.fixture
-def run() -> Recorder:
-    return Recorder()
+def run() -> FakeRun:
+    return FakeRun()
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def settings(params_with: Callable[..., Params]) -> Params:
 
 @pytest.fixture
 def execution_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new working folder, and so a new default store, inside an execution named "one"."""
-    from tests.components.stores import new_store  # here, because MLflow takes seconds that most tests need not wait
+    """A new working folder with an empty MLflow store, and an execution named "one"."""
+    from tests.components.stores import new_store  # imported here, because MLflow takes seconds to import
 
-    for name in FOREIGN:
+    for name in ENVIRONMENT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("KDFLOW_EXECUTION", "one")
@@ -77,21 +77,21 @@ def execution_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def prepare(run: Recorder, tmp_path: Path, params_with: Callable[..., Params]) -> Callable[..., Path]:
-    """Prepare the data in a folder as the command does; return the output folder."""
+def prepare(run: FakeRun, tmp_path: Path, params_with: Callable[..., Params]) -> Callable[..., Path]:
+    """Run `prepare_data` on a folder; return the output folder."""
 
     def prepared(folder: Path, *changes: str, output: str = "prepared") -> Path:
-        place = tmp_path / "out" / output
-        with atomic_folder(place) as temporary:
+        target = tmp_path / "out" / output
+        with atomic_folder(target) as temporary:
             prepare_data(params_with(f"data.path={folder}", *changes), run, output=temporary)  # type: ignore[arg-type]
-        return place
+        return target
 
     return prepared
 
 
 @pytest.fixture
 def data() -> Data:
-    """Three splits; VOC's whole pixels and YOLO's shares express every box exactly."""
+    """Three splits with boxes that VOC's integers and YOLO's fractions represent exactly."""
     return {
         "train": {
             "a": (40, 20, [(0, 0, 0, 10, 5), (1, 20, 10, 20, 10)]),
@@ -104,8 +104,8 @@ def data() -> Data:
     }
 
 
-def picture(path: Path, width: int, height: int) -> None:
-    """A picture whose content depends on its name alone."""
+def save_picture(path: Path, width: int, height: int) -> None:
+    """Save a noise picture; the noise depends only on the file name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(path.stem.encode()))
     Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path, quality=90)
@@ -123,7 +123,7 @@ def coco_json(pictures: dict[str, Any]) -> dict[str, Any]:
 def write_coco(folder: Path, data: Data) -> Path:
     for split, pictures in data.items():
         for name, (width, height, _) in pictures.items():
-            picture(folder / split / "images" / f"{name}.jpg", width, height)
+            save_picture(folder / split / "images" / f"{name}.jpg", width, height)
         (folder / split / "annotations.json").write_text(json.dumps(coco_json(pictures)))
     return folder
 
@@ -131,12 +131,12 @@ def write_coco(folder: Path, data: Data) -> Path:
 def write_voc(folder: Path, data: Data) -> Path:
     for split, pictures in data.items():
         for name, (width, height, boxes) in pictures.items():
-            picture(folder / "JPEGImages" / f"{name}.jpg", width, height)
+            save_picture(folder / "JPEGImages" / f"{name}.jpg", width, height)
             (folder / "Annotations").mkdir(exist_ok=True)
             (folder / "Annotations" / f"{name}.xml").write_text(_voc_xml(f"{name}.jpg", width, height, boxes))
-        listed = folder / "ImageSets" / "Main" / f"{split}.txt"
-        listed.parent.mkdir(parents=True, exist_ok=True)
-        listed.write_text("".join(f"{name}\n" for name in pictures))
+        split_list = folder / "ImageSets" / "Main" / f"{split}.txt"
+        split_list.parent.mkdir(parents=True, exist_ok=True)
+        split_list.write_text("".join(f"{name}\n" for name in pictures))
     return folder
 
 
@@ -153,36 +153,36 @@ def _voc_xml(name: str, width: int, height: int, boxes: list[tuple[int, float, f
 def write_yolo(folder: Path, data: Data) -> Path:
     for split, pictures in data.items():
         for name, (width, height, boxes) in pictures.items():
-            picture(folder / "images" / split / f"{name}.jpg", width, height)
+            save_picture(folder / "images" / split / f"{name}.jpg", width, height)
             lines = [f"{i} {(x + w / 2) / width} {(y + h / 2) / height} {w / width} {h / height}\n" for i, x, y, w, h in boxes]
             labels = folder / "labels" / split / f"{name}.txt"
             labels.parent.mkdir(parents=True, exist_ok=True)
             labels.write_text("".join(lines))
-    content = {"path": "/somebody/elses/machine", "names": dict(enumerate(CLASSES)), **{split: f"images/{split}" for split in data}}
+    content = {"path": "/folder/on/another/machine", "names": dict(enumerate(CLASSES)), **{split: f"images/{split}" for split in data}}
     (folder / "data.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> dict[str, Callable[[Data], Path]]:
-    """From a layout to a function that writes data in it and returns the folder."""
-    writers = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}
-    return {name: lambda data, name=name, writer=writer: writer(tmp_path / name, data) for name, writer in writers.items()}
+def writers(tmp_path: Path) -> dict[str, Callable[[Data], Path]]:
+    """For each layout, a function that writes data in this layout and returns the folder."""
+    functions = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}
+    return {name: lambda data, name=name, function=function: function(tmp_path / name, data) for name, function in functions.items()}
 
 
 @pytest.fixture
-def draw() -> Callable[[Path, int, int], None]:
-    """Write a picture of a width and height."""
-    return picture
+def write_picture() -> Callable[[Path, int, int], None]:
+    """Write a picture with a width and height."""
+    return save_picture
 
 
 @pytest.fixture
-def edit() -> Callable[[Path, Callable[[Any], Any]], None]:
-    """Change a JSON file's content."""
+def edit_json() -> Callable[[Path, Callable[[Any], Any]], None]:
+    """Change the content of a JSON file."""
 
-    def edited(file: Path, change: Callable[[Any], Any]) -> None:
+    def edit(file: Path, change: Callable[[Any], Any]) -> None:
         content = json.loads(file.read_text())
         change(content)
         file.write_text(json.dumps(content))
 
-    return edited
+    return edit

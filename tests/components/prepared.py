@@ -1,4 +1,4 @@
-"""What the step `prepare_data` left in its output folder."""
+"""Readers for the output of `prepare_data`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file's bytes, by its path in `folder`."""
+    """The bytes of every file, by its path relative to `folder`."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

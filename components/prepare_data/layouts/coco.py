@@ -1,148 +1,152 @@
-"""COCO detection JSON: per split as kdflow or Roboflow write it, as COCO publishes it, or one file unsplit."""
+"""COCO detection JSON: one folder per split (kdflow, Roboflow), an `annotations` folder (COCO), or a single file."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from components.prepare_data.layouts.records import Record
-from components.prepare_data.layouts.source import RawDataset, checked_classes, inside, split_of
+from components.prepare_data.layouts.dataset import RawDataset, check_class_names, parse_split, safe_join
+from components.prepare_data.layouts.json_object import JsonObject
 from components.shared.boxes import Box, LabeledPicture
 from kd.errors import InputError
 from kd.files import read_json
 
-IN_SPLIT_FOLDER = ("annotations.json", "_annotations.coco.json")
+T = TypeVar("T")
+
+FILE_NAMES = ("annotations.json", "_annotations.coco.json")
 
 
-class Part(NamedTuple):
-    """A split, its annotation file, and the folder that its file names start from."""
+class Split(NamedTuple):
+    """A split's name, its annotation file, and the folder that its file names are relative to."""
 
-    split: str
+    name: str
     file: Path
     pictures: Path
 
 
-def recognizes(folder: Path) -> bool:
-    """Whether `folder` holds annotation files of this layout."""
-    return bool(_parts(folder))
+def matches(folder: Path) -> bool:
+    """Whether `folder` has this layout."""
+    return bool(_find_splits(folder))
 
 
 def read(folder: Path) -> RawDataset:
-    """Read a COCO data set; classes keep the order of the first file's `categories`.
+    """Read a COCO dataset; its classes are the `categories` of the first file, in their order.
 
     Raises:
-        InputError: naming file and field of whatever is missing, of a wrong type, unknown or there twice.
+        InputError: with the file and the field that is missing, duplicate, unknown or of the wrong type.
     """
-    parts = _parts(folder)
-    contents = [Record(part.file, "", read_json(part.file)) for part in parts]
-    categories = contents[0].records("categories")
-    classes = checked_classes(parts[0].file, "categories", [category.text("name") for category in categories])
+    found = _find_splits(folder)
+    contents = [JsonObject(split.file, "", read_json(split.file)) for split in found]
+    categories = contents[0].objects("categories")
+    classes = check_class_names(found[0].file, "categories", [category.string("name") for category in categories])
     splits: dict[str, list[LabeledPicture]] = {}
-    for part, content in zip(parts, contents, strict=True):
-        if part.split in splits:
-            raise InputError(part.file, f"is a second {part.split} split", "keep one of them in the folder")
-        splits[part.split] = _read_part(part, content, classes)
-    return _without_parents(RawDataset(classes, splits), categories)
+    for split, content in zip(found, contents, strict=True):
+        if split.name in splits:
+            raise InputError(split.file, f"is a second {split.name} split", "keep one of them in the folder")
+        splits[split.name] = _read_split(split, content, classes)
+    return _drop_parents(RawDataset(classes, splits), categories)
 
 
-def _parts(folder: Path) -> list[Part]:
-    """The splits in the order train, val, test; or the whole as `train`."""
-    found = [*_split_folders(folder), *_published(folder)] or list(_unsplit(folder))
-    return sorted(found, key=lambda part: ("train", "val", "test").index(part.split))
+def _find_splits(folder: Path) -> list[Split]:
+    """The splits in the order train, val, test; a single file is `train`."""
+    found = [*_in_split_folders(folder), *_in_annotations_folder(folder)] or _single_file(folder)
+    return sorted(found, key=lambda split: ("train", "val", "test").index(split.name))
 
 
-def _split_folders(folder: Path) -> list[Part]:
-    parts = []
-    for place in sorted(folder.iterdir()):
-        for name in IN_SPLIT_FOLDER:
-            split = split_of(place.name)
-            if split and (place / name).is_file():
-                parts.append(Part(split, place / name, _pictures(place)))
-    return parts
+def _in_split_folders(folder: Path) -> list[Split]:
+    return [
+        Split(name, subfolder / file_name, _pictures(subfolder))
+        for subfolder in sorted(folder.iterdir())
+        for file_name in FILE_NAMES
+        if (name := parse_split(subfolder.name)) and (subfolder / file_name).is_file()
+    ]
 
 
-def _published(folder: Path) -> list[Part]:
-    parts = []
+def _in_annotations_folder(folder: Path) -> list[Split]:
+    splits = []
     for file in sorted((folder / "annotations").glob("instances_*.json")):
-        name = file.stem.removeprefix("instances_")
-        split = split_of(name)
-        if split:
-            places = [folder / name, folder / "images" / name, folder / "images"]
-            parts.append(Part(split, file, next((place for place in places if place.is_dir()), folder)))
-    return parts
+        suffix = file.stem.removeprefix("instances_")
+        name = parse_split(suffix)
+        if name:
+            candidates = [folder / suffix, folder / "images" / suffix, folder / "images"]
+            splits.append(Split(name, file, next((path for path in candidates if path.is_dir()), folder)))
+    return splits
 
 
-def _unsplit(folder: Path) -> list[Part]:
-    return [Part("train", folder / name, _pictures(folder)) for name in IN_SPLIT_FOLDER if (folder / name).is_file()]
+def _single_file(folder: Path) -> list[Split]:
+    return [Split("train", folder / name, _pictures(folder)) for name in FILE_NAMES if (folder / name).is_file()]
 
 
 def _pictures(folder: Path) -> Path:
     return folder / "images" if (folder / "images").is_dir() else folder
 
 
-def _read_part(part: Part, content: Record, classes: list[str]) -> list[LabeledPicture]:
-    labels = _read_labels(content, classes)
-    pictures = _read_images(part, content)
+def _read_split(split: Split, content: JsonObject, classes: list[str]) -> list[LabeledPicture]:
+    labels = _read_categories(content, classes)
+    pictures = _read_images(split, content)
     seen: set[int] = set()
-    for record in content.records("annotations"):
-        identity = _new_id(record, seen)
-        picture = pictures.get(record.integer("image_id"))
-        if picture is None:
-            raise InputError(part.file, f"{record.name}.image_id {record.integer('image_id')} is no image's id", "mend it or add the image")
-        label = labels.get(record.integer("category_id"))
-        if label is None:
-            raise InputError(part.file, f"{record.name}.category_id {record.integer('category_id')} is no category's id", "mend it")
-        x, y, w, h = record.numbers("bbox", 4)
-        picture.boxes.append(Box(label, x, y, w, h, record.flag("iscrowd"), f"annotation {identity}"))
+    for entry in content.objects("annotations"):
+        annotation_id = _unique_id(entry, seen)
+        picture = _look_up(pictures, entry, "image_id")
+        label = _look_up(labels, entry, "category_id")
+        x, y, w, h = entry.numbers("bbox", 4)
+        picture.boxes.append(Box(label, x, y, w, h, entry.flag("iscrowd"), f"annotation {annotation_id}"))
     return list(pictures.values())
 
 
-def _read_labels(content: Record, classes: list[str]) -> dict[int, int]:
-    """From a category's id in this file to its place in `classes`."""
-    records = content.records("categories")
-    checked_classes(content.file, "categories", [record.text("name") for record in records])
+def _look_up(table: dict[int, T], entry: JsonObject, key: str) -> T:
+    value = entry.integer(key)
+    if value not in table:
+        raise InputError(entry.file, f"{entry.name}.{key} is {value}, but no entry has this id", "correct it or add the entry")
+    return table[value]
+
+
+def _read_categories(content: JsonObject, classes: list[str]) -> dict[int, int]:
+    """A mapping from category ids in this file to indices in `classes`."""
+    entries = content.objects("categories")
+    check_class_names(content.file, "categories", [entry.string("name") for entry in entries])
     seen: set[int] = set()
     labels = {}
-    for record in records:
-        name = record.text("name")
+    for entry in entries:
+        name = entry.string("name")
         if name not in classes:
-            raise InputError(content.file, f"{record.name}.name '{name}' is no category of the first split", "give all splits the same")
-        labels[_new_id(record, seen)] = classes.index(name)
+            raise InputError(content.file, f"{entry.name}.name '{name}' is not in the first split", "use the same categories in all splits")
+        labels[_unique_id(entry, seen)] = classes.index(name)
     return labels
 
 
-def _read_images(part: Part, content: Record) -> dict[int, LabeledPicture]:
+def _read_images(split: Split, content: JsonObject) -> dict[int, LabeledPicture]:
     pictures: dict[int, LabeledPicture] = {}
     seen: set[int] = set()
     paths: set[Path] = set()
-    for record in content.records("images"):
-        identity = _new_id(record, seen)
-        name = record.text("file_name")
-        path = inside(part.pictures, name, part.file, f"{record.name}.file_name")
+    for entry in content.objects("images"):
+        image_id = _unique_id(entry, seen)
+        name = entry.string("file_name")
+        path = safe_join(split.pictures, name, split.file, f"{entry.name}.file_name")
         if path in paths:
-            raise InputError(part.file, f"{record.name}.file_name '{name}' is there twice", "keep one image entry per file")
+            raise InputError(split.file, f"{entry.name}.file_name '{name}' occurs twice", "keep one image entry per file")
         paths.add(path)
-        pictures[identity] = LabeledPicture(path, record.size("width"), record.size("height"), [], part.file)
+        pictures[image_id] = LabeledPicture(path, entry.size("width"), entry.size("height"), [], split.file)
     return pictures
 
 
-def _new_id(record: Record, seen: set[int]) -> int:
-    identity = record.integer("id")
-    if identity in seen:
-        raise InputError(record.file, f"{record.name}.id {identity} is there twice", "give every entry an id of its own")
-    seen.add(identity)
-    return identity
+def _unique_id(entry: JsonObject, seen: set[int]) -> int:
+    value = entry.integer("id")
+    if value in seen:
+        raise InputError(entry.file, f"{entry.name}.id {value} occurs twice", "give every entry a unique id")
+    seen.add(value)
+    return value
 
 
-def _without_parents(source: RawDataset, categories: list[Record]) -> RawDataset:
-    """Leave out categories that only group others, as Roboflow's exports list them: no box, and the parent of another."""
+def _drop_parents(dataset: RawDataset, categories: list[JsonObject]) -> RawDataset:
+    """Drop categories without boxes that are the supercategory of others; Roboflow adds one to its exports."""
     parents = [c.values.get("supercategory") for c in categories if c.values.get("supercategory") != c.values["name"]]
-    used = {box.label for pictures in source.splits.values() for picture in pictures for box in picture.boxes}
-    kept = [label for label, name in enumerate(source.classes) if label in used or name not in parents]
-    if len(kept) == len(source.classes):
-        return source
-    for pictures in source.splits.values():
+    used = {box.label for pictures in dataset.splits.values() for picture in pictures for box in picture.boxes}
+    kept = [label for label, name in enumerate(dataset.classes) if label in used or name not in parents]
+    if len(kept) == len(dataset.classes):
+        return dataset
+    for pictures in dataset.splits.values():
         for picture in pictures:
             picture.boxes[:] = [replace(box, label=kept.index(box.label)) for box in picture.boxes]
-    classes = [source.classes[label] for label in kept]
-    dropped = [f"category '{name}' has no box and only groups others; left out" for name in source.classes if name not in classes]
-    return RawDataset(classes, source.splits, dropped)
+    classes = [dataset.classes[label] for label in kept]
+    dropped = [f"category '{name}' has no box and only groups others; dropped" for name in dataset.classes if name not in classes]
+    return RawDataset(classes, dataset.splits, dropped)

@@ -1,4 +1,4 @@
-"""The step `prepare_data`: one format out of every layout."""
+"""The step `prepare_data`: its output for every layout, what it records, and its warnings."""
 
 import pytest
 from PIL import Image
@@ -7,13 +7,13 @@ from kd.errors import InputError
 from tests.components.prepared import annotations, contents, summary
 
 
-def test_all_layouts_give_the_same_output(write, data, prepare):
-    outputs = [contents(prepare(write[layout](data), output=layout)) for layout in ("coco", "voc", "yolo")]
+def test_all_layouts_give_the_same_output(writers, data, prepare):
+    outputs = [contents(prepare(writers[layout](data), output=layout)) for layout in ("coco", "voc", "yolo")]
     assert outputs[0] == outputs[1] == outputs[2]
 
 
-def test_writes_coco(write, data, prepare):
-    prepared = prepare(write["coco"](data))
+def test_writes_coco(writers, data, prepare):
+    prepared = prepare(writers["coco"](data))
     assert annotations(prepared, "test") == {
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
         "images": [
@@ -27,46 +27,46 @@ def test_writes_coco(write, data, prepare):
     }
 
 
-def test_pictures_are_sorted_by_name(write, data, prepare):
-    in_order = contents(prepare(write["coco"](data)))
+def test_pictures_are_sorted_by_name(writers, data, prepare):
+    in_order = contents(prepare(writers["coco"](data)))
     backwards = {split: dict(reversed(pictures.items())) for split, pictures in data.items()}
-    assert contents(prepare(write["voc"](backwards))) == in_order
+    assert contents(prepare(writers["voc"](backwards))) == in_order
 
 
-def test_copies_pictures_byte_for_byte(write, data, prepare):
-    source = write["coco"](data)
+def test_pictures_are_copied_unchanged(writers, data, prepare):
+    source = writers["coco"](data)
     prepared = prepare(source)
     for split in data:
         assert contents(prepared / split / "images") == contents(source / split / "images")
 
 
-def test_preparing_prepared_data_changes_nothing(write, data, prepare):
-    once = prepare(write["voc"](data))
+def test_prepared_data_can_be_prepared_again(writers, data, prepare):
+    once = prepare(writers["voc"](data))
     assert contents(prepare(once, output="again")) == contents(once)
 
 
-def test_no_val_split_on_request(write, data, prepare):
+def test_val_is_empty_if_its_fraction_is_0(writers, data, prepare):
     del data["val"]
-    prepared = prepare(write["coco"](data), "data.val=0.0")
+    prepared = prepare(writers["coco"](data), "data.val=0.0")
     assert annotations(prepared, "val")["images"] == []
     assert summary(prepared)["splits"]["val"]["pictures"] == 0
     assert len(annotations(prepared, "train")["images"]) == 4
 
 
-def test_unsplit_data_are_cut_alike_in_every_layout(write, prepare):
+def test_all_layouts_are_split_alike(writers, prepare):
     boxes = [(0, 2, 2, 8, 8), (1, 4, 4, 16, 16)]
     data = {"train": {f"p{i}": (32, 32, boxes) for i in range(40)}}
-    cut = [prepare(write[layout](data), output=layout) for layout in ("coco", "voc", "yolo")]
+    cut = [prepare(writers[layout](data), output=layout) for layout in ("coco", "voc", "yolo")]
     assert contents(cut[0]) == contents(cut[1]) == contents(cut[2])
     sizes = {split: len(annotations(cut[0], split)["images"]) for split in ("train", "val", "test")}
     assert sum(sizes.values()) == 40
     assert min(sizes.values()) > 0
 
 
-def test_equal_names_in_different_folders_stay_apart(write, data, prepare, edit, draw):
-    folder = write["coco"](data)
-    draw(folder / "train" / "images" / "more" / "a.jpg", 50, 30)
-    edit(
+def test_pictures_with_the_same_name_in_different_folders_are_kept_apart(writers, data, prepare, edit_json, write_picture):
+    folder = writers["coco"](data)
+    write_picture(folder / "train" / "images" / "more" / "a.jpg", 50, 30)
+    edit_json(
         folder / "train" / "annotations.json",
         lambda content: content["images"].append({"id": 99, "file_name": "more/a.jpg", "width": 50, "height": 30}),
     )
@@ -79,22 +79,22 @@ def test_equal_names_in_different_folders_stay_apart(write, data, prepare, edit,
         assert image.size == (50, 30)
 
 
-def test_turned_pictures_are_measured_as_shown(write, data, prepare, edit):
-    folder = write["coco"](data)
+def test_the_exif_orientation_is_applied_to_the_size(writers, data, prepare, edit_json):
+    folder = writers["coco"](data)
     file = folder / "train" / "images" / "a.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(file) as image:
         image.load()
     image.save(file, exif=exif)
-    with pytest.raises(InputError, match=r"width and height of a\.jpg are declared as 40x20, but it shows 20x40"):
+    with pytest.raises(InputError, match=r"width and height of a\.jpg are 40x20, but the picture has 20x40 pixels"):
         prepare(folder)
-    edit(folder / "train" / "annotations.json", lambda content: content["images"][0].update(width=20, height=40))
+    edit_json(folder / "train" / "annotations.json", lambda content: content["images"][0].update(width=20, height=40))
     assert annotations(prepare(folder), "train")["images"][0]["height"] == 40
 
 
-def test_links_as_dvc_makes_them_become_files(write, data, prepare):
-    folder = write["coco"](data)
+def test_links_into_the_dvc_cache_are_copied_as_files(writers, data, prepare):
+    folder = writers["coco"](data)
     cache = folder.parent / "cache.bin"
     file = folder / "train" / "images" / "a.jpg"
     file.rename(cache)
@@ -104,3 +104,30 @@ def test_links_as_dvc_makes_them_become_files(write, data, prepare):
     assert not copied.is_symlink()
     assert copied.read_bytes() == cache.read_bytes()
     assert copied.stat().st_mode & 0o200
+
+
+def test_records_counts_and_a_preview(writers, data, prepare, run):
+    prepared = prepare(writers["coco"](data))
+    assert run.of("metrics")[0][0] == {
+        "train_pictures": 4, "train_boxes": 4, "val_pictures": 1, "val_boxes": 1, "test_pictures": 2, "test_boxes": 2,
+    }  # fmt: skip
+    assert run.of("artifact") == [("preview.jpg",)]
+    with Image.open(prepared / "preview.jpg") as preview:
+        assert preview.size == (4 * 320, 320)
+
+
+def test_boxes_without_area_are_dropped_with_a_warning(writers, data, prepare, edit_json, capsys):
+    folder = writers["coco"](data)
+    edit_json(folder / "train" / "annotations.json", lambda content: content["annotations"][0].update(bbox=[3, 3, 0, 5]))
+    found = summary(prepare(folder))
+    assert found["dropped"] == ["a.jpg, annotation 0: bbox [3, 3, 0, 5] has no area; dropped, correct or remove it"]
+    assert found["splits"]["train"]["boxes"] == 3
+    assert f"warning: {found['dropped'][0]}\n" in capsys.readouterr().err
+
+
+def test_only_the_first_ten_warnings_are_printed(writers, data, prepare, capsys):
+    data["train"]["c"] = (32, 32, [(0, 40, 2, 8, 8)] * 25)
+    assert len(summary(prepare(writers["coco"](data)))["dropped"]) == 25
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "warning: 15 more, see `dropped` in summary.json"

@@ -1,4 +1,4 @@
-"""The three trainings as commands: killed and started again, and stopped by what a user can mend."""
+"""The three training steps: resuming, checkpoint names, and the errors that they report."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ from kd.model.store import load_model
 from tests.components.stores import new_store
 from tests.kd.train.squares import write_squares
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EPOCHS = 6
 NETWORK = {"width": 0.0625, "depth": 0.1}
 TRAIN = {"epochs": EPOCHS, "batch": 4, "warmup_epochs": 0.0, "precision": "fp32", "evaluate_every": 3}
@@ -34,7 +34,7 @@ TRAIN = {"epochs": EPOCHS, "batch": 4, "warmup_epochs": 0.0, "precision": "fp32"
 
 @pytest.fixture
 def parameters(tmp_path: Path) -> Path:
-    """The committed parameters, made tiny."""
+    """The committed parameters with tiny networks."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section in ("teacher", "student"):
         content[section] |= NETWORK | {"train": content[section]["train"] | TRAIN}
@@ -53,22 +53,22 @@ def prepared(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def teach(tmp_path: Path, parameters: Path, prepared: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `python -m components.train_teacher` in an MLflow store and a folder of checkpoints of its own."""
+def start_training(tmp_path: Path, parameters: Path, prepared: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `python -m components.train_teacher` with its own MLflow store and checkpoint folder."""
     new_store(tmp_path)
     settings = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "KDFLOW_EXECUTION": "one"}
     settings |= {"KDFLOW_CHECKPOINTS": str(tmp_path / "checkpoints"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
-    def start(output: Path, *more: str) -> subprocess.Popen[str]:
+    def start(output: Path, *options: str) -> subprocess.Popen[str]:
         paths = ["--params", parameters, "--data", prepared, "--output", output]
-        command = [sys.executable, "-m", "components.train_teacher.step", *map(str, paths), *more]
+        command = [sys.executable, "-m", "components.train_teacher", *map(str, paths), *options]
         return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What the command writes to stderr."""
+    """Wait for the command and return its stderr."""
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 0, errors
     return errors
@@ -79,18 +79,18 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_same_bytes(teach: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_and_gives_the_same_bytes(start_training: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
-    slow = ["--set", "augment.mosaic=1.0", "--set", "teacher.train.epochs=40"]
-    assert "going on" not in finish(teach(tmp_path / "whole", *slow))
-    killed = teach(tmp_path / "killed", *slow)
+    options = ["--set", "augment.mosaic=1.0", "--set", "teacher.train.epochs=40"]
+    assert "resuming" not in finish(start_training(tmp_path / "whole", *options))
+    killed = start_training(tmp_path / "killed", *options)
     while not list(checkpoints.glob("train_teacher-*.pt")):
         assert killed.poll() is None
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()
-    assert "train_teacher: going on after epoch " in finish(teach(tmp_path / "killed", *slow))
+    assert "train_teacher: resuming after epoch " in finish(start_training(tmp_path / "killed", *options))
     assert set(digests(tmp_path / "whole")) == {"model.safetensors", "history.csv"}
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
     assert list(checkpoints.glob("*.pt")) == []
@@ -102,13 +102,13 @@ def test_a_killed_training_ends_with_the_same_bytes(teach: Callable[..., subproc
         ("params.yaml/below", "seed=0", "params.yaml"),
         ("/proc/nowhere/out", "seed=0", "/proc/nowhere"),
         ("out", "teacher.train.epochs=0", "parameter 'teacher.train.epochs' is 0"),
-        ("out", "teacher.train.epoch=3", "'teacher.train.epoch=3' names no parameter"),
+        ("out", "teacher.train.epoch=3", "'teacher.train.epoch=3' is not an assignment to a parameter"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line(
-    teach: Callable[..., subprocess.Popen[str]], tmp_path: Path, output: str, change: str, words: str
+def test_an_input_error_is_one_line(
+    start_training: Callable[..., subprocess.Popen[str]], tmp_path: Path, output: str, change: str, words: str
 ) -> None:
-    process = teach(tmp_path / output, "--set", change)
+    process = start_training(tmp_path / output, "--set", change)
     printed, errors = process.communicate(timeout=120)
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2 and printed == ""
@@ -117,19 +117,19 @@ def test_what_a_user_can_mend_is_one_line(
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Checkpoints go to a folder of the test."""
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for the checkpoints of the test."""
     monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path / "checkpoints"))
     return tmp_path / "checkpoints"
 
 
-def made(tmp_path: Path, name: str) -> Path:
+def new_folder(tmp_path: Path, name: str) -> Path:
     (tmp_path / name).mkdir()
     return tmp_path / name
 
 
-def test_the_steps_follow_each_other(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
-    teacher, maps, baseline, student = (made(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
+def test_all_training_steps_write_models_and_histories(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:
+    teacher, maps, baseline, student = (new_folder(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
     train_teacher(params, run, prepared, teacher)
     compute_info_maps(params, run, prepared, teacher, maps)
     train_baseline(params, run, prepared, baseline)
@@ -142,25 +142,32 @@ def test_the_steps_follow_each_other(run: Any, params: Params, prepared: Path, t
     assert [len((folder / "history.csv").read_text().splitlines()) for folder in (teacher, student)] == [EPOCHS + 1] * 2
     assert sum("val_map" in values for (values, *_) in run.of("metrics")) == 3 * 2
     assert run.of("tag") == [("kdflow.teacher_digest", digest(teacher / "model.safetensors"))]
-    assert not list(here.iterdir())
+    assert not list(checkpoints.iterdir())
 
 
-def test_a_distillation_of_nothing_is_the_baseline(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
-    """Student, seed, pictures and schedule are shared to the bit; only the teacher's terms differ."""
-    teacher, maps, baseline, student = (made(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
+def test_a_distillation_without_taps_equals_the_baseline(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
+) -> None:
+    """Both share weights, batches and schedule bit by bit; only the distillation loss differs."""
+    teacher, maps, baseline, student = (new_folder(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
     train_teacher(params, run, prepared, teacher)
     compute_info_maps(params, run, prepared, teacher, maps)
     train_baseline(params, run, prepared, baseline)
-    nothing = params.model_copy(update={"distill": params.distill.model_copy(update={"taps": [], "response": 0.0})})
-    distill_student(nothing, run, prepared, teacher, maps, student)
+    without_taps = params.model_copy(update={"distill": params.distill.model_copy(update={"taps": [], "response": 0.0})})
+    distill_student(without_taps, run, prepared, teacher, maps, student)
     assert digests(student) == digests(baseline)
 
 
-def test_what_the_result_depends_on_names_the_checkpoint(
-    run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+def test_everything_that_affects_the_result_is_in_the_checkpoint_name(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = []
-    monkeypatch.setattr("components.shared.training.fit", lambda job, *others: names.append(job.checkpoint.name) or _stop())
+    names: list[str] = []
+
+    def stop(spec: object, data: object, config: object, augment: object, seed: int, checkpoint: Path, *others: object) -> None:
+        names.append(checkpoint.name)
+        raise InputError("stop", "stop", "stop")
+
+    monkeypatch.setattr("components.shared.training.train", stop)
     summary = (prepared / "summary.json").read_text()
     changes: list[dict[str, Any]] = [{}, {}, {"seed": 1}, {"augment": params.augment.model_copy(update={"flip": 0.5})}]
     changes += [{"teacher": params.teacher.model_copy(update={"width": 0.125})}]
@@ -174,28 +181,22 @@ def test_what_the_result_depends_on_names_the_checkpoint(
     assert names[0] == names[1] and len(set(names)) == len(names) - 1
 
 
-def _stop() -> None:
-    raise InputError("stop", "stop", "stop")
-
-
-def test_a_distillation_with_other_data_than_its_maps_is_refused(
-    run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path
-) -> None:
-    teacher, maps, student = (made(tmp_path, name) for name in ("teacher", "maps", "student"))
+def test_maps_of_other_data_are_rejected(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:
+    teacher, maps, student = (new_folder(tmp_path, name) for name in ("teacher", "maps", "student"))
     train_teacher(params, run, prepared, teacher)
     compute_info_maps(params, run, prepared, teacher, maps)
     shutil.rmtree(prepared)
-    with pytest.raises(InputError, match="holds maps of 8 pictures, the data have 9"):
+    with pytest.raises(InputError, match=r"maps of 8 pictures, .*the data have 9"):
         distill_student(params, run, write_squares(prepared, train=9), teacher, maps, student)
 
 
-def test_a_training_that_diverges_says_what_to_lower(run: Any, params: Params, prepared: Path, tmp_path: Path, here: Path) -> None:
+def test_a_training_that_diverges_is_reported(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:
     train = params.teacher.train.model_copy(update={"lr": 1e30, "optimizer": "sgd", "epochs": 20})
-    wild = params.model_copy(update={"teacher": params.teacher.model_copy(update={"train": train})})
+    diverging = params.model_copy(update={"teacher": params.teacher.model_copy(update={"train": train})})
     with pytest.raises(InputError, match=r"train_teacher: the loss is not finite in epoch \d+, step \d+ .*; lower its lr"):
-        train_teacher(wild, run, prepared, made(tmp_path, "out"))
+        train_teacher(diverging, run, prepared, new_folder(tmp_path, "out"))
 
 
-def test_epochs_that_were_not_scored_leave_their_scores_empty(tmp_path: Path) -> None:
+def test_epochs_without_evaluation_have_empty_scores(tmp_path: Path) -> None:
     write_history(tmp_path / "h.csv", [{"epoch": 1.0, "box": 1 / 3}, {"epoch": 2.0, "box": 0.25, "val_map": 0.5}])
     assert (tmp_path / "h.csv").read_bytes() == b"epoch,box,val_map\n1,0.333333,\n2,0.25,0.5\n"

@@ -1,46 +1,36 @@
-"""Which layout a folder holds."""
+"""Detection of the layout."""
 
 import pytest
 
-from components.prepare_data.layouts import read_source
-from components.prepare_data.layouts.source import split_of
+from components.prepare_data.layouts import read_dataset
 from kd.errors import InputError
 
 
 @pytest.mark.parametrize("layout", ["coco", "voc", "yolo"])
-def test_auto_finds_the_layout(write, data, layout):
-    folder = write[layout](data)
-    assert read_source(folder, "auto") == read_source(folder, layout)
+def test_auto_detects_the_layout(writers, data, layout):
+    folder = writers[layout](data)
+    assert read_dataset(folder, "auto") == read_dataset(folder, layout)
 
 
-def test_refuses_a_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"data\.path: '.*nowhere' is no folder"):
-        read_source(tmp_path / "nowhere", "auto")
+def test_a_missing_folder_is_rejected(tmp_path):
+    with pytest.raises(InputError, match=r"data\.path: '.*nowhere' is not a folder"):
+        read_dataset(tmp_path / "nowhere", "auto")
 
 
-def test_refuses_a_folder_of_no_layout(tmp_path):
-    with pytest.raises(InputError, match="holds no COCO, VOC or YOLO labels"):
-        read_source(tmp_path, "auto")
+def test_a_folder_without_a_layout_is_rejected(tmp_path):
+    with pytest.raises(InputError, match="contains no COCO, VOC or YOLO labels"):
+        read_dataset(tmp_path, "auto")
 
 
-def test_refuses_another_layout_than_the_one_named(write, data):
-    with pytest.raises(InputError, match="holds no voc labels"):
-        read_source(write["coco"](data), "voc")
+def test_a_folder_with_another_layout_is_rejected(writers, data):
+    with pytest.raises(InputError, match="contains no voc labels"):
+        read_dataset(writers["coco"](data), "voc")
 
 
-def test_two_layouts_need_a_choice(write, data):
-    folder = write["coco"](data)
-    write["yolo"](data)
+def test_two_layouts_in_a_folder_are_rejected(writers, data):
+    folder = writers["coco"](data)
+    writers["yolo"](data)
     (folder.parent / "yolo" / "data.yaml").rename(folder / "data.yaml")
-    with pytest.raises(InputError, match=r"holds labels of coco and yolo; choose one with data\.layout"):
-        read_source(folder, "auto")
-    assert set(read_source(folder, "coco").splits) == {"train", "val", "test"}
-
-
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [("train", "train"), ("training", "train"), ("train2017", "train"), ("valid", "val"), ("validation", "val"), ("val2014", "val"),
-     ("test", "test"), ("trains", None), ("trainval", None), ("images", None), ("", None)],
-)  # fmt: skip
-def test_usual_names_of_splits(name, split):
-    assert split_of(name) == split
+    with pytest.raises(InputError, match=r"contains labels of coco and yolo; choose one with data\.layout"):
+        read_dataset(folder, "auto")
+    assert set(read_dataset(folder, "coco").splits) == {"train", "val", "test"}

@@ -1,4 +1,4 @@
-"""The step `prepare_data` on bad input: one error that names what is wrong, and no output."""
+"""The step `prepare_data` with invalid input: one error message, and no output."""
 
 import shutil
 
@@ -34,15 +34,15 @@ def resize(file):
     Image.new("RGB", (41, 20)).save(file)
 
 
-def bomb(file):
-    # only the header claims the size, as an attacker's file would
+def decompression_bomb(file):
+    # only the size in the header is changed, as in an attack
     content = bytearray(file.read_bytes())
     start = content.index(b"\xff\xc0") + 5
     content[start : start + 4] = (60000).to_bytes(2) * 2
     file.write_bytes(content)
 
 
-def disguise(file):
+def save_as_eps(file):
     Image.new("RGB", (40, 20)).save(file, "EPS")
 
 
@@ -52,15 +52,15 @@ def disguise(file):
         (rename, "a.jpg: the picture is missing"),
         (make_folder, "a.jpg: the picture is missing"),
         (truncate, "a.jpg: the picture cannot be decoded (image file is truncated"),
-        (fill_with_text, "a.jpg: the picture cannot be decoded (of no known format)"),
-        (disguise, "a.jpg: the picture cannot be decoded (of no known format)"),
+        (fill_with_text, "a.jpg: the picture cannot be decoded (unknown format)"),
+        (save_as_eps, "a.jpg: the picture cannot be decoded (unknown format)"),
         (empty, "a.jpg: the picture cannot be decoded"),
-        (bomb, "a.jpg: the picture cannot be decoded (Image size (3600000000 pixels) exceeds limit"),
-        (resize, "annotations.json: width and height of a.jpg are declared as 40x20, but it shows 41x20"),
+        (decompression_bomb, "a.jpg: the picture cannot be decoded (Image size (3600000000 pixels) exceeds limit"),
+        (resize, "annotations.json: width and height of a.jpg are 40x20, but the picture has 41x20 pixels"),
     ],
 )
-def test_bad_pictures_stop_it_and_leave_nothing(write, data, prepare, tmp_path, damage, words):
-    folder = write["coco"](data)
+def test_an_invalid_picture_is_rejected_without_output(writers, data, prepare, tmp_path, damage, words):
+    folder = writers["coco"](data)
     damage(folder / "train" / "images" / "a.jpg")
     with pytest.raises(InputError) as error:
         prepare(folder)
@@ -69,11 +69,11 @@ def test_bad_pictures_stop_it_and_leave_nothing(write, data, prepare, tmp_path, 
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def no_test(folder):
+def remove_test_split(folder):
     shutil.rmtree(folder / "test")
 
 
-def no_annotations(folder):
+def remove_annotations(folder):
     for split in ("train", "val", "test"):
         (folder / split / "annotations.json").unlink()
 
@@ -85,18 +85,18 @@ def break_json(folder):
 @pytest.mark.parametrize(
     ("damage", "changes", "words"),
     [
-        (no_annotations, (), "holds no COCO, VOC or YOLO labels"),
+        (remove_annotations, (), "contains no COCO, VOC or YOLO labels"),
         (break_json, (), "val/annotations.json: is not JSON"),
-        (no_test, ("data.test=0.0",), "data.path: gives no test pictures"),
-        (shutil.rmtree, (), "is no folder"),
-        (lambda folder: None, ("data.layout=voc",), "holds no voc labels"),
+        (remove_test_split, ("data.test=0.0",), "data.path: has no test pictures"),
+        (shutil.rmtree, (), "is not a folder"),
+        (lambda folder: None, ("data.layout=voc",), "contains no voc labels"),
         (lambda folder: None, ("data.layout=pascal",), "parameter 'data.layout' is 'pascal'"),
-        (lambda folder: None, ("data.vall=0.1",), "'data.vall=0.1' names no parameter"),
+        (lambda folder: None, ("data.vall=0.1",), "'data.vall=0.1' is not an assignment to a parameter"),
         (lambda folder: None, ("data.val=many",), "parameter 'data.val' is 'many'"),
     ],
 )
-def test_bad_data_stop_it_and_leave_nothing(write, data, prepare, tmp_path, damage, changes, words):
-    folder = write["coco"](data)
+def test_an_invalid_dataset_or_parameter_is_rejected_without_output(writers, data, prepare, tmp_path, damage, changes, words):
+    folder = writers["coco"](data)
     damage(folder)
     with pytest.raises(InputError) as error:
         prepare(folder, *changes)
@@ -104,16 +104,16 @@ def test_bad_data_stop_it_and_leave_nothing(write, data, prepare, tmp_path, dama
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_class_without_boxes_stops_it(write, data, prepare, tmp_path):
+def test_a_class_without_boxes_is_rejected(writers, data, prepare, tmp_path):
     data["train"]["a"] = (40, 20, [(0, 0, 0, 10, 5)])
     data["train"]["b"] = (32, 64, [])
     with pytest.raises(InputError, match="class 'dog' has no box in the training pictures"):
-        prepare(write["coco"](data))
+        prepare(writers["coco"](data))
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_failure_keeps_the_output_of_before(write, data, prepare):
-    folder = write["coco"](data)
+def test_an_error_keeps_the_previous_output(writers, data, prepare):
+    folder = writers["coco"](data)
     before = contents(prepare(folder))
     truncate(folder / "test" / "images" / "f.jpg")
     with pytest.raises(InputError):
