@@ -1,1 +1,1 @@
-"""kd: a YOLOv3 teacher, a yolov3-tiny student, and the information map between them."""
+"""YOLOv3, yolov3-tiny, the information map, and the training that distills one into the other."""

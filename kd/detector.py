@@ -1,4 +1,4 @@
-"""A trained network as a function: pictures in, boxes in their own pixels out."""
+"""A trained detector as a function from pictures to detections in their own pixels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kd.data.letterbox import as_rgb, from_array
-from kd.data.pictures import letterbox, read_picture
+from kd.data.letterbox import UnreadablePicture, as_rgb, from_array
+from kd.data.pictures import letterbox_tensor, read_picture
 from kd.detection.decode import Detections, decode_boxes, postprocess
-from kd.detection.evaluate import to_picture
+from kd.detection.evaluate import NMSConfig, to_picture_pixels
 from kd.errors import InputError
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
@@ -21,21 +21,21 @@ Picture = Image.Image | np.ndarray | Path | str
 
 
 class Detector:
-    """Finds objects in pictures of any size.
+    """Detects objects in pictures of any size.
 
     Args:
         network: a trained network.
         spec: its spec.
-        device: where it runs; None takes the first GPU, or the CPU where there is none.
-        batch: how many pictures go through the network at once.
+        device: where it runs; None takes the first GPU, or the CPU if there is none.
+        batch: number of pictures that the network processes at once.
 
     Raises:
         InputError: if this machine has no such device.
 
     Example:
         >>> detector = Detector.load("model.safetensors")
-        >>> [found] = detector(["street.jpg"], confidence=0.4)
-        >>> [detector.classes[label] for label in found.labels]
+        >>> [detections] = detector(["street.jpg"], confidence=0.4)
+        >>> [detector.classes[label] for label in detections.labels]
     """
 
     def __init__(self, network: Network, spec: ModelSpec, device: str | torch.device | None = None, batch: int = 16) -> None:
@@ -48,10 +48,10 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path | str, device: str | torch.device | None = None, batch: int = 16) -> "Detector":
-        """The detector whose model.safetensors is at `path`.
+        """Load a detector from a model.safetensors.
 
         Raises:
-            InputError: if that is no model, or this machine has no such device.
+            InputError: if the file is not a model, or this machine has no such device.
         """
         return cls(*load_model(Path(path)), device, batch)
 
@@ -60,43 +60,42 @@ class Detector:
         """Class names in the order of the labels."""
         return self.spec.classes
 
-    def __call__(self, pictures: Sequence[Picture], confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100) -> list[Detections]:
-        """Find objects in each picture, on the CPU, best first.
+    def __call__(
+        self, pictures: Sequence[Picture], confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100
+    ) -> list[Detections]:
+        """Detect objects in each picture.
 
         Args:
-            pictures: files are turned upright by their EXIF orientation, images and arrays are taken as they lie.
-            confidence: least score, exclusive.
-            nms_iou: overlap above which the weaker of two boxes of a class goes.
-            most: most detections in one picture.
+            pictures: files are turned upright by their EXIF orientation, images and arrays are not turned.
+            confidence: lower bound of the scores, exclusive.
+            nms_iou: IoU above which the lower-scoring of two boxes of a class is removed.
+            max_detections: maximum number of detections in a picture.
 
         Returns:
-            One `Detections` a picture, its boxes in that picture's pixels and inside it.
+            The `Detections` of each picture, on the CPU, best first, with boxes in that picture's pixels and inside it.
 
         Raises:
-            InputError: if a file cannot be decoded, or an array is no picture.
+            InputError: if a file cannot be decoded, or an array is not a picture.
         """
+        nms = NMSConfig(confidence, nms_iou, max_detections)
         found: list[Detections] = []
         for start in range(0, len(pictures), self.batch):
-            found += self._detect([_as_image(p) for p in pictures[start : start + self.batch]], confidence, nms_iou, max_detections)
+            found += self._detect([_as_image(p) for p in pictures[start : start + self.batch]], nms)
         return found
 
     @torch.no_grad()
-    def _detect(self, images: list[Image.Image], confidence: float, nms_iou: float, max_detections: int) -> list[Detections]:
-        squares, frames = zip(*(letterbox(image, self.spec.image_size) for image in images), strict=True)
+    def _detect(self, images: list[Image.Image], nms: NMSConfig) -> list[Detections]:
+        squares, positions = zip(*(letterbox_tensor(image, self.spec.image_size) for image in images), strict=True)
         output = self.network(torch.stack(squares).to(self.device).float() / 255)
         boxes, scores = (part.cpu() for part in decode_boxes(output.heads, self.spec.anchors))
-        return [
-            to_picture(postprocess(boxes[i], scores[i], confidence, nms_iou, max_detections), frame, image.size)
-            for i, (frame, image) in enumerate(zip(frames, images, strict=True))
-        ]
+        detections = (postprocess(*parts, nms.confidence, nms.nms_iou, nms.max_detections) for parts in zip(boxes, scores, strict=True))
+        return [to_picture_pixels(d, p, image.size) for d, p, image in zip(detections, positions, images, strict=True)]
 
 
 def _as_image(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return as_rgb(picture)
-    if not isinstance(picture, np.ndarray):
+    if not isinstance(picture, Image.Image | np.ndarray):
         return read_picture(Path(picture))
     try:
-        return from_array(picture)
-    except ValueError as error:
+        return as_rgb(picture) if isinstance(picture, Image.Image) else from_array(picture)
+    except UnreadablePicture as error:
         raise InputError("picture", str(error), "give uint8 [H, W], [H, W, 3] or [H, W, 4]") from None

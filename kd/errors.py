@@ -1,4 +1,4 @@
-"""The errors a user can mend, and how a command shows them."""
+"""Errors that the user can fix, and how a command reports them."""
 
 import functools
 import sys
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 class InputError(Exception):
-    """Something in the user's files or settings is wrong and the user can mend it.
+    """An error in the user's files or settings.
 
     Args:
-        where: the file, or the parameter, that is wrong.
-        problem: what is wrong, naming the field.
-        remedy: what to do about it.
+        where: the file or the parameter.
+        problem: what is wrong, with the field.
+        remedy: how to fix it.
     """
 
     def __init__(self, where: str | Path, problem: str, remedy: str) -> None:
@@ -24,7 +24,7 @@ class InputError(Exception):
 
 
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command end an `InputError`, or a file system's refusal, in one line and exit code 2."""
+    """Make a command report an `InputError`, or an error of the file system, in one line, with exit code 2."""
 
     @functools.wraps(command)
     def guarded(*args: object, **kwargs: object) -> None:
@@ -36,23 +36,23 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def clean_exit() -> Iterator[None]:
-    """Like `handle_errors`, for a block, or with `@clean_exit()` for a function that returns something."""
+    """`handle_errors` for a block, or as `@clean_exit()` for a function that returns a value."""
     try:
         yield
     except InputError as error:
         sys.exit(fail(str(error)))
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has left; there is nobody to tell
+        sys.stderr.close()  # the reader of our output has gone
         sys.exit(141)
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'file system'}: {error.strerror or error}; {_remedy(error)}"))
     except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
+        print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
 
 
 def fail(message: str) -> int:
-    """Print `message` as the one error line and return the exit code of bad input, 2."""
+    """Print `message` as an error line and return the exit code for bad input, 2."""
     print(f"error: {message}", file=sys.stderr)
     return 2
 

@@ -1,12 +1,16 @@
-"""Outputs appear whole or not at all: they are written beside their place and renamed."""
+"""Write files and folders atomically, read and write JSON, compute digests.
+
+An output is written under a temporary name next to its final path and then renamed, so it is complete or absent.
+"""
 
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,9 @@ from kd.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends without an error."""
+    """Provide a temporary path next to `path`, and rename it to `path` if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
         yield temporary
         _flush(temporary)
@@ -28,9 +32,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; let it take the place of `path` when the block ends without an error."""
+    """Provide an empty temporary folder next to `path`, and replace `path` with it if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     temporary.mkdir()
     try:
         yield temporary
@@ -41,22 +45,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as sorted, indented JSON, so that equal content gives equal bytes; NaN is refused."""
+    """Write `content` as sorted, indented JSON, so that equal content gives equal bytes; NaN is an error."""
     with atomic_file(path) as temporary:
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; `InputError` names the file, line and column where it is not JSON."""
+    """Read a JSON file; the `InputError` for invalid JSON names the file, line and column."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path, or run the step that writes it") from None
     except UnicodeDecodeError as error:
         raise InputError(path, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8 JSON") from None
-    except json.JSONDecodeError as error:
-        raise InputError(path, f"is not JSON: {error}", "mend that line") from None
+    except (ValueError, RecursionError) as error:  # also for integers of thousands of digits and lists in lists in lists
+        raise InputError(path, f"is not JSON: {error}", "correct that line") from None
 
 
 def digest(path: Path) -> str:
@@ -65,9 +69,39 @@ def digest(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in sorted(walk_files(path)):
         total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
     return total.hexdigest()
+
+
+def walk_files(folder: Path, root: Path | None = None, skip: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:
+    """Yield the files below `folder` in any order, also those in the folders that symbolic links point to.
+
+    Args:
+        folder: where to start; nothing is yielded if it is missing.
+        root: folder that the targets of links must be in, unless they are in DVC's cache; None for `folder`.
+        skip: whether to leave out a file or folder with this name.
+
+    Raises:
+        InputError: if a link points outside `root`, to a folder that contains the link, or to nothing, or a name is not UTF-8.
+    """
+    pending = [(folder, (_real_folder(folder, root or folder),))] if folder.is_dir() else []
+    while pending:
+        current, parents = pending.pop()
+        with os.scandir(current) as entries:
+            for entry in entries:
+                path = current / entry.name
+                if skip(entry.name) or not _exists(entry, path):
+                    continue
+                if not entry.is_dir():
+                    yield path
+                elif not entry.is_symlink():
+                    pending.append((path, (*parents, parents[-1] / entry.name)))
+                else:
+                    real = _real_folder(path, root or folder)
+                    if any(parent.is_relative_to(real) for parent in parents):
+                        raise InputError(path, f"is a link to the folder {real}, which contains it", "remove the link")
+                    pending.append((path, (*parents, real)))
 
 
 def digest_json(content: Any) -> str:
@@ -75,7 +109,29 @@ def digest_json(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _beside(path: Path) -> Path:
+def _exists(entry: "os.DirEntry[str]", path: Path) -> bool:
+    """Whether `entry` is a file or a folder. A hidden link to nothing is neither; editors use such links as locks."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        raise InputError(path.parent, f"contains the file name {entry.name!r}, which is not UTF-8", "rename the file") from None
+    if not entry.is_symlink():
+        return entry.is_dir() or entry.is_file()
+    if not path.exists() and not entry.name.startswith("."):
+        raise InputError(path, f"is a link to {path.readlink()}, which is missing", "restore it (`dvc checkout`) or remove the link")
+    return path.is_dir() or path.is_file()
+
+
+def _real_folder(folder: Path, root: Path) -> Path:
+    """The folder without symbolic links, which is in `root` or in a cache of DVC."""
+    real = folder.resolve()
+    in_cache = any(pair in {("files", "md5"), (".dvc", "cache")} for pair in pairwise(real.parts))
+    if not in_cache and not real.is_relative_to(root.resolve()):
+        raise InputError(folder, f"is a link to {real}, which is outside of {root}", "copy the files to the place of the link")
+    return real
+
+
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 

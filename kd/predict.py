@@ -1,11 +1,14 @@
-"""Detection over files: every picture of some files and folders, drawn into one folder."""
+"""Detect objects in picture files, and draw the detections."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from kd.data.draw import draw
+from kd.data.letterbox import EXTENSIONS
 from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
@@ -14,53 +17,56 @@ from kd.errors import InputError
 from kd.files import atomic_file
 from kd.sources import PictureDetector
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
+IGNORED = ("__MACOSX", "Thumbs.db")
+DRAWN_AS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
+"""Formats of the drawn pictures; others are drawn as PNG, with .png appended to the name."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """One picture: where it is read, where it is drawn, and its name below the folder that was asked for."""
+class PictureFile:
+    """A picture to detect objects in: its file, the file to draw to, and its name below the folder that was given."""
 
     source: Path
     target: Path
     name: str
 
 
-def plan(asked: list[Path], out: Path) -> list[Task]:
-    """The pictures among files and (recursively) folders, sorted within a folder; `out` itself is never searched.
+def find_pictures(paths: list[Path], out: Path) -> list[PictureFile]:
+    """The pictures among files and, recursively, in folders, sorted within a folder. `out` is not searched.
 
     Raises:
-        InputError: if something is missing or holds no picture, or if a result would overwrite an input or another result.
+        InputError: if a path is missing or contains no picture, or a result would overwrite an input or another result.
     """
-    tasks = [Task(source, out / name, name) for path in asked for source, name in _pictures(path, out)]
-    inputs = {task.source.resolve() for task in tasks}
+    files = [PictureFile(source, out / _drawn_name(name), name) for path in paths for source, name in _pictures(path, out)]
+    inputs = {file.source.resolve() for file in files}
     drawn: dict[Path, Path] = {}
-    for task in tasks:
-        if task.target.resolve() in inputs:
-            raise InputError(task.source, f"would be overwritten by a result in {out}", "choose another --out")
-        if drawn.setdefault(task.target, task.source) != task.source:
-            raise InputError(task.target, f"would hold both {drawn[task.target]} and {task.source}", "give their common folder instead")
-    return tasks
+    for file in files:
+        if file.target.resolve() in inputs:
+            raise InputError(file.source, f"would be overwritten by a result in {out}", "choose another --out")
+        if drawn.setdefault(file.target, file.source) != file.source:
+            raise InputError(file.target, f"would be written for both {drawn[file.target]} and {file.source}", "give their common folder")
+    return files
 
 
-def predict(detector: PictureDetector, tasks: list[Task], nms: NMSConfig) -> Iterator[tuple[Task, Detections]]:
-    """Detect and draw picture by picture, in the order of `tasks`; the network sees them in batches.
+def predict(detector: PictureDetector, files: list[PictureFile], nms: NMSConfig) -> Iterator[tuple[PictureFile, Detections | InputError]]:
+    """Detect and draw, in the order of `files`; yields the error of a picture that cannot be decoded, and goes on."""
+    for start in range(0, len(files), detector.batch):
+        chunk = files[start : start + detector.batch]
+        images = [_read(file.source) for file in chunk]
+        readable = [image for image in images if isinstance(image, Image.Image)]
+        found = iter(detector(readable, nms.confidence, nms.nms_iou, nms.max_detections))
+        for file, image in zip(chunk, images, strict=True):
+            if isinstance(image, InputError):
+                yield file, image
+                continue
+            detections = next(found)
+            with atomic_file(file.target) as temporary:
+                draw(image, detections, detector.classes).save(temporary, DRAWN_AS[file.target.suffix.lower()], quality=92)
+            yield file, detections
 
-    Raises:
-        InputError: if a picture cannot be decoded; those before it are drawn.
-    """
-    for start in range(0, len(tasks), detector.batch):
-        chunk = tasks[start : start + detector.batch]
-        images = [read_picture(task.source) for task in chunk]
-        found = detector(images, nms.confidence, nms.nms_iou, nms.max_detections)
-        for task, image, detections in zip(chunk, images, found, strict=True):
-            with atomic_file(task.target) as temporary:
-                draw(image, detections, detector.classes).save(temporary, FORMATS[task.target.suffix.lower()], quality=92)
-            yield task, detections
 
-
-def as_rows(name: str, found: Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Detections as entries of a COCO results file, with file and class by name and numbers a person can read."""
+def to_rows(name: str, detections: Detections, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Detections as entries of a COCO results file, with the names of file and class, and rounded numbers."""
     return [
         {
             "file": name,
@@ -69,20 +75,32 @@ def as_rows(name: str, found: Detections, classes: tuple[str, ...]) -> list[dict
             "bbox": [round(edge, 2) for edge in row["bbox"]],
             "score": round(row["score"], 4),
         }
-        for row in to_coco_results(0, found)
+        for row in to_coco_results(0, detections)
     ]
 
 
+def _read(path: Path) -> Image.Image | InputError:
+    try:
+        return read_picture(path)
+    except InputError as error:
+        return error
+
+
+def _drawn_name(name: str) -> str:
+    return name if Path(name).suffix.lower() in DRAWN_AS else f"{name}.png"
+
+
 def _pictures(path: Path, out: Path) -> list[tuple[Path, str]]:
-    """Pictures and their names below `path`."""
+    """Pictures and their names below `path`; hidden files are no pictures."""
     if path.is_dir():
-        inside = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in FORMATS and p.is_file())
+        inside = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file())
         pairs = [(p, p.relative_to(path).as_posix()) for p in inside if not p.resolve().is_relative_to(out.resolve())]
+        pairs = [(p, name) for p, name in pairs if not any(part.startswith(".") or part in IGNORED for part in Path(name).parts)]
         if not pairs:
-            raise InputError(path, "holds no pictures", f"give a folder with {', '.join(FORMATS)} files")
+            raise InputError(path, "contains no pictures", f"give a folder with {', '.join(EXTENSIONS)} files")
         return pairs
     if not path.exists():
         raise InputError(path, "is missing", "check the path")
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(path, "is no picture by its name", f"give {', '.join(FORMATS)} files")
+    if path.suffix.lower() not in EXTENSIONS:
+        raise InputError(path, "does not have the extension of a picture", f"give {', '.join(EXTENSIONS)} files")
     return [(path, path.name)]

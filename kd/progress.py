@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left; plain lines where nobody sits before a terminal."""
+"""A progress bar with rate and time left; plain lines if the output is not a terminal."""
 
 import sys
 import time
@@ -9,35 +9,35 @@ T = TypeVar("T")
 
 
 class Progress:
-    """Shows how far `total` units of work have come.
+    """Shows the progress of `total` units of work.
 
-    On a terminal one line is redrawn ten times a second at most; elsewhere a line is printed every `every` seconds, and
-    at the end where the work took longer than two seconds.
+    On a terminal one line is redrawn at most ten times a second. Elsewhere a line is printed every `every` seconds, and at the
+    end if the work took longer than two seconds.
     """
 
     def __init__(self, title: str, total: int, unit: str = "pictures", every: float = 15.0, stream: TextIO | None = None) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
-        self.pause = 0.1 if self.terminal else every
+        self.interval = 0.1 if self.terminal else every
         self.done = 0
-        self.start = self.shown = time.monotonic()
+        self.start = self.last_shown = time.monotonic()
 
     def advance(self, count: int = 1, note: Callable[[], str] = str) -> None:
-        """Count `count` units as done; what `note` returns is shown behind the bar, and asked for only then."""
+        """Count `count` units as done. `note` is called only when the bar is drawn; its result is shown behind the bar."""
         self.done += count
         now = time.monotonic()
-        if now - self.shown >= self.pause:
-            self.shown = now
+        if now - self.last_shown >= self.interval:
+            self.last_shown = now
             self._show(note())
 
     def write(self, line: str) -> None:
-        """Print a line of its own; on a terminal the bar is drawn again below it."""
+        """Print a line; on a terminal the bar is redrawn below it."""
         self.stream.write(("\r\033[K" if self.terminal else "") + line + "\n")
         self.stream.flush()
 
     def close(self) -> None:
-        """Show the last state and end the line."""
+        """Show the final state and end the line."""
         if self.terminal or time.monotonic() - self.start > 2:
             self._show("")
             if self.terminal:
@@ -58,7 +58,7 @@ class Progress:
 
 
 def track(items: Iterable[T], title: str, total: int, unit: str = "pictures") -> Iterator[T]:
-    """Yield `items` while a `Progress` of `total` units counts them."""
+    """Yield `items` and show their progress."""
     progress = Progress(title, total, unit)
     try:
         for item in items:

@@ -1,7 +1,7 @@
-"""Where a detector comes from: a file, or an address that an installed package knows how to open.
+"""Open a detector from a file, or from an address such as `models:/street@champion`.
 
-A package says so with an entry point of the group `kd.sources` that is named like the scheme, here `models`: a function from the
-address, such as `models:/street@champion`, to a `PictureDetector`.
+A package adds a scheme with an entry point of the group `kd.sources` that has the scheme's name, such as `models`: a function
+from the address to a `PictureDetector`.
 """
 
 import re
@@ -17,7 +17,7 @@ GROUP = "kd.sources"
 
 
 class PictureDetector(Protocol):
-    """What finds objects as `kd.detector.Detector` does; it takes `batch` pictures at once."""
+    """Anything that detects objects as `kd.detector.Detector` does; it processes `batch` pictures at once."""
 
     @property
     def batch(self) -> int: ...  # noqa: D102
@@ -28,15 +28,15 @@ class PictureDetector(Protocol):
         ...
 
     def __call__(self, pictures: Sequence[Picture], confidence: float, nms_iou: float, max_detections: int) -> list[Detections]:
-        """One `Detections` a picture, its boxes in that picture's pixels; see `kd.detector.Detector.__call__`."""
+        """The `Detections` of each picture, with boxes in that picture's pixels; see `kd.detector.Detector.__call__`."""
         ...
 
 
 def open_detector(source: str, device: str | None = None) -> PictureDetector:
-    """The detector in a model.safetensors, or at an address `scheme:/...`.
+    """Open the detector in a model.safetensors, or at an address `scheme:/...`.
 
     Raises:
-        InputError: if there is none, or nothing that is installed opens such addresses.
+        InputError: if it cannot be opened, or the scheme is unknown.
     """
     scheme = re.match(r"([a-z][a-z0-9+.-]+):/", source)
     if not scheme:
@@ -45,7 +45,8 @@ def open_detector(source: str, device: str | None = None) -> PictureDetector:
         raise InputError("--device", f"does not apply to {source}", "leave it out, or give a model.safetensors")
     known = {point.name: point for point in entry_points(group=GROUP)}
     if scheme[1] not in known:
-        addresses = ", ".join(f"{name}:/..." for name in sorted(known)) or "no addresses at all"
-        raise InputError(source, f"'{scheme[1]}:' is not known here, but {addresses}", "give a model.safetensors, or install kdflow again")
+        schemes = ", ".join(f"{name}:/..." for name in sorted(known)) or "none"
+        problem = f"'{scheme[1]}:' is an unknown scheme (known: {schemes})"
+        raise InputError(source, problem, "give a model.safetensors, or install kdflow again")
     detector: PictureDetector = known[scheme[1]].load()(source)
     return detector

@@ -1,1 +1,1 @@
-"""Pictures, boxes and maps on their way to a network, always moved together."""
+"""Pictures, boxes and information maps on their way into a network. They are always transformed together."""

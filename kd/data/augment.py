@@ -1,4 +1,4 @@
-"""How training pictures are varied. Everything random comes from the generator that is handed in."""
+"""Data augmentation. All randomness comes from the generator that is passed in."""
 
 from dataclasses import dataclass, replace
 
@@ -7,6 +7,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from kd.data.placement import Placement
+
+MOSAIC_SIZE = 0.65
+"""Size of the pictures in a mosaic, relative to the square."""
 
 
 @dataclass(frozen=True)
@@ -21,41 +24,41 @@ class AugmentConfig:
     close_mosaic: float = 0.0
 
     def at(self, epoch: int, epochs: int) -> "AugmentConfig":
-        """The strengths in `epoch` (from 0) of `epochs`: the last share `close_mosaic` runs without mosaic."""
+        """The strengths in `epoch` (from 0) of `epochs`: the last fraction `close_mosaic` of the epochs has no mosaic."""
         return replace(self, mosaic=0.0) if epoch >= epochs * (1 - self.close_mosaic) else self
 
 
-def place(rng: np.random.Generator, augment: AugmentConfig, index: int, pictures: int) -> list[Placement]:
-    """Draw the placements of one training sample: picture `index` alone, or in a mosaic with three others of `pictures`."""
+def sample_placements(rng: np.random.Generator, augment: AugmentConfig, index: int, pictures: int) -> list[Placement]:
+    """Sample the placements of one training sample: picture `index`, or a mosaic of it and three others out of `pictures`."""
     if rng.random() >= augment.mosaic:
-        return [_single(rng, augment, index, 1.0, (0.0, 0.0), (0.0, 0.0, 1.0, 1.0))]
+        return [_sample_placement(rng, augment, index, 1.0, (0.0, 0.0), (0.0, 0.0, 1.0, 1.0))]
     cut_x, cut_y = rng.uniform(0.35, 0.65, size=2)
     windows = [(0.0, 0.0, cut_x, cut_y), (cut_x, 0.0, 1.0, cut_y), (0.0, cut_y, cut_x, 1.0), (cut_x, cut_y, 1.0, 1.0)]
     sources = [index, *(int(i) for i in rng.integers(pictures, size=3))]
     return [
-        _single(rng, augment, source, 0.65, (window[0] + window[2] - 1, window[1] + window[3] - 1), window)
+        _sample_placement(rng, augment, source, MOSAIC_SIZE, (window[0] + window[2] - 1, window[1] + window[3] - 1), window)
         for source, window in zip(sources, windows, strict=True)
     ]
 
 
-def _single(
+def _sample_placement(
     rng: np.random.Generator,
     augment: AugmentConfig,
     source: int,
     size: float,
-    middle: tuple[float, float],
+    center: tuple[float, float],
     window: tuple[float, float, float, float],
 ) -> Placement:
-    """A square shown at `size` times its size (varied by `scale`), its center near `middle` of the output."""
+    """A picture at `size` times its size, varied by `scale`, with its center near `center` of the output."""
     size *= rng.uniform(1 - augment.scale, 1 + augment.scale)
     zoom = 1 / size
     mirror = -1.0 if rng.random() < augment.flip else 1.0
-    at_x, at_y = (m + 2 * rng.uniform(-augment.translate, augment.translate) for m in middle)
+    at_x, at_y = (c + 2 * rng.uniform(-augment.translate, augment.translate) for c in center)
     return Placement(source, (mirror * zoom, zoom), (-mirror * zoom * at_x, -zoom * at_y), window)
 
 
 def color_jitter(rng: np.random.Generator, picture: Tensor, strength: float) -> Tensor:
-    """Vary brightness, contrast and saturation of a float picture [3, S, S] in 0..1 by up to `strength`."""
+    """Change brightness, contrast and saturation of a float picture [3, S, S] in 0..1 by up to `strength`."""
     for adjust in (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation):
         picture = adjust(picture, rng.uniform(1 - strength, 1 + strength))
     return picture

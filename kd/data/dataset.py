@@ -1,4 +1,4 @@
-"""A prepared split on disk: COCO JSON with pictures."""
+"""A prepared split on disk: COCO JSON and pictures."""
 
 from functools import cached_property
 from pathlib import Path
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from kd.data.letterbox import Letterbox
-from kd.data.pictures import letterbox, read_picture
+from kd.data.pictures import letterbox_tensor, read_picture
 from kd.errors import InputError
 from kd.files import read_json
 
 
 class DetectionData:
-    """Labelled pictures of one split, fitted into squares when they are asked for.
+    """The labeled pictures of one split. Pictures are read and letterboxed when they are accessed.
 
-    Labels are kept as arrays, some hundred bytes a picture: a hundred thousand pictures fit into any machine's memory.
+    Labels are kept as arrays of some hundred bytes for each picture, so that 100,000 pictures fit into memory.
 
     Args:
         folder: the split's folder, with `annotations.json` and `images/`.
-        image_size: side of the squares in pixels.
+        image_size: side of the letterboxed pictures in pixels.
 
     Attributes:
         classes: class names in the order of the labels.
@@ -29,60 +29,60 @@ class DetectionData:
         sizes: width and height of each picture in pixels.
 
     Raises:
-        InputError: if the annotations are missing or are no COCO JSON.
+        InputError: if the annotations are missing or not in COCO format.
     """
 
     def __init__(self, folder: Path, image_size: int) -> None:
         self.folder, self.image_size = folder, image_size
-        truth = self._read()
+        annotations = self._read()
         try:
-            self.classes = tuple(category["name"] for category in truth["categories"])
-            self.ids: list[int] = [image["id"] for image in truth["images"]]
-            self.sizes: list[tuple[int, int]] = [(image["width"], image["height"]) for image in truth["images"]]
-            self._names: list[str] = [image["file_name"] for image in truth["images"]]
-            self._group_boxes(truth)
+            self.classes = tuple(category["name"] for category in annotations["categories"])
+            self.ids: list[int] = [image["id"] for image in annotations["images"]]
+            self.sizes: list[tuple[int, int]] = [(image["width"], image["height"]) for image in annotations["images"]]
+            self._names: list[str] = [image["file_name"] for image in annotations["images"]]
+            self._group_boxes(annotations)
         except (KeyError, TypeError) as error:
-            raise InputError(self._annotations, f"lacks the field {error}", "run prepare_data again") from None
+            raise InputError(self._file, f"lacks the field {error}", "run prepare_data again") from None
 
     def __len__(self) -> int:
         return len(self._names)
 
     @cached_property
     def ground_truth(self) -> dict[str, Any]:
-        """The annotations as they stand in the file; read when they are first asked for, because scoring alone needs them."""
+        """The content of annotations.json; it is read on first access, because only evaluation needs it."""
         return self._read()
 
     def file(self, index: int) -> Path:
         """The file of picture `index`."""
         return self.folder / "images" / self._names[index]
 
-    def square(self, index: int) -> tuple[Tensor, Letterbox]:
-        """Picture `index` as uint8 [3, S, S], and where it lies in the square."""
+    def letterboxed(self, index: int) -> tuple[Tensor, Letterbox]:
+        """Picture `index` as uint8 [3, S, S], and its position in the square."""
         image = read_picture(self.file(index), at_least=self.image_size)
-        return letterbox(image, self.image_size, self.sizes[index])
+        return letterbox_tensor(image, self.image_size, self.sizes[index])
 
     def objects(self, index: int) -> tuple[Tensor, Tensor]:
-        """Boxes [M, 4] (x0, y0, x1, y1) in the picture's own pixels and labels [M] of picture `index`, crowds left out."""
+        """Boxes [M, 4] (x0, y0, x1, y1) in the picture's own pixels and labels [M] of picture `index`, without crowds."""
         own = slice(self._starts[index], self._starts[index + 1])
         return torch.from_numpy(self._boxes[own]), torch.from_numpy(self._labels[own])
 
     @property
-    def _annotations(self) -> Path:
+    def _file(self) -> Path:
         return self.folder / "annotations.json"
 
     def _read(self) -> dict[str, Any]:
-        content: dict[str, Any] = read_json(self._annotations)
+        content: dict[str, Any] = read_json(self._file)
         return content
 
-    def _group_boxes(self, truth: dict[str, Any]) -> None:
-        """Keep the boxes picture by picture, those of picture i from `_starts[i]` to `_starts[i + 1]`."""
+    def _group_boxes(self, annotations: dict[str, Any]) -> None:
+        """Sort the boxes by picture; those of picture i are at `_starts[i]` to `_starts[i + 1]`."""
         position = {image_id: index for index, image_id in enumerate(self.ids)}
-        label = {category["id"]: index for index, category in enumerate(truth["categories"])}
-        objects = [annotation for annotation in truth["annotations"] if not annotation["iscrowd"]]
-        batch_index = np.array([position[annotation["image_id"]] for annotation in objects], dtype=np.int64)
+        label = {category["id"]: index for index, category in enumerate(annotations["categories"])}
+        objects = [annotation for annotation in annotations["annotations"] if not annotation["iscrowd"]]
+        image_index = np.array([position[annotation["image_id"]] for annotation in objects], dtype=np.int64)
         corners = np.array([annotation["bbox"] for annotation in objects], dtype=np.float64).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
-        order = batch_index.argsort(kind="stable")
-        self._starts = np.searchsorted(batch_index[order], np.arange(len(self.ids) + 1))
+        order = image_index.argsort(kind="stable")
+        self._starts = np.searchsorted(image_index[order], np.arange(len(self.ids) + 1))
         self._boxes = corners[order].astype(np.float32)
         self._labels = np.array([label[annotation["category_id"]] for annotation in objects], dtype=np.int64)[order]

@@ -1,4 +1,4 @@
-"""Boxes on pictures, readable on any background."""
+"""Draw boxes that are visible on any background."""
 
 import colorsys
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 Corners = Sequence[float]
 Color = tuple[int, int, int]
-GOLDEN = 0.618034
+GOLDEN_RATIO = 0.618034
 TONES = ((1.0, 1.0), (0.55, 1.0), (1.0, 0.65))
-"""Saturation and brightness, taken in turns: with the hue's golden steps they keep many classes apart."""
+"""Saturation and brightness of consecutive classes; with golden-ratio steps of the hue, many classes stay distinguishable."""
 
 
-def draw(image: Image.Image, found: "Detections", classes: Sequence[str]) -> Image.Image:
+def draw(image: Image.Image, detections: "Detections", classes: Sequence[str]) -> Image.Image:
     """A copy of `image` with each detection's box, class name and score, the best on top."""
-    rows = list(zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True))
+    rows = list(zip(detections.boxes.tolist(), detections.labels.tolist(), detections.scores.tolist(), strict=True))
     return draw_boxes(image, ((box, label, f"{classes[label]} {score:.2f}") for box, label, score in reversed(rows)))
 
 
 def draw_boxes(image: Image.Image, boxes: Iterable[tuple[Corners, int, str]]) -> Image.Image:
     """A copy of `image`, in RGB, with boxes (corners x0, y0, x1, y1; label; caption), the last on top.
 
-    Lines and letters grow with the picture.
+    Line width and font size grow with the picture.
     """
     canvas = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(canvas)
@@ -38,32 +38,32 @@ def draw_boxes(image: Image.Image, boxes: Iterable[tuple[Corners, int, str]]) ->
 
 
 def class_color(label: int) -> Color:
-    """The color of a class: the same in every picture, and unlike that of its neighbors."""
+    """The color of a class, the same in every picture and different from that of the classes next to it."""
     saturation, brightness = TONES[label % len(TONES)]
-    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN % 1, saturation, brightness)
+    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, saturation, brightness)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _draw_box(pen: ImageDraw.ImageDraw, corners: Corners, color: Color, width: int) -> None:
     x0, y0, x1, y1 = (round(edge) for edge in corners)
-    # the rim is what shows where picture and class have the same color
-    pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_against(color), width=width + 2)
+    # the outline keeps the box visible on a background of the same color
+    pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_contrasting(color), width=width + 2)
     pen.rectangle((x0, y0, x1, y1), outline=color, width=width)
 
 
-def _draw_caption(pen: ImageDraw.ImageDraw, corners: Corners, color: Color, caption: str, room: int) -> None:
-    """Above the box where there is room, else inside its upper edge; never past the picture's right side."""
+def _draw_caption(pen: ImageDraw.ImageDraw, corners: Corners, color: Color, caption: str, picture_width: int) -> None:
+    """Above the box if there is room, otherwise inside its upper edge; never beyond the right edge of the picture."""
     left, top, right, bottom = pen.textbbox((0, 0), caption)
     pad = 2
-    wide, high = round(right - left) + 2 * pad, round(bottom - top) + 2 * pad
-    x = max(0, min(round(corners[0]), room - wide))
-    y = round(corners[1]) - high
+    width, height = round(right - left) + 2 * pad, round(bottom - top) + 2 * pad
+    x = max(0, min(round(corners[0]), picture_width - width))
+    y = round(corners[1]) - height
     y = y if y >= 0 else max(0, round(corners[1]))
-    pen.rectangle((x, y, x + wide, y + high), fill=color)
-    pen.text((x + pad - left, y + pad - top), caption, fill=_against(color))
+    pen.rectangle((x, y, x + width, y + height), fill=color)
+    pen.text((x + pad - left, y + pad - top), caption, fill=_contrasting(color))
 
 
-def _against(color: Color) -> Color:
-    """Black on light colors, white on dark ones."""
+def _contrasting(color: Color) -> Color:
+    """Black for light colors, white for dark ones."""
     red, green, blue = color
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 110 else (255, 255, 255)

@@ -1,21 +1,25 @@
-"""Batches. What a batch holds depends on (seed, epoch, position) alone, so a run can go on at any epoch, with any number of workers."""
+"""Batches. The content of a batch depends on (seed, epoch, position) only, so a training can resume at any epoch, with any number
+of workers.
+"""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from kd.data.augment import AugmentConfig, color_jitter, place
+from kd.data.augment import AugmentConfig, color_jitter, sample_placements
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import GREY, Letterbox
 from kd.data.placement import warp, warp_boxes
+from kd.errors import InputError
 
 if TYPE_CHECKING:
     from kd.model.spec import Tap
 
+T = TypeVar("T")
 CACHE_BYTES = 2**29
 """Memory for decoded pictures in each process that loads."""
 
@@ -27,7 +31,7 @@ class Batch(NamedTuple):
         pictures: float [B, 3, S, S] in 0..1.
         boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square, of all pictures together.
         labels: [M] class indices.
-        owners: [M] index of the picture in the batch that a box belongs to.
+        batch_index: [M] index in the batch of the picture that a box belongs to.
         maps: information maps [B, S / stride, S / stride] by tap; empty if none are used.
     """
 
@@ -53,67 +57,78 @@ class Sample(NamedTuple):
 
 
 class StoredMaps(Protocol):
-    """Where a picture's stored information maps come from."""
+    """Stored information maps by picture."""
 
     def __getitem__(self, index: int) -> "Mapping[Tap, Tensor]":
         """Maps [S / stride, S / stride] of picture `index` by tap."""
         ...
 
 
-class TrainingDataset(Dataset[Sample]):
-    """Augmented pictures; asked by (epoch, index).
+class TrainingDataset(Dataset[Sample | InputError]):
+    """Augmented pictures, indexed by (epoch, index).
 
-    Decoding takes longer than augmenting, so the first squares that fit into `CACHE_BYTES` are kept.
+    An error is returned, not raised: torch would replace an exception of a worker process by one of its own.
+    Decoding takes longer than augmenting, so the first pictures that fit into `CACHE_BYTES` are cached.
     """
 
     def __init__(self, data: DetectionData, augment: AugmentConfig, epochs: int, seed: int, maps: StoredMaps | None = None) -> None:
         self.data, self.augment, self.epochs, self.seed, self.maps = data, augment, epochs, seed, maps
         self._cache: dict[int, tuple[Tensor, Letterbox]] = {}
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
+        try:
+            return self.sample(*key)
+        except InputError as error:
+            return error
+
+    def sample(self, epoch: int, index: int) -> Sample:
+        """The sample of picture `index` in `epoch`.
+
+        Raises:
+            InputError: if a picture cannot be decoded.
+        """
         rng = np.random.default_rng((self.seed, epoch, index))
-        places = place(rng, self.augment.at(epoch, self.epochs), index, len(self.data))
+        placements = sample_placements(rng, self.augment.at(epoch, self.epochs), index, len(self.data))
         squares, boxes, labels = [], [], []
-        for placement in places:
-            square, frame = self._square(placement.source)
+        for placement in placements:
+            square, position = self._load(placement.source)
             squares.append(square.float() / 255)
             own_boxes, own_labels = self.data.objects(placement.source)
-            moved, kept = warp_boxes(frame.to_square(own_boxes), placement, self.data.image_size)
+            moved, kept = warp_boxes(position.to_square(own_boxes), placement, self.data.image_size)
             boxes.append(moved)
             labels.append(own_labels[kept])
-        picture = color_jitter(rng, warp(squares, places, GREY), self.augment.color)
-        stored = [self.maps[p.source] for p in places] if self.maps is not None else []
-        maps = {tap: warp([m[tap][None] for m in stored], places, 0.0)[0] for tap in (stored[0] if stored else ())}
+        picture = color_jitter(rng, warp(squares, placements, GREY), self.augment.color)
+        stored = [self.maps[p.source] for p in placements] if self.maps is not None else []
+        maps = {tap: warp([m[tap][None] for m in stored], placements, 0.0)[0] for tap in (stored[0] if stored else ())}
         return Sample(picture, torch.cat(boxes), torch.cat(labels), maps)
 
-    def _square(self, index: int) -> tuple[Tensor, Letterbox]:
+    def _load(self, index: int) -> tuple[Tensor, Letterbox]:
         if index in self._cache:
             return self._cache[index]
-        found = self.data.square(index)
-        if (len(self._cache) + 1) * found[0].nbytes <= CACHE_BYTES:
-            self._cache[index] = found
-        return found
+        loaded = self.data.letterboxed(index)
+        if (len(self._cache) + 1) * loaded[0].nbytes <= CACHE_BYTES:
+            self._cache[index] = loaded
+        return loaded
 
 
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of each batch of one epoch; each of `world` processes takes its share of every batch."""
+    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes its share of every batch."""
 
-    def __init__(self, pictures: int, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.pictures, self.batch, self.seed, self.rank, self.world = pictures, min(batch, pictures), seed, rank, world
+    def __init__(self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.pictures, self.batch, self.seed, self.rank, self.world_size = pictures, min(batch, pictures), seed, rank, world_size
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pictures)
         for start in range(0, len(self) * self.batch, self.batch):
-            yield [(self.epoch, int(i)) for i in order[start : start + self.batch][self.rank :: self.world]]
+            yield [(self.epoch, int(i)) for i in order[start : start + self.batch][self.rank :: self.world_size]]
 
     def __len__(self) -> int:
         return self.pictures // self.batch
 
 
-class ScoringDataset(Dataset[tuple[Tensor, Letterbox]]):
-    """Pictures as they are, for scoring: uint8 [3, S, S], and where each lies in its square."""
+class ScoringDataset(Dataset[tuple[Tensor, Letterbox] | InputError]):
+    """Pictures without augmentation: uint8 [3, S, S], and the position of each in its square. Errors are returned, not raised."""
 
     def __init__(self, data: DetectionData) -> None:
         self.data = data
@@ -121,21 +136,44 @@ class ScoringDataset(Dataset[tuple[Tensor, Letterbox]]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Letterbox]:
-        return self.data.square(index)
+    def __getitem__(self, index: int) -> tuple[Tensor, Letterbox] | InputError:
+        try:
+            return self.data.letterboxed(index)
+        except InputError as error:
+            return error
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Samples to a batch."""
-    batch_index = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(samples)])
-    maps = {tap: torch.stack([s.maps[tap] for s in samples]) for tap in samples[0].maps}
-    pictures = torch.stack([s.picture for s in samples])
-    return Batch(pictures, torch.cat([s.boxes for s in samples]), torch.cat([s.labels for s in samples]), batch_index, maps)
+class CheckedLoader(DataLoader[T]):
+    """A `DataLoader` that raises the errors of its workers unchanged, and explains how a worker died."""
+
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override]
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, InputError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            remedy = "lower train.workers, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
+            raise InputError("train.workers", f"a process that loads pictures died ({str(error).splitlines()[0]})", remedy) from error
+
+
+def collate(samples: list[Sample | InputError]) -> Batch | InputError:
+    """Samples to a batch, or the first error among them."""
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    valid = [sample for sample in samples if isinstance(sample, Sample)]
+    batch_index = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(valid)])
+    maps = {tap: torch.stack([s.maps[tap] for s in valid]) for tap in valid[0].maps}
+    pictures = torch.stack([s.picture for s in valid])
+    return Batch(pictures, torch.cat([s.boxes for s in valid]), torch.cat([s.labels for s in valid]), batch_index, maps)
 
 
 def training_loader(samples: TrainingDataset, batches: EpochBatchSampler, workers: int = 0) -> DataLoader[Batch]:
     """A loader of training batches; set `batches.epoch` before each pass."""
-    return DataLoader[Any](
+    return CheckedLoader[Any](
         samples,
         batch_sampler=batches,
         collate_fn=collate,
@@ -146,5 +184,12 @@ def training_loader(samples: TrainingDataset, batches: EpochBatchSampler, worker
 
 
 def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, Letterbox]]:
-    """A loader of uint8 [B, 3, S, S] and a `Frame` of three [B], in the order of the split."""
-    return DataLoader(ScoringDataset(data), batch_size=batch, num_workers=workers)
+    """A loader of uint8 [B, 3, S, S] and a `Letterbox` of three [B], in the order of the split."""
+    return CheckedLoader[Any](ScoringDataset(data), batch_size=batch, num_workers=workers, collate_fn=_collate_scoring)
+
+
+def _collate_scoring(items: list[tuple[Tensor, Letterbox] | InputError]) -> Any:
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+    return torch.utils.data.default_collate(items)

@@ -1,9 +1,8 @@
-"""The one transform that moves a picture, its boxes and its maps together.
+"""The one transform that moves a picture, its boxes and its information maps together.
 
-Every augmentation here is a flip, a zoom and a shift, so a `Placement` says all of it: which letterboxed square is the
-source, which of its points lands where, and which window of the output it fills. Coordinates are normalized to -1..1
-over the square (the convention of `torch.nn.functional.affine_grid`), so the same placement warps a picture of 416 pixels
-and a map of 13 cells.
+Every geometric augmentation here is a flip, a zoom and a shift, so a `Placement` describes all of them: which letterboxed
+picture is the source, where its points go, and which window of the output it fills. Coordinates are normalized to -1..1 over the
+square, as in `torch.nn.functional.affine_grid`, so the same placement warps a picture of 416 pixels and a map of 13 cells.
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ class Placement:
     Attributes:
         source: index of the picture.
         zoom: per axis, source units for one output unit.
-        shift: source point that lands in the output's middle.
+        shift: the source point at the center of the output.
         window: (x0, y0, x1, y1) of the output that is filled, in 0..1.
     """
 
@@ -31,7 +30,7 @@ class Placement:
 
 
 def warp(squares: list[Tensor], placements: list[Placement], fill: float) -> Tensor:
-    """Compose float squares [C, S, S], one a placement, into one [C, S, S]; places without a source get `fill`."""
+    """Compose float squares [C, S, S], one for each placement, into one [C, S, S]; the rest is filled with `fill`."""
     out = torch.full_like(squares[0], fill)
     channels, side = out.shape[0], out.shape[-1]
     for square, place in zip(squares, placements, strict=True):
@@ -39,16 +38,16 @@ def warp(squares: list[Tensor], placements: list[Placement], fill: float) -> Ten
         if x1 > x0 and y1 > y0:
             theta = out.new_tensor([[[place.zoom[0], 0.0, place.shift[0]], [0.0, place.zoom[1], place.shift[1]]]])
             grid = affine_grid(theta, [1, channels, side, side], align_corners=False)[:, y0:y1, x0:x1]
-            moved = grid_sample((square - fill)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            out[:, y0:y1, x0:x1] = moved[0] + fill
+            warped = grid_sample((square - fill)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            out[:, y0:y1, x0:x1] = warped[0] + fill
     return out
 
 
-def warp_boxes(boxes: Tensor, place: Placement, side: int, visible: float = 0.25, smallest: float = 2.0) -> tuple[Tensor, Tensor]:
+def warp_boxes(boxes: Tensor, place: Placement, side: int, min_visible: float = 0.25, min_side: float = 2.0) -> tuple[Tensor, Tensor]:
     """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves the picture, and clip them to the window.
 
     Returns:
-        The boxes [K, 4] of which at least the share `visible` is left and both sides measure `smallest` pixels, and their
+        The boxes [K, 4] of which at least the fraction `min_visible` is left, with sides of at least `min_side` pixels, and their
         indices [K] among the given ones.
     """
     zoom = boxes.new_tensor(place.zoom).repeat(2)
@@ -60,5 +59,5 @@ def warp_boxes(boxes: Tensor, place: Placement, side: int, visible: float = 0.25
     low, high = boxes.new_tensor([x0, y0, x0, y0]), boxes.new_tensor([x1, y1, x1, y1])
     clipped = moved.clamp(low, high)
     sides, full = clipped[:, 2:] - clipped[:, :2], moved[:, 2:] - moved[:, :2]
-    kept = (sides.min(dim=1).values >= smallest) & (sides.prod(dim=1) >= visible * full.prod(dim=1))
+    kept = (sides.min(dim=1).values >= min_side) & (sides.prod(dim=1) >= min_visible * full.prod(dim=1))
     return clipped[kept], kept.nonzero().flatten()

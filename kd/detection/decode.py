@@ -1,7 +1,7 @@
-"""From raw heads to boxes (YOLOv3, section 2.1) and from candidate boxes to detections.
+"""From raw heads to boxes (YOLOv3, section 2.1), and from boxes to detections.
 
-Candidates are flattened in the order of the strides (ascending), then anchor, row, column: `offsets` tells where each
-stride begins. Their boxes are decoded when they are asked for, because a loss needs those of few.
+Candidates are flattened in the order of the strides (ascending), then anchor, row, column; `stride_offsets` gives the index at
+which each stride starts. Boxes are decoded on access, because a loss needs those of few candidates.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from torchvision.ops import batched_nms
 
 from kd.data.anchors import Anchors
 
-LARGEST_LOG_SIZE = 6.0
-"""exp(6), about 400 anchors wide: keeps a wild prediction finite."""
+MAX_LOG_SIZE = 6.0
+"""Limits a box to exp(6), about 400, times its anchor, so that extreme predictions stay finite."""
 
 
 class Candidates(NamedTuple):
-    """What anchors predict: all of a batch, [B, P], or chosen ones, [N].
+    """The raw predictions at all anchors: all of a batch, [B, P], or a selection, [N].
 
     Attributes:
         raw: [..., 5 + K] t_x, t_y, t_w, t_h, objectness and class logits.
@@ -31,7 +31,7 @@ class Candidates(NamedTuple):
     def boxes(self) -> Tensor:
         """[..., 4] (x0, y0, x1, y1) in pixels of the square: b_xy = (sigmoid(t_xy) + cell) * stride, b_wh = anchor * exp(t_wh)."""
         center = (self.raw[..., 0:2].sigmoid() + self.priors[..., 0:2]) * self.priors[..., 2:3]
-        half = self.raw[..., 2:4].clamp(max=LARGEST_LOG_SIZE).exp() * self.priors[..., 3:5] / 2
+        half = self.raw[..., 2:4].clamp(max=MAX_LOG_SIZE).exp() * self.priors[..., 3:5] / 2
         return torch.cat([center - half, center + half], dim=-1)
 
     @property
@@ -44,28 +44,28 @@ class Candidates(NamedTuple):
         """[..., K] logits."""
         return self.raw[..., 5:]
 
-    def at(self, pictures: Tensor, places: Tensor) -> "Candidates":
-        """Those at indices [N] of a batch's."""
-        return Candidates(self.raw[pictures, places], self.priors[places])
+    def at(self, pictures: Tensor, indices: Tensor) -> "Candidates":
+        """The candidates of a batch at picture indices [N] and candidate indices [N]."""
+        return Candidates(self.raw[pictures, indices], self.priors[indices])
 
 
 class Detections(NamedTuple):
-    """What was found in one picture, best first: boxes [M, 4] in pixels, scores [M] in 0..1, labels [M]."""
+    """The detections in one picture, best first: boxes [M, 4] in pixels, scores [M] in 0..1, labels [M]."""
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
 
 
-def candidates(heads: dict[int, Tensor], anchors: Anchors) -> Candidates:
-    """Of heads [B, 3 * (5 + K), S / stride, S / stride]; in float32."""
+def flatten_heads(heads: dict[int, Tensor], anchors: Anchors) -> Candidates:
+    """The candidates of heads [B, 3 * (5 + K), S / stride, S / stride], in float32."""
     strides = sorted(heads)
-    raw = torch.cat([_flattened(heads[stride]) for stride in strides], dim=1).float()
+    raw = torch.cat([_flatten(heads[stride]) for stride in strides], dim=1).float()
     return Candidates(raw, torch.cat([_priors(heads[stride], stride, anchors[stride]) for stride in strides]))
 
 
 def stride_offsets(image_size: int, strides: list[int]) -> dict[int, int]:
-    """Where the candidates of each stride begin."""
+    """The index of the first candidate of each stride."""
     starts, start = {}, 0
     for stride in sorted(strides):
         starts[stride] = start
@@ -75,45 +75,47 @@ def stride_offsets(image_size: int, strides: list[int]) -> dict[int, int]:
 
 def decode_boxes(heads: dict[int, Tensor], anchors: Anchors) -> tuple[Tensor, Tensor]:
     """Boxes [B, P, 4] in pixels and class scores [B, P, K] = P(object) * P(class | object)."""
-    found = candidates(heads, anchors)
-    return found.boxes, found.objectness.sigmoid()[..., None] * found.classes.sigmoid()
+    candidates = flatten_heads(heads, anchors)
+    return candidates.boxes, candidates.objectness.sigmoid()[..., None] * candidates.classes.sigmoid()
 
 
-def postprocess(boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, max_detections: int, before_nms: int = 4096) -> Detections:
-    """The detections of one picture: scores above `confidence`, non-maximum suppression per class, best `most`.
+def postprocess(
+    boxes: Tensor, scores: Tensor, confidence: float, nms_iou: float, max_detections: int, max_candidates: int = 4096
+) -> Detections:
+    """The detections of one picture: scores above `confidence`, non-maximum suppression per class, then the best ones.
 
     Args:
-        boxes: [P, 4] candidates.
-        scores: [P, K] class scores; one box may be found as several classes.
-        confidence: least score, exclusive.
-        nms_iou: overlap above which the weaker box of a class goes.
-        most: most detections.
-        before_nms: most candidates that enter the suppression.
+        boxes: [P, 4] boxes of all candidates.
+        scores: [P, K] class scores; one box may be detected as several classes.
+        confidence: lower bound of the scores, exclusive.
+        nms_iou: IoU above which the lower-scoring of two boxes of a class is removed.
+        max_detections: maximum number of detections.
+        max_candidates: maximum number of candidates for non-maximum suppression.
     """
-    batch_index, labels = (scores > confidence).nonzero(as_tuple=True)
-    strengths, order = scores[batch_index, labels].sort(descending=True, stable=True)
-    batch_index, labels, strengths = batch_index[order[:before_nms]], labels[order[:before_nms]], strengths[:before_nms]
-    chosen = boxes[batch_index]
-    kept = nms_per_group(chosen, strengths, labels, nms_iou)[:max_detections]
-    return Detections(chosen[kept], strengths[kept], labels[kept])
+    indices, labels = (scores > confidence).nonzero(as_tuple=True)
+    top, order = scores[indices, labels].sort(descending=True, stable=True)
+    indices, labels, top = indices[order[:max_candidates]], labels[order[:max_candidates]], top[:max_candidates]
+    chosen = boxes[indices]
+    kept = nms_per_group(chosen, top, labels, nms_iou)[:max_detections]
+    return Detections(chosen[kept], top[kept], labels[kept])
 
 
 def nms_per_group(boxes: Tensor, scores: Tensor, groups: Tensor, nms_iou: float) -> Tensor:
-    """Indices of what is left of boxes [N, 4], best first; a box suppresses weaker ones of its own group [N] alone."""
-    # batched_nms keeps the groups apart by shifting their boxes, which fails for negative coordinates
-    positive = boxes - boxes.amin(dim=0)[:2].repeat(2) if len(boxes) else boxes
-    left: Tensor = batched_nms(positive, scores, groups, nms_iou)
-    return left
+    """Indices of the boxes [N, 4] that non-maximum suppression keeps within each group [N], best first."""
+    # batched_nms separates the groups by shifting their boxes, which fails for negative coordinates
+    shifted = boxes - boxes.amin(dim=0)[:2].repeat(2) if len(boxes) else boxes
+    kept: Tensor = batched_nms(shifted, scores, groups, nms_iou)
+    return kept
 
 
-def _flattened(head: Tensor) -> Tensor:
-    """[B, 3 * (5 + K), H, W] as [B, 3 * H * W, 5 + K]."""
+def _flatten(head: Tensor) -> Tensor:
+    """[B, 3 * (5 + K), H, W] to [B, 3 * H * W, 5 + K]."""
     batch, channels, rows, columns = head.shape
     return head.view(batch, 3, channels // 3, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
 def _priors(head: Tensor, stride: int, anchors: list[tuple[float, float]]) -> Tensor:
-    """What is known of each candidate of a head beforehand, [3 * H * W, 5]."""
+    """Cell, stride and anchor of each candidate of a head, [3 * H * W, 5]."""
     rows, columns = head.shape[2:]
     y, x = torch.meshgrid(torch.arange(rows, device=head.device), torch.arange(columns, device=head.device), indexing="ij")
     cells = torch.stack([x, y, torch.full_like(x, stride)], dim=-1).float()

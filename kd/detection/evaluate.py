@@ -1,4 +1,4 @@
-"""Running a network over a split, and scoring what it finds."""
+"""Run a network over a split, and score its detections."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from kd.detection.scores import Scores, coco_scores, to_coco_results
 
 @dataclass(frozen=True)
 class NMSConfig:
-    """Which candidates become detections; see `kd.detection.decode.postprocess`."""
+    """How candidates become detections; see `kd.detection.decode.postprocess`."""
 
     confidence: float = 0.001
     nms_iou: float = 0.6
@@ -25,26 +25,28 @@ class NMSConfig:
 
 @torch.no_grad()
 def detect(network: nn.Module, anchors: Anchors, data: DetectionData, nms: NMSConfig, batch: int = 32) -> Iterator[Detections]:
-    """Yield each picture's detections in its own pixels, in the order of the split; the network is left in evaluation mode."""
+    """Yield the detections in each picture of a split, in the picture's own pixels; the network is left in evaluation mode."""
     device = next(network.parameters()).device
     network.eval()
     sizes = iter(data.sizes)
-    for squares, frames in scoring_loader(data, batch):
+    for squares, positions in scoring_loader(data, batch):
         pictures = squares.to(device).float() / 255
         boxes, scores = (t.cpu() for t in decode_boxes(network(pictures).heads, anchors))
         for i in range(len(squares)):
-            frame = Letterbox(*(value[i].item() for value in frames))
-            yield to_picture(postprocess(boxes[i], scores[i], nms.confidence, nms.nms_iou, nms.max_detections), frame, next(sizes))
+            position = Letterbox(*(value[i].item() for value in positions))
+            detections = postprocess(boxes[i], scores[i], nms.confidence, nms.nms_iou, nms.max_detections)
+            yield to_picture_pixels(detections, position, next(sizes))
 
 
-def to_picture(found: Detections, frame: Letterbox, size: tuple[int, int]) -> Detections:
-    """Detections in the square's pixels to those of the picture of (width, height), clipped to it."""
+def to_picture_pixels(detections: Detections, position: Letterbox, size: tuple[int, int]) -> Detections:
+    """Convert detections from pixels of the square to pixels of a picture of (width, height), and clip them to it."""
     width, height = size
-    return found._replace(boxes=frame.to_picture(found.boxes).clamp(torch.zeros(4), torch.tensor([width, height, width, height]).float()))
+    boxes = position.to_picture(detections.boxes).clamp(torch.zeros(4), torch.tensor([width, height, width, height]).float())
+    return detections._replace(boxes=boxes)
 
 
 def score_detector(network: nn.Module, anchors: Anchors, data: DetectionData, nms: NMSConfig) -> Scores:
-    """COCO's scores of `network` on a split."""
+    """The COCO scores of `network` on a split."""
     found = detect(network, anchors, data, nms)
     results = [row for image_id, detections in zip(data.ids, found, strict=True) for row in to_coco_results(image_id, detections)]
     return coco_scores(data.ground_truth, results, nms.max_detections)

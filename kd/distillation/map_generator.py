@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kd.data.loader import Batch
-from kd.detection.decode import candidates
+from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
 from kd.distillation.statistics import Statistics
@@ -66,6 +66,6 @@ class InfoMapGenerator:
     def _gradient_maps(self, batch: Batch) -> dict[Tap, Tensor]:
         output = self.teacher(batch.pictures.detach().requires_grad_())
         features = [output.taps()[tap] for tap in self.taps]
-        loss = torch.stack(list(self.loss(candidates(output.heads, self.spec.anchors), batch).values())).sum()
+        loss = torch.stack(list(self.loss(flatten_heads(output.heads, self.spec.anchors), batch).values())).sum()
         gradients = torch.autograd.grad(loss, features)
         return {t: info_map.gradient(f.detach().float(), g.float()) for t, f, g in zip(self.taps, features, gradients, strict=True)}

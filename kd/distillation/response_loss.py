@@ -14,7 +14,7 @@ from torchvision.ops import complete_box_iou_loss
 
 from kd.data.anchors import Anchors
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates, candidates, nms_per_group
+from kd.detection.decode import Candidates, flatten_heads, nms_per_group
 from kd.detection.loss import assign_targets
 
 CONFIDENCE, NMS_IOU = 0.2, 0.5
@@ -49,7 +49,7 @@ def response_loss(student: Candidates, anchors: Anchors, image_size: int, teache
 @torch.no_grad()
 def teacher_detections(heads: dict[int, Tensor], anchors: Anchors, batch: Batch) -> TeacherDetections:
     """The objects that the teacher's `heads` detect in the pictures of `batch`."""
-    everything = candidates(heads, anchors)
+    everything = flatten_heads(heads, anchors)
     # a score is at most its objectness, so only few candidates need decoding
     batch_index, places = (everything.objectness > math.log(CONFIDENCE / (1 - CONFIDENCE))).nonzero(as_tuple=True)
     found = everything.at(batch_index, places)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def scaled(channels: int, width: float) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """`channels` times `width`, rounded to a multiple of 8 (at least 8)."""
     return max(8, 8 * round(channels * width / 8))
 
@@ -29,11 +29,14 @@ class Head(nn.Conv2d):
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__(inputs, 3 * (5 + classes), 1)
-        self._start_rare(classes)
+        self._init_bias(classes)
 
     @torch.no_grad()
-    def _start_rare(self, classes: int, prior: float = 0.01) -> None:
-        """Begin with objects at probability `prior` (Lin et al., Focal Loss, section 4.1), so that background does not drown the start."""
+    def _init_bias(self, classes: int, prior: float = 0.01) -> None:
+        """Initialize objectness to the probability `prior`, so that the loss of the background does not dominate the first steps.
+
+        Lin et al., "Focal Loss for Dense Object Detection", 2017, section 4.1.
+        """
         assert self.bias is not None
         bias = self.bias.view(3, 5 + classes)
         bias.zero_()

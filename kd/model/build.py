@@ -1,4 +1,4 @@
-"""From a spec to a network."""
+"""Build a network from its spec."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ ARCHITECTURES: dict[str, type[YOLOv3 | YOLOv3Tiny]] = {"yolov3": YOLOv3, "yolov3
 
 
 def build_model(spec: ModelSpec, seed: int = 0) -> Network:
-    """A network with fresh weights that depend on `seed` alone; the caller's random state is left as it was."""
+    """A network with initial weights that depend on `seed` only; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return ARCHITECTURES[spec.architecture](spec)

@@ -1,4 +1,4 @@
-"""Darknet's .weights files: the format that every public YOLOv3 comes in.
+"""Darknet's .weights files, the format of the public YOLOv3 weights.
 
 A header (three int32: major, minor, revision; then the number of pictures seen, int64 since version 0.2) is followed by
 float32 values, convolution by convolution in the order of the cfg file: with batch normalization beta, gamma, mean,
@@ -20,15 +20,15 @@ from kd.model.spec import ModelSpec
 
 
 def read_weights(path: Path, network: nn.Module) -> None:
-    """Fill `network` with the values of a .weights file.
+    """Load the values of a .weights file into `network`.
 
     Raises:
-        InputError: if the file is missing, or holds fewer or more values than the network takes.
+        InputError: if the file is missing, or has fewer or more values than the network.
     """
     values = _values(path)
-    wanted = sum(tensor.numel() for tensor in _tensors(network))
-    if len(values) != wanted:
-        problem = f"holds {len(values):,} values, the network takes {wanted:,}"
+    expected = sum(tensor.numel() for tensor in _tensors(network))
+    if len(values) != expected:
+        problem = f"has {len(values):,} values, but the network has {expected:,}"
         raise InputError(path, problem, "check architecture, width, depth and classes")
     start = 0
     with torch.no_grad():
@@ -47,7 +47,7 @@ def write_weights(path: Path, network: nn.Module, seen: int = 0) -> None:
 
 
 def published_spec(architecture: str, classes: tuple[str, ...], tiny_anchors: str = "released") -> ModelSpec:
-    """The spec of a released COCO network; `tiny_anchors` "cfg" takes what yolov3-tiny.cfg names instead."""
+    """The spec of a released COCO network; with `tiny_anchors` "cfg", yolov3-tiny has the anchors of its cfg file."""
     anchors = TINY_CFG_ANCHORS if (architecture, tiny_anchors) == ("yolov3-tiny", "cfg") else COCO_ANCHORS[architecture]
     return ModelSpec(architecture, 1.0, 1.0, classes, anchors, 416)  # type: ignore[arg-type]
 
@@ -58,7 +58,7 @@ def _values(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path") from None
     if len(content) < 20:
-        raise InputError(path, "is too short for a .weights file", "fetch it again")
+        raise InputError(path, "is too short for a .weights file", "download it again")
     major, minor = np.frombuffer(content, "<i4", count=2)
     header = 20 if major * 10 + minor >= 2 else 16
     return np.frombuffer(content[header : len(content) - (len(content) - header) % 4], "<f4")

@@ -16,11 +16,11 @@ def save_model(path: Path, network: Network, spec: ModelSpec) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
     with atomic_file(path) as temporary:
         save_file(weights, temporary, metadata={"kdflow": spec.to_json()})
-        temporary.chmod(0o644)  # safetensors lets nobody else read it, not even the next container
+        temporary.chmod(0o644)  # safetensors makes it readable by its owner only, but the next container may be another user
 
 
 def load_spec(path: Path) -> ModelSpec:
-    """Read the spec alone.
+    """Read the spec only.
 
     Raises:
         InputError: if `path` is missing or is not a model that kdflow wrote.
@@ -45,9 +45,9 @@ def load_model(path: Path) -> tuple[Network, ModelSpec]:
     spec = load_spec(path)
     network = build_model(spec)
     with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is no mapping)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is not a mapping)
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise InputError(path, "its weights do not fit its spec", "write it anew") from None
+        raise InputError(path, "its weights do not fit its spec", "train or convert it again") from None
     return network.eval(), spec

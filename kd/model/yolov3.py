@@ -1,6 +1,6 @@
 """YOLOv3 (Redmon and Farhadi, 2018): Darknet-53, a three-scale neck, heads at strides 8, 16 and 32.
 
-Modules stand in the order of the published cfg file: that is the order of Darknet's .weights.
+The modules are in the order of the published cfg file, which is the order of the values in Darknet's .weights files.
 """
 
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from kd.model.blocks import ConvBlock, Head, scaled, upsample
+from kd.model.blocks import ConvBlock, Head, scale_channels, upsample
 from kd.model.spec import ModelSpec, Output
 
 
@@ -31,7 +31,7 @@ class Darknet53(nn.Module):
 
     def __init__(self, width: float, depth: float) -> None:
         super().__init__()
-        channels = [scaled(c, width) for c in (32, 64, 128, 256, 512, 1024)]
+        channels = [scale_channels(c, width) for c in (32, 64, 128, 256, 512, 1024)]
         blocks = [max(1, round(n * depth)) for n in (1, 2, 8, 8, 4)]
         self.stem = ConvBlock(3, channels[0], 3)
         self.stages = nn.ModuleList(
@@ -51,7 +51,7 @@ class Darknet53(nn.Module):
 
 
 class Level(nn.Module):
-    """The neck's part at one stride: five convolutions whose result also feeds the finer level, one more for the head."""
+    """The neck at one stride: five convolutions, whose output is also an input of the finer level, and one more before the head."""
 
     def __init__(self, lateral: int, coarser: int, channels: int, classes: int) -> None:
         super().__init__()
@@ -68,12 +68,12 @@ class Level(nn.Module):
         self.head = Head(channels, classes)
 
     def forward(self, lateral: Tensor, coarser: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Backbone feature and the coarser level's result to: this level's result, the head's input, the head's output."""
+        """From the backbone's feature and the coarser level's output to this level's output, the head's input and the head's output."""
         if self.reduce is not None and coarser is not None:
             lateral = torch.cat([upsample(self.reduce(coarser)), lateral], dim=1)
-        through = self.five(lateral)
-        feature = self.last(through)
-        return through, feature, self.head(feature)
+        output = self.five(lateral)
+        feature = self.last(output)
+        return output, feature, self.head(feature)
 
 
 class YOLOv3(nn.Module):
@@ -87,7 +87,7 @@ class YOLOv3(nn.Module):
         self.levels = nn.ModuleDict()
         coarser = 0
         for stride, published in ((32, 1024), (16, 512), (8, 256)):
-            channels = scaled(published, spec.width)
+            channels = scale_channels(published, spec.width)
             self.levels[str(stride)] = Level(self.backbone.channels[stride], coarser, channels, len(spec.classes))
             coarser = channels // 2
 

@@ -1,6 +1,6 @@
 """yolov3-tiny (Redmon, 2018): seven convolutions and six poolings, heads at strides 16 and 32.
 
-Modules stand in the order of the published cfg file: that is the order of Darknet's .weights.
+The modules are in the order of the published cfg file, which is the order of the values in Darknet's .weights files.
 """
 
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from kd.model.blocks import ConvBlock, Head, scaled, upsample
+from kd.model.blocks import ConvBlock, Head, scale_channels, upsample
 from kd.model.spec import ModelSpec, Output
 
 
@@ -30,7 +30,7 @@ class TinyBackbone(nn.Module):
 
     def __init__(self, width: float) -> None:
         super().__init__()
-        channels = [3, *(scaled(c, width) for c in (16, 32, 64, 128, 256, 512, 1024))]
+        channels = [3, *(scale_channels(c, width) for c in (16, 32, 64, 128, 256, 512, 1024))]
         convs = [ConvBlock(before, after, 3) for before, after in pairwise(channels)]
         self.to_16 = nn.Sequential(*(layer for conv in convs[:4] for layer in (conv, nn.MaxPool2d(2))), convs[4])
         self.to_32 = nn.Sequential(nn.MaxPool2d(2), convs[5], SamePool(), convs[6])
@@ -50,7 +50,7 @@ class YOLOv3Tiny(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         classes = len(spec.classes)
-        narrow, middle, wide, finer = (scaled(c, spec.width) for c in (128, 256, 512, 256))
+        narrow, middle, wide, finer = (scale_channels(c, spec.width) for c in (128, 256, 512, 256))
         self.backbone = TinyBackbone(spec.width)
         self.squeeze = ConvBlock(self.backbone.channels[32], middle, 1)
         self.neck_32 = ConvBlock(middle, wide, 3)

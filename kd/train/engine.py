@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, training_loader
-from kd.detection.decode import candidates
+from kd.detection.decode import flatten_heads
 from kd.detection.evaluate import NMSConfig, score_detector
 from kd.detection.loss import DetectionLoss
 from kd.model.build import Network, build_model
@@ -152,7 +152,7 @@ def train_one_epoch(
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
             output = student(batch.pictures)
-            predictions = candidates(output.heads, criterion.anchors)
+            predictions = flatten_heads(output.heads, criterion.anchors)
             if distillation:
                 maps = distillation.maps(batch, teacher_output)
                 distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))

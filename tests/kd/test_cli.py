@@ -71,21 +71,43 @@ def test_predict_refuses_two_results_of_one_name(
 
 def test_predict_names_what_it_cannot_read(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     predict = ("predict", model_file, "--device", "cpu", "--out", tmp_path / "out")
-    (photos / "broken.png").write_bytes(b"\x89PNG nothing")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
     (tmp_path / "empty").mkdir()
-    assert "broken.png: picture cannot be decoded" in refused(capsys, *predict, photos)
+    assert "none of 1 pictures can be decoded" in refused(capsys, *predict, tmp_path / "broken.png")
     assert "missing.png" in refused(capsys, *predict, photos / "missing.png")
-    assert "no picture" in refused(capsys, *predict, photos / "notes.txt")
-    assert "holds no pictures" in refused(capsys, *predict, tmp_path / "empty")
+    assert "extension of a picture" in refused(capsys, *predict, photos / "notes.txt")
+    assert "contains no pictures" in refused(capsys, *predict, tmp_path / "empty")
     assert "is a folder" in refused(capsys, "predict", tmp_path, photos / "one.JPG")
     assert not list((tmp_path).rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("option", [("--confidence", "1.5"), ("--nms-iou", "-1"), ("--confidence", "high")])
+def test_predict_skips_what_cannot_be_decoded(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1, all others are drawn; hidden files are not pictures."""
+    (photos / "broken.png").write_bytes(b"\x89PNG nothing")
+    (photos / "._one.JPG").write_bytes(b"\0\5\x16\7 resource fork")
+    (photos / ".ipynb_checkpoints").mkdir()
+    Image.new("RGB", (8, 8)).save(photos / ".ipynb_checkpoints/one-checkpoint.png")
+    Image.new("L", (8, 8)).save(photos / "scan.tiff")
+    Image.new("RGB", (8, 8)).save(photos / "web.jfif", "JPEG")
+    out, rows = tmp_path / "out", tmp_path / "found.json"
+    with pytest.raises(SystemExit) as end:
+        main(["predict", str(model_file), str(photos), "--out", str(out), "--json", str(rows), "--device", "cpu"])
+    printed = capsys.readouterr()
+    assert end.value.code == 1
+    assert "broken.png: picture cannot be decoded" in printed.err and "skipped: 1 of 5 pictures" in printed.err
+    assert "Traceback" not in printed.err and "pictures: 4," in printed.out
+    drawn = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    assert drawn == ["deep/two.png", "one.JPG", "scan.tiff.png", "web.jfif"]
+    assert {row["file"] for row in json.loads(rows.read_text())} == {"deep/two.png", "one.JPG", "scan.tiff", "web.jfif"}
+
+
+@pytest.mark.parametrize(
+    "option", [("--confidence", "1.5"), ("--nms-iou", "-1"), ("--confidence", "high"), ("--max-detections", "0"), ("--most", "-1")]
+)
 def test_predict_refuses_senseless_numbers(
     model_file: Path, photos: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert option[0] in refused(capsys, "predict", model_file, photos, *option)
+    assert option[0].removeprefix("--") in refused(capsys, "predict", model_file, photos, *option)
 
 
 def test_convert_there_and_back_keeps_every_weight(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,8 +140,8 @@ def test_convert_names_what_is_wrong(model_file: Path, sure_network: Network, tm
     tiny = ("convert", weights, target, "--architecture", "yolov3-tiny")
     assert "--architecture" in refused(capsys, "convert", weights, target)
     assert "classes" in refused(capsys, *tiny)
-    assert "names no class" in refused(capsys, *tiny, "--classes", tmp_path / "empty.names")
-    assert "names a class twice" in refused(capsys, *tiny, "--classes", tmp_path / "twice.names")
+    assert "contains no class" in refused(capsys, *tiny, "--classes", tmp_path / "empty.names")
+    assert "contains a class twice" in refused(capsys, *tiny, "--classes", tmp_path / "twice.names")
     assert "multiple of 32" in refused(capsys, *tiny, "--image-size", "100")
     assert ".weights" in refused(capsys, "convert", model_file, tmp_path / "model.onnx")
     assert not target.exists()
@@ -130,6 +152,18 @@ def test_show_tells_what_a_model_is(model_file: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     for fact in ("yolov3-tiny, width 0.125", "2: cat, dog", "32 x 32", "stride 32: 20x10, 16x16, 28x28"):
         assert fact in printed
+
+
+@pytest.mark.parametrize("version", ["champion", "3"])
+def test_show_points_to_the_registry_for_a_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"`kdflow registry show {version}` shows a registered version" in refused(capsys, "show", version)
+
+
+def test_help_has_the_name_of_the_command_that_was_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"], prog="kdflow")
+    printed = capsys.readouterr().out
+    assert "usage: kdflow predict" in printed and "kdflow predict model.safetensors street.jpg" in printed
 
 
 @pytest.mark.parametrize("command", [(), ("predict",), ("convert",), ("show",)])

@@ -13,7 +13,7 @@ CASES = [
     ),
     (FileNotFoundError(errno.ENOENT, "No such file", "/x"), 2, "error: /x: No such file; check the path\n"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "error: /x: No space left on device; free some space"),
-    (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),
+    (KeyboardInterrupt(), 130, "stopped; run the same command again to continue\n"),
 ]
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"kd", "torch", "torchvision", "numpy", "pycocotools", "PIL", "safetensors"}
+ALLOWED = {"kd", "pillow_heif", "torch", "torchvision", "numpy", "pycocotools", "PIL", "safetensors"}
 BLOCKED = ("safetensors", "mlflow", "dvc", "kfp", "pydantic", "rich", "components", "pipeline")
 WITHOUT = f"""
 import sys
@@ -15,7 +15,7 @@ class Blocker:
         if name.split(".")[0] in {BLOCKED}:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Blocker())
-import kd.train.fit
+import kd.distillation.setup, kd.train.engine
 """
 
 

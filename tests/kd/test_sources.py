@@ -33,7 +33,7 @@ def test_an_address_is_opened_by_its_package(source: str) -> None:
 
 
 def test_an_address_that_nobody_opens_is_named() -> None:
-    with pytest.raises(InputError, match=r"river:/fish: 'river:' is not known here, but lake:/\.\.\.; "):
+    with pytest.raises(InputError, match=r"river:/fish: 'river:' is an unknown scheme \(known: lake:/\.\.\.\); "):
         open_detector("river:/fish")
 
 

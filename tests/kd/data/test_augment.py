@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd.data.augment import AugmentConfig, color_jitter, place
+from kd.data.augment import AugmentConfig, color_jitter, sample_placements
 from kd.data.placement import Placement, warp_boxes
 
 MOSAIC = AugmentConfig(mosaic=1.0)
@@ -10,17 +10,17 @@ MOSAIC = AugmentConfig(mosaic=1.0)
 
 def middle(placement: Placement) -> list[float]:
     """Where the source's middle lands, in 0..1 of the output."""
-    boxes, _ = warp_boxes(torch.tensor([[49.0, 49.0, 51.0, 51.0]]), placement, 100, visible=0, smallest=0)
+    boxes, _ = warp_boxes(torch.tensor([[49.0, 49.0, 51.0, 51.0]]), placement, 100, min_visible=0, min_side=0)
     return ((boxes[0, :2] + boxes[0, 2:]) / 200).tolist()
 
 
 def test_without_strength_a_picture_stays_as_it_is() -> None:
-    assert place(np.random.default_rng(0), AugmentConfig(), 3, 10) == [Placement(3)]
+    assert sample_placements(np.random.default_rng(0), AugmentConfig(), 3, 10) == [Placement(3)]
 
 
 def test_a_mosaic_shows_four_pictures_that_fill_the_square() -> None:
     for seed in range(20):
-        places = place(np.random.default_rng(seed), MOSAIC, 3, 10)
+        places = sample_placements(np.random.default_rng(seed), MOSAIC, 3, 10)
         assert places[0].source == 3 and len(places) == 4 and all(0 <= p.source < 10 for p in places)
         (x0, y0, x1, y1), right, below, last = (p.window for p in places)
         assert (x0, y0) == (0, 0) and 0.35 <= x1 <= 0.65 and 0.35 <= y1 <= 0.65
@@ -31,7 +31,7 @@ def test_a_mosaic_shows_four_pictures_that_fill_the_square() -> None:
 
 def test_the_share_of_mosaics_and_mirrors_is_as_asked() -> None:
     rng = np.random.default_rng(0)
-    drawn = [place(rng, AugmentConfig(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
+    drawn = [sample_placements(rng, AugmentConfig(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
     singles = [p[0] for p in drawn if len(p) == 1]
     assert 0.26 < 1 - len(singles) / len(drawn) < 0.34
     assert 0.65 < np.mean([p.zoom[0] < 0 for p in singles]) < 0.75
@@ -39,7 +39,7 @@ def test_the_share_of_mosaics_and_mirrors_is_as_asked() -> None:
 
 def test_zoom_and_shift_stay_inside_their_strengths() -> None:
     rng = np.random.default_rng(0)
-    drawn = [place(rng, AugmentConfig(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
+    drawn = [sample_placements(rng, AugmentConfig(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
     sizes = [1 / p.zoom[1] for p in drawn]
     assert 0.7 <= min(sizes) < 0.75 and 1.25 < max(sizes) <= 1.3
     assert all(abs(p.zoom[0]) == p.zoom[1] for p in drawn)
@@ -49,7 +49,7 @@ def test_zoom_and_shift_stay_inside_their_strengths() -> None:
 
 def test_the_generator_decides_everything() -> None:
     strong = AugmentConfig(0.5, 0.5, 0.5, 0.2, 0.5)
-    assert place(np.random.default_rng(7), strong, 1, 9) == place(np.random.default_rng(7), strong, 1, 9)
+    assert sample_placements(np.random.default_rng(7), strong, 1, 9) == sample_placements(np.random.default_rng(7), strong, 1, 9)
     picture = torch.rand(3, 8, 8)
     assert torch.equal(*(color_jitter(np.random.default_rng(7), picture, 0.5) for _ in range(2)))
 

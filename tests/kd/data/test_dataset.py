@@ -29,7 +29,7 @@ def test_objects_stand_in_the_pixels_of_their_picture(write_split: WriteSplit) -
 
 
 def test_a_picture_comes_as_a_square(write_split: WriteSplit) -> None:
-    square, frame = DetectionData(write_split(PICTURES), 96).square(1)
+    square, frame = DetectionData(write_split(PICTURES), 96).letterboxed(1)
     assert square.shape == (3, 96, 96) and square.dtype == torch.uint8 and tuple(frame) == (1.5, 24, 0)
 
 
@@ -60,4 +60,4 @@ def test_missing_files_are_named(write_split: WriteSplit, tmp_path: Path) -> Non
     data = DetectionData(write_split(PICTURES), 64)
     data.file(0).unlink()
     with pytest.raises(InputError, match=r"0\.png: picture is missing"):
-        data.square(0)
+        data.letterboxed(0)

@@ -1,3 +1,5 @@
+import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,15 +12,18 @@ from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
 from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, scoring_loader, training_loader
+from kd.errors import InputError
+from kd.model.spec import Tap
 
+BACKBONE, NECK = Tap("backbone", 16), Tap("neck", 32)
 STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3)
 
 
 class Stripes:
     """Stored maps whose every cell is the picture's number."""
 
-    def __getitem__(self, index: int) -> Mapping[str, Tensor]:
-        return {"backbone_16": torch.full((4, 4), float(index)), "neck_32": torch.full((2, 2), float(index))}
+    def __getitem__(self, index: int) -> Mapping[Tap, Tensor]:
+        return {BACKBONE: torch.full((4, 4), float(index)), NECK: torch.full((2, 2), float(index))}
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_a_batch_is_whole(data: DetectionData) -> None:
         assert batch.boxes.shape == (len(batch.labels), 4) and batch.batch_index.shape == batch.labels.shape
         assert batch.labels.dtype == batch.batch_index.dtype == torch.int64
         assert float(batch.boxes.clamp(0, 64).sub(batch.boxes).abs().sum()) == 0
-        assert {name: tuple(m.shape) for name, m in batch.maps.items()} == {"backbone_16": (3, 4, 4), "neck_32": (3, 2, 2)}
+        assert {name: tuple(m.shape) for name, m in batch.maps.items()} == {BACKBONE: (3, 4, 4), NECK: (3, 2, 2)}
 
 
 def test_without_maps_there_are_none(data: DetectionData) -> None:
@@ -78,16 +83,16 @@ def test_without_maps_there_are_none(data: DetectionData) -> None:
 
 def test_without_augmentation_picture_boxes_and_map_are_the_stored_ones(data: DetectionData) -> None:
     picture, boxes, labels, maps = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
-    square, frame = data.square(4)
+    square, frame = data.letterboxed(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
     torch.testing.assert_close(boxes, frame.to_square(data.objects(4)[0]))
     assert torch.equal(labels, data.objects(4)[1])
-    assert maps["backbone_16"].tolist() == [[pytest.approx(4.0)] * 4] * 4
+    assert maps[BACKBONE].tolist() == [[pytest.approx(4.0)] * 4] * 4
 
 
 def test_a_mosaic_of_pictures_has_the_mosaic_of_their_maps(data: DetectionData) -> None:
     samples = TrainingDataset(data, AugmentConfig(mosaic=1.0), 1, 0, Stripes())
-    corners = samples[0, 5].maps["backbone_16"]
+    corners = samples[0, 5].maps[BACKBONE]
     assert float(corners[0, 0]) == pytest.approx(5.0)
     assert len(corners.unique()) > 1
 
@@ -110,7 +115,7 @@ def test_few_pictures_make_one_batch() -> None:
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_ranks_share_each_batch(world: int) -> None:
     whole = list(EpochBatchSampler(26, batch=12, seed=3))
-    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world=world)) for rank in range(world)]
+    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world_size=world)) for rank in range(world)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(key for part in parts for key in part)
         assert {len(part) for part in parts} == {12 // world}
@@ -120,7 +125,7 @@ def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
     squares, frames = zip(*scoring_loader(data, batch=3), strict=True)
     assert [len(s) for s in squares] == [3, 3, 1] and squares[0].dtype == torch.uint8
     rebuilt = [Letterbox(*(value[i].item() for value in frame)) for frame in frames for i in range(len(frame[0]))]
-    assert rebuilt == [data.square(i)[1] for i in range(len(data))]
+    assert rebuilt == [data.letterboxed(i)[1] for i in range(len(data))]
 
 
 @pytest.mark.parametrize(("room", "decoded"), [(0, 28), (3, 19), (2**20, 7)])
@@ -129,10 +134,25 @@ def test_pictures_are_decoded_once_as_far_as_memory_goes(
 ) -> None:
     """Four passes over seven pictures, of which `room` fit; what is kept does not change by being augmented."""
     read: list[int] = []
-    square = data.square
-    monkeypatch.setattr(data, "square", lambda index: (read.append(index), square(index))[1])
+    letterboxed = data.letterboxed
+    monkeypatch.setattr(data, "letterboxed", lambda index: (read.append(index), letterboxed(index))[1])
     monkeypatch.setattr(loader, "CACHE_BYTES", room * 3 * 64 * 64)
     samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0)
     passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
     assert len(read) == decoded
     assert all(torch.equal(first.picture, again.picture) for first, again in zip(passes[0], passes[3], strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_in_a_worker_is_raised_unchanged(data: DetectionData, workers: int) -> None:
+    data.file(3).write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"3\.png: picture cannot be decoded \(.*\); replace it"):
+        epochs(data, [0, 1, 2], workers=workers)
+    with pytest.raises(InputError, match=r"3\.png: picture cannot be decoded"):
+        list(scoring_loader(data, 3, workers))
+
+
+def test_a_worker_that_dies_is_explained(data: DetectionData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "letterboxed", lambda index: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(InputError, match=r"train\.workers: a process that loads pictures died .*; lower train\.workers"):
+        epochs(data, [0], workers=1)

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kd.data.pictures import letterbox, read_picture
+from kd.data.pictures import letterbox_tensor, read_picture
 from kd.errors import InputError
 
 
 @pytest.mark.parametrize(("size", "frame"), [((100, 50), (0.64, 0, 16)), ((50, 100), (0.64, 16, 0)), ((20, 20), (3.2, 0, 0))])
 def test_a_picture_lies_in_the_middle_of_grey(size: tuple[int, int], frame: tuple[float, int, int]) -> None:
-    square, found = letterbox(Image.new("RGB", size, "white"), 64)
+    square, found = letterbox_tensor(Image.new("RGB", size, "white"), 64)
     assert square.shape == (3, 64, 64) and square.dtype == torch.uint8 and tuple(found) == frame
     _, left, top = frame
     inside = square[:, top : 64 - top, left : 64 - left]
@@ -22,7 +22,7 @@ def test_a_picture_lies_in_the_middle_of_grey(size: tuple[int, int], frame: tupl
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 13))
 def test_boxes_go_into_the_square_and_back(width: int, height: int, cells: int) -> None:
-    _, frame = letterbox(Image.new("RGB", (width, height)), 32 * cells)
+    _, frame = letterbox_tensor(Image.new("RGB", (width, height)), 32 * cells)
     boxes = torch.tensor([[0.0, 0.0, width, height], [0.25 * width, 0.5 * height, 0.75 * width, height]])
     inside = frame.to_square(boxes)
     torch.testing.assert_close(frame.to_picture(inside), boxes, rtol=1e-5, atol=1e-3)
@@ -30,7 +30,7 @@ def test_boxes_go_into_the_square_and_back(width: int, height: int, cells: int) 
 
 
 def test_boxes_are_measured_in_the_original_where_a_fraction_was_decoded() -> None:
-    _, frame = letterbox(Image.new("RGB", (25, 50)), 64, original=(200, 400))
+    _, frame = letterbox_tensor(Image.new("RGB", (25, 50)), 64, original=(200, 400))
     assert frame.to_square(torch.tensor([[0.0, 0.0, 200.0, 400.0]])).tolist() == [[16, 0, 48, 64]]
 
 

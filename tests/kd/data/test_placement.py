@@ -33,7 +33,7 @@ def extent(picture: Tensor) -> list[float]:
 @given(placements, st.integers(0, 40), st.integers(0, 40), st.integers(10, 24), st.integers(10, 24))
 def test_a_box_moves_as_the_picture_that_it_is_painted_in(place: Placement, x: int, y: int, width: int, height: int) -> None:
     box = (x, y, min(x + width, SIDE), min(y + height, SIDE))
-    moved, kept = warp_boxes(torch.tensor([box]).float(), place, SIDE, visible=0, smallest=4)
+    moved, kept = warp_boxes(torch.tensor([box]).float(), place, SIDE, min_visible=0, min_side=4)
     if len(kept):
         assert moved[0].tolist() == pytest.approx(extent(warp([painted(box)], [place], 0.0)), abs=1.3)
 
@@ -89,7 +89,7 @@ def test_places_without_a_source_are_filled() -> None:
 )
 def test_a_box_stays_if_enough_of_it_is_left(box: tuple[float, ...], survives: bool) -> None:
     boxes = torch.tensor([[10.0, 10.0, 30.0, 30.0], box])
-    moved, kept = warp_boxes(boxes, Placement(0), SIDE, visible=0.25, smallest=2)
+    moved, kept = warp_boxes(boxes, Placement(0), SIDE, min_visible=0.25, min_side=2)
     assert kept.tolist() == ([0, 1] if survives else [0])
     assert float(moved.min()) >= 0 and float(moved.max()) <= SIDE
 

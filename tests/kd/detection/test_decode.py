@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from kd.detection.decode import candidates, decode_boxes, postprocess, stride_offsets
+from kd.detection.decode import decode_boxes, flatten_heads, postprocess, stride_offsets
 
 ANCHORS = {8: [(10.0, 13.0), (16.0, 30.0), (33.0, 23.0)], 16: [(30.0, 61.0), (62.0, 45.0), (59.0, 119.0)]}
 CLASSES = 3
@@ -41,7 +41,7 @@ def test_offsets_tell_where_a_stride_begins() -> None:
     assert stride_offsets(32, [16, 8]) == {8: 0, 16: 48}
     assert stride_offsets(416, [32, 16]) == {16: 0, 32: 3 * 26 * 26}
     heads = random_heads()
-    found = candidates(heads, ANCHORS)
+    found = flatten_heads(heads, ANCHORS)
     assert torch.equal(found.objectness[:, 48:60], heads[16].view(2, 3, 8, 4)[:, :, 4].flatten(1))
 
 
@@ -89,7 +89,7 @@ def test_the_best_are_kept() -> None:
     boxes = torch.arange(10.0)[:, None] * 100 + torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     scores = torch.linspace(0.1, 0.9, 10)[:, None]
     assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=3).scores, scores[:, 0].flip(0)[:3])
-    assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=10, before_nms=2).scores, scores[:, 0].flip(0)[:2])
+    assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=10, max_candidates=2).scores, scores[:, 0].flip(0)[:2])
     assert len(postprocess(boxes, scores, 0.9, 0.5, max_detections=3).scores) == 0  # the least score is exclusive
 
 

@@ -7,7 +7,7 @@ import torch
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
 from kd.detection.decode import Detections
-from kd.detection.evaluate import NMSConfig, detect, score, to_picture
+from kd.detection.evaluate import NMSConfig, detect, score_detector, to_picture_pixels
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 
@@ -34,7 +34,7 @@ def test_boxes_come_back_in_the_pixels_of_each_picture(data: DetectionData, sure
 
 
 def test_finding_every_object_scores_one(data: DetectionData, sure_network: Network, spec: ModelSpec) -> None:
-    scores = score(sure_network, spec.anchors, data, NMSConfig(confidence=0.5))
+    scores = score_detector(sure_network, spec.anchors, data, NMSConfig(confidence=0.5))
     assert scores.map == pytest.approx(1) and set(scores.per_class) == {"dog"}
 
 
@@ -45,4 +45,4 @@ def test_a_selection_limits_what_is_found(data: DetectionData, sure_network: Net
 
 def test_boxes_are_clipped_to_their_picture() -> None:
     found = Detections(torch.tensor([[-5.0, 0.0, 40.0, 40.0]]), torch.ones(1), torch.zeros(1))
-    assert to_picture(found, Letterbox(0.5, 0, 8), (64, 32)).boxes.tolist() == [[0, 0, 64, 32]]
+    assert to_picture_pixels(found, Letterbox(0.5, 0, 8), (64, 32)).boxes.tolist() == [[0, 0, 64, 32]]

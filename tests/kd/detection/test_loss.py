@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from kd.data.loader import Batch
-from kd.detection.decode import candidates, stride_offsets
-from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, assign_targets, ignored_predictions, shape_iou
+from kd.detection.decode import flatten_heads, stride_offsets
+from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, assign_targets, overlapping_objects, shape_iou
 
 SIDE, CLASSES = 64, 2
 ANCHORS = {16: [(8.0, 8.0), (16.0, 8.0), (8.0, 16.0)], 32: [(32.0, 32.0), (48.0, 24.0), (24.0, 48.0)]}
@@ -97,7 +97,7 @@ def test_the_shape_alone_decides_how_similar_a_box_is() -> None:
 
 def test_a_perfect_prediction_costs_next_to_nothing() -> None:
     objects = [(0, 1, around(20, 23, 9, 9)), (1, 0, around(40, 40, 30, 34))]
-    terms = DetectionLoss(ANCHORS, SIDE)(candidates(sure_heads(objects), ANCHORS), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(sure_heads(objects), ANCHORS), batch_of(*objects))
     assert {name: float(term) for name, term in terms.items()} == pytest.approx({"box": 0, "objectness": 0, "class": 0}, abs=1e-4)
 
 
@@ -106,7 +106,7 @@ def test_each_term_grows_with_its_own_fault(term: str, place: int) -> None:
     objects = [(0, 0, around(16, 16, 32, 32))]
     heads = sure_heads(objects)
     heads[32].view(2, 3, 7, 2, 2)[0, 0, place, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[place]
-    terms = DetectionLoss(ANCHORS, SIDE)(candidates(heads, ANCHORS), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of(*objects))
     assert float(terms[term]) > 0.1
 
 
@@ -114,24 +114,24 @@ def test_a_background_candidate_on_an_object_is_not_punished() -> None:
     objects = [(0, 0, around(24, 24, 32, 32))]
     heads = sure_heads(objects)
     loss = DetectionLoss(ANCHORS, SIDE)
-    before = float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"])
+    before = float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"])
     small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # an anchor of 8 x 8 does not learn this object
     small[0, 2:4, 1, 1] = torch.tensor(4.0).log()
     small[0, 4, 1, 1] = 20  # but here it predicts the very box
-    assert float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
+    assert float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
     small[0, 4, 3, 3] = 20  # the same certainty where there is no object
-    assert float(loss(candidates(heads, ANCHORS), batch_of(*objects))["objectness"]) > before + 1
+    assert float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"]) > before + 1
 
 
 def test_overlap_is_judged_picture_by_picture() -> None:
     boxes = torch.tensor([around(16, 16, 32, 32), around(48, 48, 32, 32)]).repeat(2, 1, 1)
-    hit = ignored_predictions(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
+    hit = overlapping_objects(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
     assert IGNORE_IOU < 0.9 and hit.tolist() == [[False, False], [True, False]]
 
 
 def test_pictures_without_objects_teach_the_background_only() -> None:
     heads = {stride: head.requires_grad_() for stride, head in heads_of().items()}
-    terms = DetectionLoss(ANCHORS, SIDE)(candidates(heads, ANCHORS), batch_of())
+    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of())
     assert terms["box"].item() == terms["class"].item() == 0 < terms["objectness"].item() < float("inf")
     torch.stack(list(terms.values())).sum().backward()
     for stride, head in heads.items():
@@ -147,9 +147,9 @@ def test_descending_the_gradient_finds_the_objects() -> None:
     optimizer = torch.optim.Adam(heads.values(), lr=0.1)
     for _ in range(300):
         optimizer.zero_grad()
-        torch.stack(list(loss(candidates(heads, ANCHORS), batch).values())).sum().backward()
+        torch.stack(list(loss(flatten_heads(heads, ANCHORS), batch).values())).sum().backward()
         optimizer.step()
-    found = candidates(heads, ANCHORS)
+    found = flatten_heads(heads, ANCHORS)
     for picture, candidate, number in assigned(batch):
         _, label, box = objects[number]
         assert found.boxes[picture, candidate].tolist() == pytest.approx(box, abs=1.0)

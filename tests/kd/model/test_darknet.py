@@ -73,7 +73,7 @@ def test_a_file_of_another_length_is_refused_and_the_network_stays(change: int, 
     values = values[:change] if change < 0 else np.append(values, np.float32(0))
     (tmp_path / "x.weights").write_bytes(HEADER + values.tobytes())
     network = build_model(spec)
-    with pytest.raises(InputError, match=f"holds {len(values):,} values, the network takes {len(values) - change:,}"):
+    with pytest.raises(InputError, match=f"has {len(values):,} values, but the network has {len(values) - change:,}"):
         read_weights(tmp_path / "x.weights", network)
     fresh = build_model(spec).state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in network.state_dict().items())

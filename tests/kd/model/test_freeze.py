@@ -5,7 +5,7 @@ import torch
 
 from kd.model.blocks import ConvBlock
 from kd.model.build import Network, build_model
-from kd.model.freeze import frozen
+from kd.model.freeze import freeze
 from kd.model.spec import ModelSpec
 
 ANCHORS = {stride: [(stride, stride), (stride, 2 * stride), (2 * stride, stride)] for stride in (8, 16, 32)}
@@ -27,7 +27,7 @@ def network() -> Network:
 
 
 def test_features_and_heads_stay_the_same(network: Network) -> None:
-    copy = frozen(network, None)
+    copy = freeze(network, None)
     with torch.no_grad():
         expected, found = network.eval()(PICTURES), copy(PICTURES)
     for tap, feature in expected.taps().items():
@@ -37,7 +37,7 @@ def test_features_and_heads_stay_the_same(network: Network) -> None:
 
 
 def test_nothing_is_normalised_or_cast_again(network: Network) -> None:
-    copy = frozen(network, torch.bfloat16)
+    copy = freeze(network, torch.bfloat16)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in copy.modules())
     assert {parameter.dtype for parameter in copy.parameters()} == {torch.bfloat16}
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -48,7 +48,7 @@ def test_nothing_is_normalised_or_cast_again(network: Network) -> None:
 
 def test_the_original_goes_on_learning(network: Network) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    copy = frozen(network.train(), torch.bfloat16)
+    copy = freeze(network.train(), torch.bfloat16)
     assert network.training and all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not copy.training and not any(parameter.requires_grad for parameter in copy.parameters())

@@ -37,7 +37,7 @@ def test_heads_and_taps_have_their_published_shapes(architecture: str, backbone:
         output = build_model(published_spec(architecture, CLASSES))(torch.empty(2, 3, 416, 416))
     expected = {f"backbone_{s}": (2, c, 416 // s, 416 // s) for s, c in backbone.items()}
     expected |= {f"neck_{s}": (2, c, 416 // s, 416 // s) for s, c in neck.items()}
-    assert {name: tuple(tap.shape) for name, tap in output.taps().items()} == expected
+    assert {str(tap): tuple(feature.shape) for tap, feature in output.taps().items()} == expected
     assert {s: tuple(head.shape) for s, head in output.heads.items()} == {s: (2, 255, 416 // s, 416 // s) for s in neck}
 
 
