@@ -1,4 +1,4 @@
-"""A teacher and a student whose features are lively without training, and a batch of pictures with squares."""
+"""A teacher and a student whose untrained features vary, and a batch of pictures with squares."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from kd.data.dataset import DetectionData
 from kd.data.loader import Batch
-from kd.distillation.compute_maps import letterboxed
+from kd.distillation.compute_maps import letterboxed_batches
 from kd.model.build import Network, build_model
 from kd.model.spec import Architecture, ModelSpec
 from tests.kd.train.squares import spec_for, write_squares
@@ -27,7 +27,7 @@ def split(squares: Path) -> DetectionData:
 @pytest.fixture(scope="session")
 def batch(split: DetectionData) -> Batch:
     """All eight training pictures."""
-    return next(iter(letterboxed(split, len(split), torch.device("cpu"), "")))
+    return next(iter(letterboxed_batches(split, len(split), torch.device("cpu"), "")))
 
 
 @pytest.fixture
@@ -37,18 +37,18 @@ def teacher_spec() -> ModelSpec:
 
 @pytest.fixture
 def teacher(batch: Batch) -> Network:
-    network = lively("yolov3", batch, seed=1)
+    network = untrained("yolov3", batch, seed=1)
     for level in network.levels.values():
-        nn.init.constant_(level.head.bias, 1.0)  # finds something in any picture
+        nn.init.constant_(level.head.bias, 1.0)  # detects something in any picture
     return network
 
 
 @pytest.fixture
 def student(batch: Batch) -> Network:
-    return lively("yolov3-tiny", batch, seed=2).train()
+    return untrained("yolov3-tiny", batch, seed=2).train()
 
 
-def lively(architecture: Architecture, batch: Batch, seed: int) -> Network:
+def untrained(architecture: Architecture, batch: Batch, seed: int) -> Network:
     """A fresh network whose batch normalization knows the batch, in evaluation mode."""
     network = build_model(spec_for(architecture), seed)
     for module in network.modules():

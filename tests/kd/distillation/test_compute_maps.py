@@ -20,13 +20,15 @@ from kd.data.letterbox import GREY
 from kd.data.loader import Batch, TrainingDataset
 from kd.data.placement import Placement, warp, warp_boxes
 from kd.distillation import info_map
-from kd.distillation.compute_maps import letterboxed, write_info_maps
-from kd.distillation.map_generator import Cartographer, tap_names
+from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
+from kd.distillation.map_generator import InfoMapGenerator
 from kd.distillation.map_store import MapStore, load_statistics
 from kd.model.build import Network, build_model
+from kd.model.spec import Tap, taps_at
 from tests.kd.train.squares import CLASSES, spec_for
 
 SIDE, PICTURES = 256, 4
+TAP = Tap("backbone", 16)
 SPEC = spec_for("yolov3", SIDE)
 PLACEMENTS = {
     "flip": Placement(0, (-1.0, 1.0)),
@@ -59,7 +61,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> DetectionData:
 
 @pytest.fixture(scope="module")
 def whole(blobs: DetectionData) -> Batch:
-    return next(iter(letterboxed(blobs, PICTURES, torch.device("cpu"), "")))
+    return next(iter(letterboxed_batches(blobs, PICTURES, torch.device("cpu"), "")))
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +80,19 @@ def teacher(whole: Batch) -> Network:
     return network.eval()
 
 
-def stored(teacher: Network, blobs: DetectionData, method: str, folder: Path) -> tuple[MapStore, Cartographer]:
+def stored(teacher: Network, blobs: DetectionData, method: str, folder: Path) -> tuple[MapStore, InfoMapGenerator]:
     write_info_maps(teacher, SPEC, blobs, method, 3, folder, {"data": "d"})
-    cartographer = Cartographer(teacher, SPEC, method, teacher.strides, load_statistics(folder))
-    return MapStore(folder, tap_names(teacher.strides), PICTURES), cartographer
+    taps = taps_at(teacher.strides)
+    generator = InfoMapGenerator(teacher, SPEC, method, taps, load_statistics(folder, taps))
+    return MapStore(folder, taps, PICTURES), generator
 
 
 @pytest.mark.parametrize("method", info_map.METHODS)
 def test_stored_maps_are_the_live_ones_of_the_same_picture(
     teacher: Network, blobs: DetectionData, whole: Batch, tmp_path: Path, method: str
 ) -> None:
-    store, cartographer = stored(teacher, blobs, method, tmp_path)
-    live = cartographer(whole)
+    store, generator = stored(teacher, blobs, method, tmp_path)
+    live = generator(whole)
     assert store.about == {"data": "d", "method": method, "pictures": PICTURES}
     for index in range(PICTURES):
         for tap, importance in store[index].items():
@@ -110,7 +113,7 @@ def level(importance: Tensor, inside: Tensor) -> Tensor:
     return importance[inside] / importance[inside].mean()
 
 
-def compare_export(one: Tensor, other: Tensor) -> tuple[float, float]:
+def agreement(one: Tensor, other: Tensor) -> tuple[float, float]:
     """Correlation, and mean absolute difference."""
     return float(torch.corrcoef(torch.stack([one, other]))[0, 1]), float((one - other).abs().mean())
 
@@ -120,19 +123,19 @@ def compare_export(one: Tensor, other: Tensor) -> tuple[float, float]:
 def test_warped_maps_are_the_live_ones_of_the_warped_picture(
     teacher: Network, blobs: DetectionData, whole: Batch, tmp_path: Path, method: str, move: str
 ) -> None:
-    store, cartographer = stored(teacher, blobs, method, tmp_path)
+    store, generator = stored(teacher, blobs, method, tmp_path)
     placement = PLACEMENTS[move]
-    columns: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+    columns: dict[Tap, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for index in range(PICTURES):
-        live = cartographer(moved(whole, index, placement))
+        live = generator(moved(whole, index, placement))
         for tap, importance in store[index].items():
             inside = warp([torch.ones_like(importance)[None]], [placement], 0.0)[0] > 0.99
             followed = warp([importance[None]], [placement], 0.0)[0]
             columns.setdefault(tap, []).append(tuple(level(m, inside) for m in (followed, live[tap][0], importance)))
     for tap, rows in columns.items():
         followed, live, left = (torch.cat(column) for column in zip(*rows, strict=True))
-        correlation, difference = compare_export(followed, live)
-        correlation_left, difference_left = compare_export(left, live)
+        correlation, difference = agreement(followed, live)
+        correlation_left, difference_left = agreement(left, live)
         # a flip needs no interpolation; a zoom of 8 x 8 cells does, and blurs them
         assert (correlation > 0.999 and difference < 1e-3) if move == "flip" else (correlation > 0.7 and difference < 0.55), tap
         assert correlation_left < 0.4 and difference < 0.55 * difference_left, f"{tap}: a map that stays behind passes, too"
@@ -144,8 +147,8 @@ class Brightness:
     def __init__(self, blobs: DetectionData) -> None:
         self.blobs = blobs
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"backbone_16": seen(self.blobs.square(index)[0].float() / 255)}
+    def __getitem__(self, index: int) -> dict[Tap, Tensor]:
+        return {TAP: seen(self.blobs.letterboxed(index)[0].float() / 255)}
 
 
 def seen(picture: Tensor) -> Tensor:
@@ -157,5 +160,5 @@ def test_the_loader_moves_maps_as_it_moves_pictures(blobs: DetectionData, mosaic
     samples = TrainingDataset(blobs, AugmentConfig(mosaic, flip=0.5, scale=0.3, translate=0.15), 10, 0, Brightness(blobs))
     for epoch in range(5):
         sample = samples[epoch, epoch % PICTURES]
-        correlation, _ = compare_export(sample.maps["backbone_16"].flatten(), seen(sample.picture).flatten())
+        correlation, _ = agreement(sample.maps[TAP].flatten(), seen(sample.picture).flatten())
         assert correlation > 0.95

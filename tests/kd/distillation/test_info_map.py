@@ -12,7 +12,7 @@ from kd.distillation import info_map
 
 ANCHORS = {16: [(16.0, 16.0), (24.0, 12.0), (40.0, 40.0)]}
 BOXES = torch.tensor([[3.0, 5, 21, 26], [30, 10, 62, 50], [0, 0, 64, 64], [40, 40, 48, 47]])
-OWNERS = torch.tensor([0, 0, 1, 1])
+BATCH_INDEX = torch.tensor([0, 0, 1, 1])
 PICTURES, CHANNELS, SIDE, CLASSES = 2, 6, 4, 2
 
 
@@ -54,7 +54,7 @@ def best_overlap(box: Tensor, i: int, j: int) -> float:
 
 def imitated(b: int, i: int, j: int) -> float:
     values = []
-    for box in BOXES[b == OWNERS]:
+    for box in BOXES[b == BATCH_INDEX]:
         best = max(best_overlap(box, row, column) for row in range(SIDE) for column in range(SIDE))
         overlap = best_overlap(box, i, j)
         values.append(overlap if overlap > 0.5 * best else 0.0)
@@ -74,14 +74,14 @@ def first_order(b: int, i: int, j: int) -> float:
 FORMULAS: dict[str, tuple[Callable[[], Tensor], Callable[[int, int, int], float]]] = {
     "activation": (lambda: info_map.activation(FEATURE, MEAN, DEVIATION), energy),
     "confidence": (lambda: info_map.confidence(HEAD), certainty),
-    "mask": (lambda: info_map.mask(BOXES, OWNERS, PICTURES, ANCHORS, 16, 64), imitated),
+    "mask": (lambda: info_map.mask(BOXES, BATCH_INDEX, PICTURES, ANCHORS[16], 16, 64), imitated),
     "entropy": (lambda: info_map.entropy(FEATURE), disorder),
     "gradient": (lambda: info_map.gradient(FEATURE, SLOPE), first_order),
     "uniform": (lambda: info_map.uniform(FEATURE), lambda b, i, j: 1.0),
 }
 
 
-def test_every_reading_is_tested() -> None:
+def test_every_method_is_tested() -> None:
     assert set(FORMULAS) == set(info_map.METHODS)
 
 
@@ -111,7 +111,7 @@ def one_sided(feature: Tensor) -> Tensor:
 EMPTY = {
     "activation": lambda: info_map.activation(MEAN[None, :, None, None].expand(1, -1, SIDE, SIDE), MEAN, DEVIATION),
     "confidence": lambda: info_map.confidence(torch.full_like(HEAD, -200.0)),
-    "mask": lambda: info_map.mask(BOXES[:0], OWNERS[:0], 1, ANCHORS, 16, 64),
+    "mask": lambda: info_map.mask(BOXES[:0], BATCH_INDEX[:0], 1, ANCHORS[16], 16, 64),
     "entropy": lambda: info_map.entropy(one_sided(FEATURE)),
     "gradient": lambda: info_map.gradient(FEATURE, torch.zeros_like(SLOPE)),
 }
@@ -123,8 +123,8 @@ def test_a_picture_without_any_importance_is_weighted_evenly(method: str) -> Non
 
 
 def test_an_empty_picture_leaves_its_neighbor_in_the_batch_alone() -> None:
-    importance = info_map.mask(BOXES[:2], OWNERS[:2], 2, ANCHORS, 16, 64)
-    torch.testing.assert_close(importance[0], info_map.mask(BOXES[:2], OWNERS[:2], 1, ANCHORS, 16, 64)[0])
+    importance = info_map.mask(BOXES[:2], BATCH_INDEX[:2], 2, ANCHORS[16], 16, 64)
+    torch.testing.assert_close(importance[0], info_map.mask(BOXES[:2], BATCH_INDEX[:2], 1, ANCHORS[16], 16, 64)[0])
     assert (importance[1] == 1).all() and (importance[0] != 1).any()
 
 
@@ -140,7 +140,7 @@ def test_an_empty_picture_leaves_its_neighbor_in_the_batch_alone() -> None:
     ],
 )
 def test_the_mask_keeps_what_exceeds_half_of_the_boxs_best(boxes: list[list[float]], overlaps: list[list[float]]) -> None:
-    square = {16: [(16.0, 16.0)] * 3}
+    square = [(16.0, 16.0)] * 3
     importance = info_map.mask(torch.tensor(boxes), torch.zeros(len(boxes), dtype=torch.int64), 1, square, 16, 32)
     expected = torch.tensor(overlaps)
     torch.testing.assert_close(importance[0], expected / expected.mean())

@@ -1,37 +1,43 @@
-"""Who learns from whom."""
+"""Which tap of the student learns from which tap of the teacher."""
 
 import torch
 
-from kd.distillation.tap_pairs import Partner, pair_taps, stride_of
+from kd.distillation.tap_pairs import TapPair, pair_taps
 from kd.model.build import Network
+from kd.model.spec import Tap
 from tests.kd.train.squares import SIDE
 
-
-def test_taps_of_one_stride_pair_up_and_finer_ones_go_to_the_finest(teacher: Network, student: Network) -> None:
-    pairs = pair_taps(student, teacher, ("backbone", "neck"), (8, 16, 32), SIDE)
-    assert pairs == {
-        "backbone_8": Partner("backbone_16", 16, 2),
-        "backbone_16": Partner("backbone_16", 16, 1),
-        "backbone_32": Partner("backbone_32", 64, 1),
-        "neck_8": Partner("neck_16", 16, 2),
-        "neck_16": Partner("neck_16", 16, 1),
-        "neck_32": Partner("neck_32", 32, 1),
-    }
+ALL = (8, 16, 32)
 
 
-def test_only_what_is_asked_for_is_paired(teacher: Network, student: Network) -> None:
-    assert list(pair_taps(student, teacher, ("neck",), (16, 32), SIDE)) == ["neck_16", "neck_32"]
-    assert pair_taps(student, teacher, (), (8, 16, 32), SIDE) == {}
-    assert list(pair_taps(teacher, student, ("neck",), (8, 16, 32), SIDE)) == ["neck_16", "neck_32"]
-    assert pair_taps(teacher, teacher, ("neck",), (8,), SIDE)["neck_8"].fold == 1
+def tap(name: str) -> Tap:
+    part, stride = name.split("_")
+    return Tap(part, int(stride))
 
 
-def test_the_trial_run_changes_nothing(teacher: Network, student: Network) -> None:
+def test_equal_strides_pair_up_and_finer_ones_go_to_the_finest(student: Network) -> None:
+    assert pair_taps(student, ALL, ("neck", "backbone"), ALL, SIDE) == [
+        TapPair(tap("backbone_8"), tap("backbone_16"), 16, 2),
+        TapPair(tap("backbone_16"), tap("backbone_16"), 16, 1),
+        TapPair(tap("backbone_32"), tap("backbone_32"), 64, 1),
+        TapPair(tap("neck_8"), tap("neck_16"), 16, 2),
+        TapPair(tap("neck_16"), tap("neck_16"), 16, 1),
+        TapPair(tap("neck_32"), tap("neck_32"), 32, 1),
+    ]
+
+
+def test_only_requested_taps_are_paired(teacher: Network, student: Network) -> None:
+    def names(network: Network, teacher_strides: tuple[int, ...], parts: tuple[str, ...], strides: tuple[int, ...]) -> list[str]:
+        return [str(pair.teacher) for pair in pair_taps(network, teacher_strides, parts, strides, SIDE)]
+
+    assert names(student, ALL, ("neck",), (16, 32)) == ["neck_16", "neck_32"]
+    assert names(student, ALL, (), ALL) == []
+    assert names(teacher, (16, 32), ("neck",), ALL) == ["neck_16", "neck_32"], "the teacher has no stride 8"
+    assert pair_taps(teacher, ALL, ("neck",), (8,), SIDE)[0].fold == 1
+
+
+def test_the_student_is_left_as_it_was(student: Network) -> None:
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    pair_taps(student, teacher, ("backbone",), (16,), SIDE)
-    assert student.training and not teacher.training
+    pair_taps(student, ALL, ("backbone",), (16,), SIDE)
+    assert student.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
-
-
-def test_the_stride_is_in_the_name() -> None:
-    assert [stride_of(tap) for tap in ("neck_8", "backbone_32")] == [8, 32]

@@ -1,67 +1,79 @@
-"""What each process of test_ddp runs under torchrun: a distillation of the squares; it leaves what it saw as files named by rank."""
+"""What each process of test_ddp runs under torchrun: a distillation on the squares. It writes what it observed to files named by rank."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
 
+from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 from kd.data.loader import EpochBatchSampler, TrainingDataset, training_loader
+from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
-from kd.distillation.loss import Distill
+from kd.distillation.loss import DistillConfig
+from kd.distillation.setup import build_distillation
 from kd.files import digest_json
 from kd.model.build import build_model
-from kd.train import loop
-from kd.train.distributed import Group, init_distributed
-from kd.train.fit import Lesson, fit
-from kd.train.objective import Objective
+from kd.train import engine
+from kd.train.distributed import Processes, init_distributed
 from tests.kd.train.squares import SIDE, job, spec_for
 
-EPOCHS = 3
+EPOCHS, BATCH = 3, 4
 Gradient = dict[str, torch.Tensor]
 
 
-def first_gradient(squares: Path, group: Group) -> Gradient:
-    """The detection loss's gradient on the first batch, averaged over the group."""
-    training, spec = job(squares, Path("unused"), 1), spec_for()
+def first_gradient(squares: Path, maps: Path, processes: Processes) -> Gradient:
+    """The gradient of a distillation on the first batch, of student and adapters, averaged over the processes."""
+    spec, teacher_spec = spec_for(), spec_for("yolov3")
     data = DetectionData(squares / "train", SIDE)
-    batches = EpochBatchSampler(len(data), training.training.batch, 0, group.rank, group.world)
-    module = Objective(build_model(spec), DetectionLoss(spec.anchors, SIDE), None, None).train()
-    batch = next(iter(training_loader(TrainingDataset(data, training.augment, 1, 0), batches)))
-    wrapped = group.wrap(module)  # averages as long as it lives
-    detection, _ = wrapped(batch, 0.0)
-    torch.stack(list(detection.values())).sum().backward()
-    return {name: parameter.grad for name, parameter in module.network.named_parameters()}
+    batches = EpochBatchSampler(len(data), BATCH, 0, processes.rank, processes.world_size)
+    network = build_model(spec).train()
+    distillation = build_distillation(
+        build_model(teacher_spec, 5).eval(), teacher_spec, DistillConfig(), maps, network, spec, len(data), None, 0
+    )
+    batch = next(iter(training_loader(TrainingDataset(data, AugmentConfig(), 1, 0, distillation.stored_maps), batches)))
+    student, distill_loss = processes.wrap(network), processes.wrap(distillation.loss)  # both average as long as they live
+    teacher_output = distillation.teacher(batch.pictures, distillation.strides)
+    output = student(batch.pictures)
+    predictions = flatten_heads(output.heads, spec.anchors)
+    terms = distill_loss(output, predictions, teacher_output, batch.maps, batch, 0.0) | DetectionLoss(spec.anchors, SIDE)(
+        predictions, batch
+    )
+    torch.stack(list(terms.values())).sum().backward()
+    parts = {"student": network, "loss": distillation.loss}
+    return {f"{part}.{name}": p.grad for part, module in parts.items() for name, p in module.named_parameters() if p.grad is not None}
 
 
 @contextmanager
-def watched(writes: list[str], weights: list[str]) -> Iterator[None]:
-    """Note each checkpoint that is written, and the trained weights after each step."""
-    save, follow = loop.save_checkpoint, loop.ModelEMA.follow
+def observed(writes: list[str], weights: list[str]) -> Iterator[None]:
+    """Record each checkpoint that is written, and the weights after each step."""
+    save, update = engine.save_checkpoint, engine.ModelEMA.update
 
-    def noted_save(path: Path, state: dict) -> None:
+    def recorded_save(path: Path, state: dict) -> None:
         writes.append(path.name)
         save(path, state)
 
-    def noted_follow(self: loop.ModelEMA, network: torch.nn.Module, step: int) -> None:
+    def recorded_update(self: engine.ModelEMA, network: torch.nn.Module, step: int) -> None:
         weights.append(digest_json([parameter.detach().flatten().tolist() for parameter in network.parameters()]))
-        follow(self, network, step)
+        update(self, network, step)
 
-    with patch.object(loop, "save_checkpoint", noted_save), patch.object(loop.ModelEMA, "follow", noted_follow):
+    with patch.object(engine, "save_checkpoint", recorded_save), patch.object(engine.ModelEMA, "update", recorded_update):
         yield
 
 
 def main(squares: Path, maps: Path, out: Path) -> None:
-    spec, told, writes, weights = spec_for("yolov3"), [], [], []
-    lesson = Lesson(build_model(spec, 5).eval(), spec, Distill(), maps)
-    with init_distributed() as group, watched(writes, weights):
-        _, history = fit(job(squares, out / "run.pt", EPOCHS), group, lambda row: told.append(row["epoch"]), lesson)
-        (out / f"{group.rank}.json").write_text(json.dumps({"told": told, "writes": writes, "weights": weights, "history": history}))
-        torch.save(first_gradient(squares, group), out / f"{group.rank}.gradient")
+    spec, reported, writes, weights = spec_for("yolov3"), [], [], []
+    distill = partial(build_distillation, build_model(spec, 5).eval(), spec, DistillConfig(), maps)
+    with init_distributed() as processes, observed(writes, weights):
+        _, history = job(squares, out / "run.pt", EPOCHS).run(processes, distill, lambda row: reported.append(row["epoch"]))
+        found = {"reported": reported, "writes": writes, "weights": weights, "history": history}
+        (out / f"{processes.rank}.json").write_text(json.dumps(found))
+        torch.save(first_gradient(squares, maps, processes), out / f"{processes.rank}.gradient")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A tiny data set that can be learnt in seconds: red and blue squares on noise, prepared as prepare_data leaves it."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import numpy as np
 from PIL import Image
 
 from kd.data.augment import AugmentConfig
+from kd.model.build import Network
 from kd.model.spec import Architecture, ModelSpec
-from kd.train.fit import Fit
-from kd.train.loop import Training
+from kd.train.config import TrainConfig
+from kd.train.distributed import Processes
+from kd.train.engine import BuildDistillation, EpochMetrics, train
 
 SIDE = 64
 CLASSES = ("red", "blue")
@@ -40,10 +44,29 @@ def spec_for(architecture: Architecture = "yolov3-tiny", side: int = SIDE) -> Mo
     return ModelSpec(architecture, 0.0625, 0.1, CLASSES, ANCHORS[architecture], side)
 
 
-def job(folder: Path, checkpoint: Path, epochs: int, augment: AugmentConfig | None = None, seed: int = 0, **training: Any) -> Fit:
-    """A training of the student on the squares in `folder`."""
-    settings = {"batch": 4, "warmup_epochs": 0.0, "lr": 5e-3, "precision": "fp32", "evaluate_every": 2} | training
-    return Fit(spec_for(), folder, Training(epochs, **settings), augment or AugmentConfig(), seed, checkpoint)
+@dataclass(frozen=True)
+class Job:
+    """A training of the student on the squares in `data`."""
+
+    data: Path
+    checkpoint: Path
+    config: TrainConfig
+    augment: AugmentConfig = AugmentConfig()
+    seed: int = 0
+
+    def run(
+        self,
+        processes: Processes,
+        distill: BuildDistillation | None = None,
+        on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    ) -> tuple[Network, list[EpochMetrics]]:
+        return train(spec_for(), self.data, self.config, self.augment, self.seed, self.checkpoint, processes, distill, on_epoch)
+
+
+def job(folder: Path, checkpoint: Path, epochs: int, augment: AugmentConfig | None = None, seed: int = 0, **settings: Any) -> Job:
+    """A training with small batches and float32."""
+    config = TrainConfig(epochs, **{"batch": 4, "warmup_epochs": 0.0, "lr": 5e-3, "precision": "fp32", "evaluate_every": 2} | settings)
+    return Job(folder, checkpoint, config, augment or AugmentConfig(), seed)
 
 
 def _write_split(folder: Path, count: int, rng: np.random.Generator, side: int) -> None:

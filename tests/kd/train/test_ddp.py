@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from kd.train.distributed import Group
-from kd.train.fit import Lesson
+from kd.train.distributed import Processes
 from tests.kd.train.ddp_worker import EPOCHS, first_gradient
 
 pytestmark = pytest.mark.slow
@@ -20,47 +18,49 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def out(squares: Path, lesson: Callable[..., Lesson], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(squares: Path, maps: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ddp")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, "-m", "tests.kd.train.ddp_worker", squares, lesson().maps, folder]
+    command = [*launcher, "-m", "tests.kd.train.ddp_worker", squares, maps, folder]
     settings = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run([str(word) for word in command], cwd=ROOT, env=settings, check=True, timeout=200)
     return folder
 
 
-def seen(out: Path) -> list[dict[str, Any]]:
+def observations(out: Path) -> list[dict[str, Any]]:
     return [json.loads((out / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def test_both_processes_have_the_same_weights_after_every_step(out: Path) -> None:
-    first, second = (process["weights"] for process in seen(out))
+    first, second = (process["weights"] for process in observations(out))
     assert first == second
     assert len(set(first)) == len(first) == 2 * EPOCHS
 
 
-def test_the_first_process_alone_writes_scores_and_reports(out: Path) -> None:
-    first, second = seen(out)
+def test_only_the_main_process_evaluates_saves_and_reports(out: Path) -> None:
+    first, second = observations(out)
     assert first["writes"] == ["run.pt"] * EPOCHS and second["writes"] == []
-    assert first["told"] == [1.0, 2.0, 3.0] and second["told"] == []
+    assert first["reported"] == [1.0, 2.0, 3.0] and second["reported"] == []
     assert "val_map" in first["history"][-1] and "val_map" not in second["history"][-1]
     assert all(row["gradient_ratio"] > 0 for row in first["history"])
 
 
-def test_the_gradient_is_the_mean_of_the_halves(out: Path, squares: Path) -> None:
+def test_the_gradient_is_the_mean_of_the_halves(out: Path, squares: Path, maps: Path) -> None:
     """Not that of the joint batch: each process normalizes by the statistics and the number of objects of its own half."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the processes: sums in another order differ by more than the tolerance
-    halves = [first_gradient(squares, _Half(rank)) for rank in (0, 1)]
+    halves = [first_gradient(squares, maps, _Half(rank)) for rank in (0, 1)]
     torch.set_num_threads(threads)
+    assert {name.split(".")[0] for name in halves[0]} == {"student", "loss"}
     for rank in (0, 1):
         found = torch.load(out / f"{rank}.gradient", weights_only=True)
+        assert found.keys() == halves[0].keys()
         for name, gradient in found.items():
             torch.testing.assert_close(gradient, (halves[0][name] + halves[1][name]) / 2, rtol=1e-4, atol=1e-6)
     assert not all(torch.allclose(halves[0][name], halves[1][name], rtol=1e-2) for name in halves[0])
 
 
-class _Half(Group):
+class _Half(Processes):
     """The share of process `rank` of two, computed without the other."""
 
     def __init__(self, rank: int) -> None:

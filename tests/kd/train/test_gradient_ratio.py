@@ -1,19 +1,31 @@
-"""The warning of a distillation that pulls too hard."""
+"""How hard a distillation pulls, and the warning if it pulls too hard."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
-from kd.train.distributed import Group
-from kd.train.fit import Lesson, fit
-from kd.train.guard import TOO_HARD, pulls_too_hard
-from kd.train.loop import Row
+from kd.train.distributed import Processes
+from kd.train.engine import EpochMetrics
+from kd.train.gradient_ratio import MAX_RATIO, gradient_ratio, pulls_too_hard
 from tests.kd.train.squares import job
 
 ROOT = Path(__file__).parents[3]
-LOW, HIGH = TOO_HARD - 1, TOO_HARD + 1
+LOW, HIGH = MAX_RATIO - 1, MAX_RATIO + 1
+
+
+def test_the_gradient_ratio_is_that_of_the_norms() -> None:
+    network = nn.Linear(2, 1, bias=False)
+    weight = network.weight
+    detection = {"box": (torch.tensor([[3.0, 0.0]]) * weight).sum(), "class": (torch.tensor([[0.0, 4.0]]) * weight).sum()}
+    distillation = {"neck": (torch.tensor([[6.0, 8.0]]) * weight).sum(), "unrelated": torch.tensor(5.0, requires_grad=True) * 1}
+    assert gradient_ratio(network, detection, distillation) == pytest.approx(10 / 5)
+    assert weight.grad is None
+    torch.stack(list(detection.values())).sum().backward()
+    torch.testing.assert_close(weight.grad, torch.tensor([[3.0, 4.0]]))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +35,7 @@ LOW, HIGH = TOO_HARD - 1, TOO_HARD + 1
         ([HIGH, HIGH], [2]),
         ([HIGH, LOW, HIGH, LOW, HIGH], []),
         ([LOW, HIGH, HIGH, HIGH, LOW, HIGH, HIGH], [3]),
-        ([TOO_HARD] * 4, []),
+        ([MAX_RATIO] * 4, []),
     ],
 )
 def test_it_warns_once_after_a_whole_epoch(ratios: list[float], warned: list[int]) -> None:
@@ -36,20 +48,20 @@ def test_a_training_without_a_teacher_has_no_ratio() -> None:
 
 
 @pytest.mark.parametrize(("times", "warnings"), [(1.0, 0), (100.0, 1)])
-def test_a_training_warns_of_an_absurd_weight_and_not_of_the_default(
-    squares: Path, alone: Group, tmp_path: Path, lesson: Callable[..., Lesson], times: float, warnings: int, capsys: pytest.CaptureFixture
+def test_a_training_warns_of_an_extreme_weight_but_not_of_the_default(
+    squares: Path, single: Processes, tmp_path: Path, distill: Callable, times: float, warnings: int, capsys: pytest.CaptureFixture
 ) -> None:
     default = yaml.safe_load((ROOT / "params.yaml").read_text())["distill"]
     settings = {"weight": times * default["weight"], "schedule": default["schedule"]}
 
-    def stopped(row: Row) -> None:
+    def stopped(row: EpochMetrics) -> None:
         if row["epoch"] == 3:
             raise KeyboardInterrupt
 
-    training, teacher = job(squares, tmp_path / "a.pt", 6), lesson(**settings)
+    training, build = job(squares, tmp_path / "a.pt", 6), distill(**settings)
     with pytest.raises(KeyboardInterrupt):
-        fit(training, alone, stopped, teacher)
-    fit(training, alone, lambda row: None, teacher)  # goes on, and has warned already
+        training.run(single, build, stopped)
+    training.run(single, build)  # resumes, and has warned already
     lines = [line for line in capsys.readouterr().err.splitlines() if "times as hard as detection" in line]
     assert len(lines) == warnings
     assert all(line.startswith("warning: distillation pulls ") and line.endswith("lower distill.weight") for line in lines)
