@@ -1,8 +1,8 @@
-"""Which part of the method makes the student better: trains every variant with the same budget and compares them seed by seed.
+"""Which part of the method improves the student: train every variant with the same budget, and compare them seed by seed.
 
-The teacher is trained once; every variant, with every seed, as train_baseline and distill_student train it. The same command
-goes on where it was stopped, and takes finished trainings as they are. OUT/results.md and OUT/results.json are written after
-each distillation. One command at a time works in OUT; it can run several trainings side by side.
+The teacher is trained once. Every variant is trained with every seed, as train_baseline and distill_student train. The same
+command resumes after it was stopped and does not repeat finished trainings. OUT/results.md and OUT/results.json are updated
+after each distillation. Only one command at a time may use OUT; it can run several trainings in parallel.
 """
 
 import argparse
@@ -32,25 +32,25 @@ Task = tuple[Variant, int]
 """A variant with a seed."""
 EXAMPLES = """
 groups:
-  taps, methods, grid (methods x taps), responses, losses, weights, schedules, rivals, published-weights, epochs, all
+  taps, methods, grid (methods x taps), responses, losses, weights, schedules, published, published-weights, epochs, all
 
 examples:
-  # the default of params.yaml against the student alone, on the validation split
-  python -m benchmarks.ablation --data outputs/prepare_data --variants baseline default
+  # the settings of params.yaml against the baseline, on the validation split
+  {prog} --data outputs/prepare_data --variants baseline default
 
-  # every method at every place, and the rivals; on the test split, once, for publishing
-  python -m benchmarks.ablation --data ~/pictures --params mine.yaml --variants grid rivals --split test --out ablation/mine
+  # every method at every tap, and the published losses; on the test split, once, for publication
+  {prog} --data ~/pictures --params mine.yaml --variants grid published --split test --out ablation/mine
 
-  # other weights and a longer training, which is compared with a student alone that trains as long
-  python -m benchmarks.ablation --data ~/pictures --variants default@w=6,schedule=constant default@student.train.epochs=24
+  # other weights, and a longer training, which is compared with a baseline that trains as long
+  {prog} --data ~/pictures --variants default@w=6,schedule=constant default@student.train.epochs=24
 """
 
 
 @handle_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what is missing, and print the tables."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.ablation") -> None:
+    """Run the missing trainings, and print the tables."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(words)
+    options = _parser(prog).parse_args(words)
     data = ["data.path=" + json.dumps(str(options.data)), *options.set]
     params = load_params(options.params, data)
     chosen = variants.select(options.variants, params)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.teacher:
         ablation.take_teacher(options.teacher)
     about = {
-        "command": shlex.join(["python", "-m", "benchmarks.ablation", *words]),
+        "command": shlex.join([*shlex.split(prog), *words]),
         "split": options.split,
         "params": params.model_dump(mode="json"),
         "teacher_seed": None if options.teacher else options.teacher_seed,
@@ -75,16 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train_all(
     ablation: Ablation, teacher: Mapping[Task | None, Job], tasks: Mapping[Task, Params], at_once: int, about: dict[str, Any]
 ) -> list[Grid]:
-    """First the teacher and what needs none, then the distillations, seed by seed, so that the tables compare all variants early."""
-    alone = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if task[0].is_baseline}
-    taught = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if not task[0].is_baseline}
+    """First the teacher and the baselines, then the distillations, seed by seed, so that the tables compare all variants early."""
+    baselines = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if task[0].is_baseline}
+    distilled = {task: partial(ablation.train, task[0], params) for task, params in tasks.items() if not task[0].is_baseline}
     ended: list[Task] = []
-    for task, outcome in finished({**teacher, **alone}, at_once):
+    for task, outcome in finished({**teacher, **baselines}, at_once):
         ended += _kept(task, outcome)
-    for task in taught:
+    for task in distilled:
         ablation.compute_maps(tasks[task])
     grids = _tabulate(ablation, tasks, ended, about)
-    for task, outcome in finished(taught, at_once):
+    for task, outcome in finished(distilled, at_once):
         ended += _kept(task, outcome)
         print(f"{len(ended)} of {len(tasks)} students are trained", file=sys.stderr, flush=True)
         grids = _tabulate(ablation, tasks, ended, about)
@@ -92,7 +92,7 @@ def _train_all(
 
 
 def _kept(task: Task | None, outcome: Job) -> list[Task]:
-    """The task, unless it is the teacher's or its training has diverged."""
+    """The task, unless it is the teacher's or its training diverged."""
     try:
         outcome()
     except Diverged as error:
@@ -104,7 +104,7 @@ def _kept(task: Task | None, outcome: Job) -> list[Task]:
 
 
 def _tabulate(ablation: Ablation, tasks: Collection[Task], ended: Collection[Task], about: dict[str, Any]) -> list[Grid]:
-    """Write the tables of what has ended."""
+    """Write the tables of the finished trainings."""
     runs: dict[str, dict[int, Facts]] = defaultdict(dict)
     for variant, seed in (task for task in tasks if task in ended):
         runs[variant.name][seed] = ablation.facts(ablation.run_of(variant, seed), about["split"])
@@ -112,11 +112,11 @@ def _tabulate(ablation: Ablation, tasks: Collection[Task], ended: Collection[Tas
     return write_results(ablation.out, about, chosen, runs, ablation.facts(ablation.teacher, about["split"]))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablation",
+        prog=prog,
         description=__doc__,
-        epilog=f"{inspect.getdoc(variants)}\n{EXAMPLES}",
+        epilog=f"{inspect.getdoc(variants)}\n{EXAMPLES.format(prog=prog)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures, or what prepare_data wrote")

@@ -1,4 +1,4 @@
-"""What the trainings of an ablation say: means, deviations, and differences between trainings of the same seed."""
+"""Statistics of an ablation: means, deviations, and differences between trainings of the same seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Row:
 
     Attributes:
         variant: its name.
-        baseline: the student alone that it is compared with.
+        baseline: the baseline that it is compared with.
         seeds: of its finished trainings.
         map50: mAP50.
         map: mAP.
-        gain50: difference in mAP50 to the baseline of the same seed; None for a student alone.
+        gain50: difference in mAP50 to the baseline of the same seed; None for a baseline.
         gain: difference in mAP, likewise.
         gains50: differences in mAP50 by seed.
         gap_closed: mean gain in mAP50 as a share of the distance from baseline to teacher; None where the teacher is no better.
@@ -84,15 +84,15 @@ def differences(runs: Runs, first: str, second: str, score: str = "map50") -> di
 
 
 def pairs(variants: Sequence[Variant], runs: Runs) -> list[Pair]:
-    """The method's own questions: does a method beat uniform weighting, and do both taps beat one of them?"""
+    """The comparisons of the method itself: a method of the map with uniform weights, and both taps with one of them."""
     names = [variant.name for variant in variants]
-    asked = [(first, second) for first in names for second in _questions(first) if second in names]
-    found = [(first, second, differences(runs, first, second)) for first, second in asked]
+    names_of_pairs = [(first, second) for first in names for second in _compared_with(first) if second in names]
+    found = [(first, second, differences(runs, first, second)) for first, second in names_of_pairs]
     return [Pair(first, second, spread(list(by_seed.values())), by_seed) for first, second, by_seed in found if by_seed]
 
 
-def _questions(name: str) -> list[str]:
-    """What a METHOD-TAPS[+response][@changes] should beat; nothing for other names."""
+def _compared_with(name: str) -> list[str]:
+    """The variants that a METHOD-TAPS[+response][@changes] is compared with; none for other names."""
     base, at, changes = name.partition("@")
     base, plus, response = base.partition("+")
     method, _, taps = base.partition("-")
@@ -107,8 +107,8 @@ def _row(variant: Variant, runs: Runs, teacher: Facts) -> Row:
     own = runs[variant.name]
     gains = {} if variant.is_baseline else {score: differences(runs, variant.name, variant.baseline, score) for score in ("map50", "map")}
     gain50, gain = ((spread(list(gains[score].values())) if gains.get(score) else None) for score in ("map50", "map"))
-    alone = [runs[variant.baseline][seed]["map50"] for seed in gains.get("map50", {})]
-    gap = teacher["map50"] - float(np.mean(alone)) if alone else 0.0
+    baseline = [runs[variant.baseline][seed]["map50"] for seed in gains.get("map50", {})]
+    gap = teacher["map50"] - float(np.mean(baseline)) if baseline else 0.0
     return Row(
         variant=variant.name,
         baseline=variant.baseline,

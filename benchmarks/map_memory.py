@@ -33,9 +33,9 @@ CLASSES = ("red", "blue")
 STEPS = ("prepare_data", "compute_info_maps")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.map_memory") -> None:
     """Measure both steps at both numbers of pictures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.map_memory", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--pictures", type=int, nargs=2, default=[200, 2000], help="two numbers of pictures (default: 200 2000)")
     parser.add_argument("--size", type=int, default=128, help="side of the networks' input, which sets that of the maps (default: 128)")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from components.evaluate.report.examples import examples
+from components.evaluate.report.examples import choose_examples
 from components.evaluate.report.figures import COLORS
 from components.evaluate.report.map_overlays import map_overlays
 from components.evaluate.report.models import TITLES, History, read_history
@@ -44,27 +44,27 @@ Row = tuple[str, list[EmbeddedPicture]]
 
 
 @handle_errors
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.pictures") -> None:
     """Write learning_curves.png, maps.jpg and cases.jpg."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     section, summary = load_params(options.params).evaluate, read_json(options.data / "summary.json")
     folders = {"teacher": [options.teacher], "baseline": options.baseline, "student": options.student}
     histories = {name: [read_history(folder / "history.csv") for folder in those] for name, those in folders.items()}
     train, scored = (DetectionData(options.data / split, summary["image_size"]) for split in ("train", options.split))
     nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
     models = {name: evaluate_model(name, load_trained(those[0], summary), scored, nms) for name, those in folders.items()}
-    cases = examples(scored, models, options.cases)
-    found = [(f"{case.name}\nF1 {case.quality[0]:.2f} → {case.quality[1]:.2f}", case.shown) for case in cases.chosen]
-    heat = map_overlays(train, options.maps)
+    cases = choose_examples(scored, models, options.cases)
+    found = [(f"{case.name}\nF1 {case.f1[0]:.2f} → {case.f1[1]:.2f}", case.pictures) for case in cases.examples]
+    overlays = map_overlays(train, options.maps)
     drawn = {
         "learning_curves.png": curves(histories),
-        "maps.jpg": sheet([("", row) for row in heat.rows]),
+        "maps.jpg": sheet([("", row) for row in overlays.rows]),
         "cases.jpg": sheet(found),
     }
     for name, figure in drawn.items():
         save(figure, options.output / name)
-    print(f"{options.split} pictures on which the distilled student is better: {cases.better}, worse: {cases.worse}, alike: {cases.alike}")
-    print(f"Written to {options.output}: {', '.join(drawn)} (maps: {heat.method})")
+    print(f"{options.split} pictures on which the distilled student is better: {cases.better}, worse: {cases.worse}, equal: {cases.equal}")
+    print(f"Written to {options.output}: {', '.join(drawn)} (maps: {overlays.method})")
 
 
 def curves(histories: Mapping[str, Sequence[History]]) -> Figure:
@@ -122,15 +122,13 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pictures", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     outputs = Path("outputs")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument("--data", type=Path, default=outputs / "prepare_data", metavar="FOLDER", help="what prepare_data wrote")
     parser.add_argument("--teacher", type=Path, default=outputs / "train_teacher", metavar="FOLDER", help="a trained teacher")
-    for name, step, meaning in (("baseline", "train_baseline", "students alone"), ("student", "distill_student", "distilled students")):
+    for name, step, meaning in (("baseline", "train_baseline", "baselines"), ("student", "distill_student", "distilled students")):
         parser.add_argument(f"--{name}", type=Path, nargs="+", default=[outputs / step], metavar="FOLDER", help=f"{meaning}, one a seed")
     parser.add_argument("--maps", type=Path, default=outputs / "compute_info_maps", metavar="FOLDER", help="what compute_info_maps wrote")
     parser.add_argument("--split", choices=("val", "test"), default="test", help="pictures of the cases (default: test)")

@@ -16,7 +16,7 @@ from kd.files import atomic_file, write_json
 
 NOTES = """\
 Scores are in points: mean ± standard deviation over the seeds. Gains and differences are between trainings of one seed: mean ±
-standard error, then seed by seed. Gap closed is the mean gain as a share of the distance from the student alone to the teacher;
+standard error, then seed by seed. Gap closed is the mean gain as a share of the distance from the baseline to the teacher;
 gradient ratio is the distillation's gradient over the detection's, a mean over the epochs; seconds are of one training."""
 WIDTH = 400  # columns at most: numbers that are wrapped inside their cells cannot be compared
 MIXED = "These trainings ran with different versions of the code."

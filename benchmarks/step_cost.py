@@ -1,10 +1,10 @@
-"""What a distillation step costs against its parts: the teacher's forward and a step of the student alone.
+"""The cost of a distillation step relative to its parts: the teacher's forward pass and a step of the baseline.
 
 python -m benchmarks.step_cost --sizes 128 416 --rounds 15
 
-Each round times the three one after the other, so that a slower moment of the machine slows all of them; medians are
-compared. The distillation may cost 1.15 times its parts: adapters, loss and maps have to fit into the rest. The teacher's
-forward is that of the network as it was trained; the distillation runs a frozen copy, whose normalization is folded.
+Each round times the three one after the other, so that a slow moment of the machine affects all of them; medians are compared.
+The distillation may cost at most 1.15 times its parts, including adapters, loss and maps. The teacher's forward pass is timed
+with the network as it was trained; the distillation runs a frozen copy with folded normalization.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from components.params.load import load_params
 from components.params.models import Detector, Params
 from kd.data.anchors import COCO_ANCHORS
 from kd.data.loader import Batch
-from kd.detection.decode import candidates
+from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.setup import Distillation, build_distillation
@@ -40,9 +40,9 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Work = Callable[[], object]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.step_cost") -> None:
     """Measure at each size and print a line for each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_cost", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 416], help="sides of the pictures (default: 128 416)")
     parser.add_argument("--rounds", type=int, default=15, help="times each part is timed (default: 15)")
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     params = load_params(options.params)
     batch = options.batch or params.student.train.batch
-    print(f"{describe_machine()}; {TrainConfig(**params.student.train.model_dump()).autocast_dtype(DEVICE) or torch.float32}, {batch} pictures a step")
+    dtype = TrainConfig(**params.student.train.model_dump()).autocast_dtype(DEVICE)
+    print(f"{describe_machine()}; {dtype or torch.float32}, {batch} pictures a step")
     for size in options.sizes:
         forward, plain, distilled = measure(works(params, size, batch), options.rounds)
         ratio = distilled / (forward + plain)
@@ -136,7 +137,7 @@ def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, 
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
             output = network(batch.pictures)
-            predictions = candidates(output.heads, spec.anchors)
+            predictions = flatten_heads(output.heads, spec.anchors)
             if distillation:
                 terms = distillation.loss(output, predictions, teacher_output, distillation.maps(batch, teacher_output), batch, 0.0)
         optimizer.zero_grad()

@@ -101,7 +101,11 @@ class Ablation:
         """Train `variant` with its own `params`, which hold the seed, unless it is there."""
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
         if not variant.is_baseline:
-            made_from |= {"teacher": digest(self.teacher / MODEL), "published": variant.published, **_values(params, "distill", "info_maps")}
+            made_from |= {
+                "teacher": digest(self.teacher / MODEL),
+                "published": variant.published,
+                **_values(params, "distill", "info_maps"),
+            }
         once(self.run_of(variant, params.seed), made_from, lambda output: self._train(variant, params, output))
 
     def scores(self, folder: Path, split: str) -> Facts:
@@ -185,7 +189,7 @@ class TimingRun(NullRun):
         self.epochs, self.begun = 0, time.monotonic()
         self.ended = self.begun
 
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, values: dict[str, float], step: int | None = None) -> None:
         """An epoch has ended where there is a `step`."""
         if step is not None:
             self.epochs, self.ended = self.epochs + 1, time.monotonic()

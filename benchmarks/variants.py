@@ -1,15 +1,15 @@
 """The variants of an ablation by name: what each changes in the parameters.
 
-    alone                         the student without a teacher: what all others have to beat
-    default                       the parameter file as it is
-    METHOD-TAPS                  a method of the information map (activation, mask, ...) at backbone, neck or both
-    METHOD-TAPS+response         with the teacher's boxes and classes on top
-    response                      the teacher's boxes and classes alone
+    baseline                      the student without a teacher, which all others are compared with
+    default                       the parameter file unchanged
+    METHOD-TAPS                   a method of the information map (activation, mask, ...) at backbone, neck or both
+    METHOD-TAPS+response          also with the teacher's boxes and classes
+    response                      only the teacher's boxes and classes
     fitnets, fgfi, cwd, pkd, fgd  published losses at both taps
     NAME@KEY=VALUE,...            any of them with other parameters: of the section `distill` (w is its weight), or
                                   section.name of `student`, `augment`, `distill` and `info_maps`
 
-What touches the student or the augmentation makes another student alone, too, and the variant is compared with that one.
+A variant that changes the student or the augmentation is compared with a baseline that has the same change.
 """
 
 import re
@@ -25,7 +25,7 @@ from kd.errors import InputError
 BASELINE, DEFAULT, RESPONSE = "baseline", "default", "response"
 TAPS = {"backbone": "[backbone]", "neck": "[neck]", "both": "[backbone, neck]"}
 STUDENTS = ("student", "augment")
-"""Sections that the student alone depends on, too."""
+"""Sections that the baseline depends on as well."""
 SECTIONS = (*STUDENTS, "distill", "info_maps")
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 EPOCH_FACTORS = (0.5, 2.0)
@@ -40,9 +40,9 @@ class Variant:
     Attributes:
         name: what the table calls it; equal names are equal trainings.
         changes: changes of the parameters, as `load_params` takes them.
-        alone: whether there is no teacher.
-        rival: a key of `PUBLISHED_METHODS`, or None.
-        baseline: the name of the student alone that it is compared with.
+        is_baseline: whether there is no teacher.
+        published: a key of `PUBLISHED_METHODS`, or None.
+        baseline: the name of the baseline that it is compared with.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Variant:
 
 
 def select(names: Sequence[str], params: Params) -> list[Variant]:
-    """The variants that `names` and groups ask for, each once, and every student alone that they are compared with, first.
+    """The variants of `names` and groups, each once, and every baseline that they are compared with, first.
 
     Raises:
-        InputError: naming what is no variant, no group or no parameter of a variant.
+        InputError: naming what is not a variant, a group or a parameter of a variant.
     """
     asked = [parse(name) for given in names for name in groups(params).get(given, [given])]
     baselines = [parse(variant.baseline) for variant in asked]
@@ -69,7 +69,7 @@ def select(names: Sequence[str], params: Params) -> list[Variant]:
 
 
 def groups(params: Params) -> dict[str, list[str]]:
-    """The names in each group; the sweeps go around the file's own weight."""
+    """The names in each group; the sweeps are relative to the weight in the parameter file."""
     weight = params.distill.weight
     sweep = {
         "taps": [f"{method}-{taps}" for method in ("activation", "uniform") for taps in TAPS],
@@ -99,7 +99,7 @@ def parse(name: str) -> Variant:
     baseline = "@".join([BASELINE, ",".join(students)]) if students else BASELINE
     if base == BASELINE:
         if len(students) < len(changes):
-            raise InputError("--variants", f"'{name}' has no teacher and so no such parameter", f"write {baseline}")
+            raise InputError("--variants", f"'{name}' has no teacher, so it lacks such a parameter", f"write {baseline}")
         return Variant(baseline, tuple(changes), is_baseline=True, baseline=baseline)
     if base in PUBLISHED_METHODS:
         own = ("distill.taps=[backbone, neck]", "distill.response=0", "info_maps.method=uniform")
@@ -114,8 +114,9 @@ def _base_changes(name: str, base: str) -> tuple[str, ...]:
         return "distill.taps=[]", "distill.response=1"
     method, dash, taps = base.removesuffix("+response").partition("-")
     if not dash or method not in METHODS or taps not in TAPS:
-        known = f"{BASELINE}, {DEFAULT}, {RESPONSE}, {', '.join(PUBLISHED_METHODS)}, or METHOD-TAPS of {', '.join(METHODS)} and {', '.join(TAPS)}"
-        raise InputError("--variants", f"'{name}' is no variant and no group", f"write {known}")
+        names = ", ".join((BASELINE, DEFAULT, RESPONSE, *PUBLISHED_METHODS))
+        known = f"{names}, or METHOD-TAPS of {', '.join(METHODS)} and {', '.join(TAPS)}"
+        raise InputError("--variants", f"'{name}' is neither a variant nor a group", f"write {known}")
     response = int(base.endswith("+response"))
     return f"info_maps.method={method}", f"distill.taps={TAPS[taps]}", f"distill.response={response}"
 
@@ -128,7 +129,7 @@ def _changes(name: str, given: str) -> list[str]:
         full = key if "." in key else f"distill.{'weight' if key == 'w' else key}"
         if not equals or full.partition(".")[0] not in SECTIONS:
             raise InputError(
-                "--variants", f"'{item}' in '{name}' changes nothing of a variant", f"write NAME=VALUE of {', '.join(SECTIONS)}"
+                "--variants", f"'{item}' in '{name}' is not a change of a variant", f"write NAME=VALUE of {', '.join(SECTIONS)}"
             )
         changes.append(f"{full}={value}")
     return sorted(changes)

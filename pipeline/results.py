@@ -1,6 +1,7 @@
-"""`python -m components.results`: what the last run reached, as a table in the terminal."""
+"""The command `kdflow results`: the scores of the last run, as a table in the terminal."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from components.evaluate.latency import latencies
+from components.evaluate.report.conclusion import conclude, points
 from components.evaluate.report.models import TITLES
-from components.evaluate.report.verdict import points, verdict
-from components.runtime.recorder import mask_passwords
+from components.runtime.text import mask_passwords
 from components.runtime.tracking import tracking_uri
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, handle_errors
@@ -18,22 +19,27 @@ from kd.files import read_json
 from kd.model.store import load_model
 
 FOLDERS = {"teacher": "train_teacher", "baseline": "train_baseline", "student": "distill_student"}
-NEEDED = ("teacher", "student")  # the baseline can be left out, and the gain with it
+REQUIRED = ("teacher", "student")  # the baseline is optional
 
 
 @handle_errors
-def main() -> None:
-    """Print the scores of the three models, with their times measured now, and where to look next."""
-    parser = argparse.ArgumentParser(prog="python -m components.results", description=main.__doc__)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline.results") -> None:
+    """Print the scores and latencies of the models, and where the report and the runs are."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Print the scores of the last run, the latencies of its models, and where the report and the runs are.",
+        epilog=f"examples:\n  {prog}\n  {prog} --outputs .pipeline/outputs",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--outputs", type=Path, default=Path("outputs"), metavar="PATH", help="folder of the steps' outputs (default: outputs)"
     )
-    outputs = parser.parse_args().outputs
+    outputs = parser.parse_args(arguments).outputs
     metrics = read_metrics(outputs / "evaluate/metrics.json")
     console = Console(highlight=False)
-    console.print(results_table(metrics, _milliseconds(outputs, metrics)))
-    result = verdict(metrics)
-    for line in (f"{result.headline}. {result.sentences[-1]}", "", *_next_steps(outputs)):
+    console.print(results_table(metrics, _latencies(outputs, metrics)))
+    conclusion = conclude(metrics)
+    for line in (f"{conclusion.headline}. {conclusion.sentences[-1]}", "", *_next_steps(outputs)):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -41,17 +47,17 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Read metrics.json.
 
     Raises:
-        InputError: if it is missing or is not what the step evaluate wrote.
+        InputError: if it is missing, or was not written by the step evaluate.
     """
     metrics = read_json(path)
-    if not isinstance(metrics, dict) or any(name not in metrics for name in NEEDED):
-        raise InputError(path, f"lacks one of {', '.join(NEEDED)}", "run the step evaluate again")
+    if not isinstance(metrics, dict) or any(name not in metrics for name in REQUIRED):
+        raise InputError(path, f"lacks one of {', '.join(REQUIRED)}", "run the step evaluate again")
     return metrics
 
 
 def results_table(metrics: dict[str, Any], milliseconds: dict[str, float]) -> Table:
-    """A row a model; scores in points (0 to 100)."""
-    table = Table("", "mAP50", "mAP", "parameters", "ms a picture")
+    """One row per model; scores in points (0 to 100)."""
+    table = Table("", "mAP50", "mAP", "parameters", "ms per picture")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, title in TITLES.items():
@@ -63,12 +69,12 @@ def results_table(metrics: dict[str, Any], milliseconds: dict[str, float]) -> Ta
 
 
 def tracking_line() -> str:
-    """How to see the runs: the command for a store in a file or database, the address of a server."""
+    """How to see the runs: a command for a store in a file or database, the address of a server."""
     uri = mask_passwords(tracking_uri())
     return f"open {uri}" if uri.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {uri}"
 
 
-def _milliseconds(outputs: Path, metrics: dict[str, Any]) -> dict[str, float]:
+def _latencies(outputs: Path, metrics: dict[str, Any]) -> dict[str, float]:
     models = {name: load_model(outputs / folder / "model.safetensors") for name, folder in FOLDERS.items() if name in metrics}
     return latencies(models, DetectionData(outputs / "prepare_data/test", models["student"][1].image_size))
 
@@ -77,7 +83,7 @@ def _next_steps(outputs: Path) -> list[str]:
     return [
         f"Report:  {outputs / 'evaluate/report.html'}",
         f"Runs:    {tracking_line()}",
-        f"Try it:  kd predict {outputs / 'distill_student/model.safetensors'} PICTURES",
+        f"Try it:  kdflow predict {outputs / 'distill_student/model.safetensors'} PICTURES",
     ]
 
 

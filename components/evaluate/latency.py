@@ -16,15 +16,15 @@ from kd.model.spec import ModelSpec
 Task = Callable[[int], object]
 WARM_UP = 3
 ROUNDS = 30
-UNDISTURBED = 10
-"""Percentile of the times that counts: whatever else runs on the machine makes a turn longer, never shorter."""
+PERCENTILE = 10
+"""Percentile of the times that is reported: other load on the machine makes a run longer, never shorter."""
 DEPLOYED = NMSConfig(confidence=0.25)
-"""At the least score of a scoring, 0.001, suppression would take longer than it does in use."""
+"""Settings in use. With the minimum score of an evaluation, 0.001, non-maximum suppression would take longer than in use."""
 
 
 def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds on the CPU by model, from one letterboxed picture of `data` to its detections."""
-    pictures = [data.square(turn % len(data))[0][None].float() / 255 for turn in range(min(len(data), WARM_UP + rounds))]
+    """Milliseconds on the CPU by model, from a letterboxed picture of `data` to its detections."""
+    pictures = [data.letterboxed(index % len(data))[0][None].float() / 255 for index in range(min(len(data), WARM_UP + rounds))]
 
     def task(network: Network, spec: ModelSpec) -> Task:
         return lambda turn: _detect(network, spec, pictures[turn % len(pictures)])
@@ -33,10 +33,10 @@ def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionDa
 
 
 def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds by task; each is given the number of the turn.
+    """Milliseconds by task; each task is called with the number of the round.
 
-    The tasks take turns, so that a machine that slows down slows all of them, and every other turn goes backwards: who comes
-    first meets caches and threads as the last one left them. `rounds` is the number of timed turns.
+    The tasks alternate, so that a slow moment of the machine affects all of them, and every other round runs in reverse order,
+    because a task finds caches and threads as the one before left them. `rounds` is the number of timed rounds.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     order = list(tasks.items())
@@ -45,7 +45,7 @@ def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[st
             start = time.perf_counter()
             task(turn)
             times[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.percentile(values[WARM_UP:], UNDISTURBED)) for name, values in times.items()}
+    return {name: float(np.percentile(values[WARM_UP:], PERCENTILE)) for name, values in times.items()}
 
 
 @torch.no_grad()

@@ -64,9 +64,9 @@ def evaluate(
     write_json(output / "metrics.json", metrics)
     write_tables(output, evaluated)
     write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps)
-    run.dataset("prepared", str(data), summary["digest"], "test")
-    run.metrics(_flat(metrics) | _latencies(trained, test))
-    run.artifact(output / "report.html")
+    run.log_dataset("prepared", str(data), summary["digest"], "test")
+    run.log_metrics(_flat(metrics) | _latencies(trained, test))
+    run.log_artifact(output / "report.html")
 
 
 def gain(metrics: dict[str, Any]) -> dict[str, float]:

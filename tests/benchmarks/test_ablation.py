@@ -40,11 +40,11 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Interrupt every training after this epoch; 0 for never."""
 
     def after(epoch: int) -> None:
-        def metrics(self: TimingRun, values: dict[str, float], step: int | None = None) -> None:
+        def log_metrics(self: TimingRun, values: dict[str, float], step: int | None = None) -> None:
             if step == epoch:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(TimingRun, "metrics", metrics)
+        monkeypatch.setattr(TimingRun, "log_metrics", log_metrics)
 
     return after
 
@@ -52,7 +52,7 @@ def kill(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def test_everything_is_trained_once(words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = [*words, "--seeds", "0", "1", "--variants", "fgd"]
     main(command)
-    assert trained == ["teacher", "alone-seed-0", "alone-seed-1", "fgd-seed-0", "fgd-seed-1"]
+    assert trained == ["teacher", "baseline-seed-0", "baseline-seed-1", "fgd-seed-0", "fgd-seed-1"]
     results = (tmp_path / "out/results.json").read_bytes()
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("teacher", "baseline", "fgd", "gap closed"))
@@ -75,7 +75,7 @@ def test_the_results_hold_every_training(words: list[str], tmp_path: Path) -> No
     assert not (tmp_path / "out/runs/fgd/seed-4/val.json").exists()
     assert [row["variant"] for row in content["variants"]] == ["baseline", "fgd"]
     table = [line for line in (tmp_path / "out/results.md").read_text().splitlines() if line.startswith("|")]
-    assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| teacher", "| alone", "| fgd"]
+    assert [line.split(" | ")[0] for line in table] == ["| variant", "| ---", "| teacher", "| baseline", "| fgd"]
     assert len({line.count("|") for line in table}) == 1
 
 
@@ -129,7 +129,7 @@ def test_a_killed_training_goes_on(words: list[str], tmp_path: Path, kill: Calla
     kill(0)
     capsys.readouterr()
     main(command)
-    assert "pkd-seed-0: going on after epoch 1 of 2" in capsys.readouterr().err
+    assert "pkd-seed-0: resuming after epoch 1 of 2" in capsys.readouterr().err
     assert digest(folder / "seed-0/model.safetensors") == whole
 
 
@@ -168,9 +168,9 @@ def test_other_settings_do_not_mix(words: list[str], capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--variants", "nonsense"], "'nonsense' is no variant"),
+        (["--variants", "nonsense"], "'nonsense' is neither a variant"),
         (["--variants", "default@weight=-1"], "parameter 'distill.weight' is -1"),
-        (["--variants", "default@wight=1"], "'distill.wight=1' names no parameter"),
+        (["--variants", "default@wight=1"], "'distill.wight=1' is not an assignment to a parameter"),
         (["--set", "data.image_size=96"], "is prepared for 64 pixels, not 96"),
     ],
 )
@@ -189,7 +189,7 @@ def test_other_ways_to_score_need_no_training(words: list[str], trained: list[st
     main(command)
     before = (tmp_path / "out/runs/baseline/seed-0/val.json").read_text()
     main([*command, "--set", "evaluate.confidence=0.5"])
-    assert trained == ["teacher", "alone-seed-0"]
+    assert trained == ["teacher", "baseline-seed-0"]
     assert (tmp_path / "out/runs/baseline/seed-0/val.json").read_text() != before
 
 

@@ -31,7 +31,7 @@ def test_the_table_is_in_points(tmp_path: Path) -> None:
     assert lines[0] == "`python -m benchmarks.ablation --data x`" and lines[2] == "val split; CPU, 2026-01-01"
     assert lines[6:10] == [
         "| teacher | 1 | 60.0 | 30.0 |  |  |  |  |  |  |",
-        "| alone | 2 | 32.0 ± 2.8 | 16.0 ± 1.4 |  |  |  |  |  | 10 |",
+        "| baseline | 2 | 32.0 ± 2.8 | 16.0 ± 1.4 |  |  |  |  |  | 10 |",
         "| activation-both | 2 | 39.0 ± 1.4 | 19.5 ± 0.7 | +7.0 ± 3.0 | +10.0, +4.0 | +3.5 ± 1.5 | 25% | 1.00 | 10 |",
         "| uniform-both | 1 | 35.0 | 17.5 | +1.0 | +1.0 | +0.5 | 4% | 1.00 | 10 |",
     ]

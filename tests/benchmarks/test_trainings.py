@@ -1,18 +1,16 @@
-"""What a folder remembers, what a stopwatch counts, and how a rival teaches."""
+"""What a folder was made from, how trainings are timed, and how a published method is built."""
 
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from benchmarks.published import PUBLISHED_METHODS
-from benchmarks.trainings import MADE_FROM, TimingRun, once, taught
-from kd.distillation.loss import Distill
-from kd.distillation.map_generator import Cartographer
+from benchmarks.trainings import MADE_FROM, Ablation, TimingRun, once
+from benchmarks.variants import parse
+from components.params.load import load_params
 from kd.errors import InputError
 from kd.files import read_json
-from kd.model.spec import ModelSpec
-from kd.train.fit import Lesson
+from tests.benchmarks.conftest import ROOT, SMALL
 
 
 def fill(folder: Path) -> None:
@@ -43,9 +41,9 @@ def test_a_training_that_went_on_counts_whole(monkeypatch: pytest.MonkeyPatch) -
     now = iter([100.0, 104.0, 110.0])
     monkeypatch.setattr("benchmarks.trainings.time.monotonic", lambda: next(now))
     watch = TimingRun()
-    watch.metrics({"loss": 1.0}, step=7)
-    watch.metrics({"parameters": 5.0})  # a fact of the run, and no epoch
-    watch.metrics({"loss": 1.0}, step=8)
+    watch.log_metrics({"loss": 1.0}, step=7)
+    watch.log_metrics({"parameters": 5.0})  # a fact of the run, and no epoch
+    watch.log_metrics({"loss": 1.0}, step=8)
     assert watch.seconds(8) == pytest.approx(10.0 / 2 * 8)
 
 
@@ -53,13 +51,14 @@ def test_a_training_without_an_epoch_left_has_no_time() -> None:
     assert TimingRun().seconds(8) is None
 
 
-def test_a_rival_changes_the_loss_and_its_maps_alone() -> None:
-    spec = ModelSpec("yolov3", 0.1, 0.1, ("a",), {}, 64)
-    lesson = Lesson(nn.Identity(), spec, Distill(weight=3.0), Path("maps"), live=True)
-    assert taught(lesson, None) is lesson
-    for name, published in PUBLISHED_METHODS.items():
-        other = taught(lesson, name)
-        assert other.tap_loss is published.tap_loss is not lesson.tap_loss
-        assert (other.distill, other.teacher, other.maps) == (lesson.distill, lesson.teacher, lesson.maps)
-        assert other.live == (other.cartographer is not Cartographer)
-    assert {name for name in PUBLISHED_METHODS if taught(lesson, name).live} == {"fgfi", "fgd"}
+def test_a_published_method_replaces_the_loss_and_its_maps_only(squares: Path, tmp_path: Path) -> None:
+    params = load_params(ROOT / "params.yaml", SMALL)
+    ablation = Ablation(tmp_path, squares, params, 0)
+    ablation.train_teacher()
+    maps = ablation.compute_maps(params)
+    ours = ablation._distillation(parse("default"), params, maps)
+    for name, method in PUBLISHED_METHODS.items():
+        other = ablation._distillation(parse(name), params, maps)
+        assert other.args[2:] == ours.args[2:], "the same settings and maps"
+        assert other.keywords["tap_loss"] is method.tap_loss and "tap_loss" not in ours.keywords
+        assert other.keywords["live"] == (other.keywords["map_function"] is not None) == (name in ("fgfi", "fgd"))

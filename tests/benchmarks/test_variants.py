@@ -88,14 +88,14 @@ def test_all_holds_what_the_method_is_asked() -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("nonsense", "'nonsense' is no variant and no group"),
-        ("activation", "no variant"),
-        ("activation-head", "no variant"),
-        ("color-both", "no variant"),
-        ("response+response", "no variant"),
-        ("default@weight", "'weight' in 'default@weight' changes nothing"),
-        ("default@teacher.width=1", "changes nothing of a variant"),
-        ("default@data.image_size=96", "changes nothing of a variant"),
+        ("nonsense", "'nonsense' is neither a variant nor a group"),
+        ("activation", "neither a variant"),
+        ("activation-head", "neither a variant"),
+        ("color-both", "neither a variant"),
+        ("response+response", "neither a variant"),
+        ("default@weight", "'weight' in 'default@weight' is not a change"),
+        ("default@teacher.width=1", "is not a change of a variant"),
+        ("default@data.image_size=96", "is not a change of a variant"),
         ("baseline@w=3", "has no teacher"),
     ],
 )

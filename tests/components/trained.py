@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from components.prepare_data.summary import summarize
-from kd.distillation.map_generator import tap_names
+from components.prepare_data.summary import summarize_split
 from kd.distillation.map_store import MapWriter
-from kd.distillation.tap_pairs import stride_of
 from kd.files import write_json
-from kd.model.spec import Architecture
+from kd.model.spec import Architecture, taps_at
 from kd.model.store import save_model
-from tests.components.lively import SIDE, lively_network
+from tests.components.random_networks import SIDE, random_network
 
 CLASSES = ["class 0", "class 1", "class 2"]
 TRAIN, VAL, TEST = 5, 1, 6
@@ -45,14 +43,14 @@ def write_outputs(root: Path, classes: list[str] = CLASSES) -> dict[str, Path]:
     write_model(places["baseline"], "yolov3-tiny", classes, seed=1)
     write_model(places["student"], "yolov3-tiny", classes, seed=2)
     (places["student"] / "history.csv").write_text(TAUGHT)
-    shapes = {tap: SIDE // stride_of(tap) for tap in tap_names(STRIDES)}
+    shapes = {tap: SIDE // tap.stride for tap in taps_at(STRIDES)}
     with MapWriter(places["maps"], shapes, TRAIN, {"method": "activation", "strides": STRIDES}) as writer:
         writer.add({tap: torch.rand(TRAIN, cells, cells, generator=torch.Generator().manual_seed(0)) for tap, cells in shapes.items()})
     return places
 
 
 def write_model(folder: Path, architecture: Architecture, classes: list[str], seed: int) -> None:
-    network, spec = lively_network(architecture, len(classes), seed)
+    network, spec = random_network(architecture, len(classes), seed)
     save_model(folder / "model.safetensors", network, type(spec)(**{**vars(spec), "classes": tuple(classes)}))
     (folder / "history.csv").write_text(HISTORY)
 
@@ -72,4 +70,4 @@ def _write_split(folder: Path, count: int, classes: list[str]) -> dict[str, Any]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
     write_json(folder / "annotations.json", {"images": images, "annotations": annotations, "categories": categories})
     counts = {name: count - 1 if label < 2 else 0 for label, name in enumerate(classes)}
-    return summarize(classes, []) | {"pictures": count, "boxes": len(boxes), "per_class": counts, "empty_pictures": 1}
+    return summarize_split(classes, []) | {"pictures": count, "boxes": len(boxes), "per_class": counts, "empty_pictures": 1}

@@ -28,9 +28,9 @@ def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_table(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main()
+    main([])
     shown = capsys.readouterr().out
-    [distilled] = [line for line in shown.splitlines() if "Student distilled" in line]
+    [distilled] = [line for line in shown.splitlines() if "Distilled student" in line]
     cells = [cell.strip() for cell in distilled.replace("┃", "│").split("│") if cell.strip()]
     assert cells[1:4] == ["60.0", "35.0", "8,000,000"] and float(cells[4]) > 0
     assert "Distillation gains 10.0 points of mAP50. That closes 25% of the gap to the teacher." in shown
@@ -54,7 +54,7 @@ def test_credentials_are_masked(monkeypatch: pytest.MonkeyPatch, uri: str, line:
 def test_a_missing_output_is_named(metrics: Path, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("outputs", missing).unlink()
     with pytest.raises(SystemExit) as stopped:
-        main()
+        main([])
     assert stopped.value.code == 2
     assert f"outputs/{missing}: is missing" in capsys.readouterr().err
 
@@ -62,5 +62,5 @@ def test_a_missing_output_is_named(metrics: Path, missing: str, capsys: pytest.C
 def test_scores_of_something_else(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
     metrics.write_text("{}")
     with pytest.raises(SystemExit):
-        main()
+        main([])
     assert "metrics.json: lacks one of teacher" in capsys.readouterr().err

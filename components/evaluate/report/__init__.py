@@ -1,4 +1,4 @@
-"""The report: one HTML file that shows what the student gained, with everything it needs inside."""
+"""The report: one self-contained HTML file that shows what the student gained."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.evaluate.report import figures
-from components.evaluate.report.examples import LEAST, examples
+from components.evaluate.report.conclusion import conclude, points
+from components.evaluate.report.examples import MIN_SCORE, choose_examples
 from components.evaluate.report.map_overlays import map_overlays
 from components.evaluate.report.models import TITLES, EvaluatedModel, reference
-from components.evaluate.report.verdict import points, verdict
 from components.params.models import Params
 from kd.data.dataset import DetectionData
 
@@ -29,12 +29,12 @@ def write_report(
 
     Args:
         path: the HTML file.
-        contestants: by name, as in `TITLES`.
+        models: by name, as in `TITLES`.
         metrics: content of metrics.json.
-        summary: content of prepare_data's summary.json.
-        params: those that the models depend on are shown, and `evaluate.pictures` is used.
-        splits: the training split, whose maps are shown, and the test split, which was scored.
-        maps: folder of the step compute_info_maps.
+        summary: content of the summary.json of prepare_data.
+        params: parameters; those that the models depend on are shown.
+        splits: the training split, whose maps are shown, and the test split.
+        maps: output of compute_info_maps.
 
     Raises:
         InputError: if a picture cannot be read, or the maps do not fit the training split.
@@ -43,15 +43,15 @@ def write_report(
     template = _environment().get_template("template.html")
     html = template.render(
         titles={name: TITLES[name] for name in models},
-        against=TITLES[reference(models)],
-        verdict=verdict(metrics),
+        reference=TITLES[reference(models)],
+        conclusion=conclude(metrics),
         metrics=metrics,
         summary=summary,
         parameters=_parameters(params),
         charts=_charts(models),
-        listed=len(figures.shown_classes(models)),
-        examples=examples(test, models, params.evaluate.pictures),
-        least=LEAST,
+        listed_classes=len(figures.shown_classes(models)),
+        examples=choose_examples(test, models, params.evaluate.pictures),
+        min_score=MIN_SCORE,
         classes=len(models["student"].scores.per_class),
         maps=map_overlays(train, maps),
     )
@@ -62,14 +62,14 @@ def _charts(models: Mapping[str, EvaluatedModel]) -> dict[str, Markup]:
     return {
         "learning": figures.learning_curves(models),
         "losses": figures.detection_losses(models),
-        "teaching": figures.teaching(models["student"]),
+        "distillation": figures.distillation_losses(models["student"]),
         "precision": figures.precision_recall(models),
         "classes": figures.per_class(models),
     }
 
 
 def _environment() -> Environment:
-    # class names and file names are the user's, so everything is escaped
+    # class names and file names come from the user, so everything is escaped
     loader = PackageLoader("components.evaluate.report", ".")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["points"] = points
@@ -77,7 +77,7 @@ def _environment() -> Environment:
 
 
 def _parameters(params: Params) -> list[tuple[str, str]]:
-    """Dotted names and values of what shapes the models and their scores; where files lie and how a model is registered does not."""
+    """Dotted names and values of the parameters that the models and their scores depend on."""
     shown = {
         "seed": params.seed,
         "augment": params.augment.model_dump(),

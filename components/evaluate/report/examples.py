@@ -1,4 +1,4 @@
-"""Test pictures with what each model found."""
+"""Test pictures with the detections of each model."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,74 +13,84 @@ from kd.data.draw import draw, draw_boxes
 from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 
-LEAST = 0.25
-"""Least score of a box that is drawn and counted."""
-OVERLAP = 0.5
+MIN_SCORE = 0.25
+"""Minimum score of a box that is drawn and counted."""
+MIN_IOU = 0.5
 
 
 class Example(NamedTuple):
-    """One test picture as every model sees it; `quality` is the F1 of whom the student is compared with, and of the student."""
+    """A test picture with the boxes of each model.
+
+    Attributes:
+        name: of the file.
+        f1: of the reference and of the student.
+        pictures: the labels, and the detections of each model.
+    """
 
     name: str
-    quality: tuple[float, float]
-    shown: list[EmbeddedPicture]
+    f1: tuple[float, float]
+    pictures: list[EmbeddedPicture]
 
 
 class Examples(NamedTuple):
-    """Chosen pictures, and on how many of all the distilled student is better than its reference, worse and alike."""
+    """Examples, and the number of test pictures on which the student is better than the reference, worse and equal."""
 
-    chosen: list[Example]
+    examples: list[Example]
     better: int
     worse: int
-    alike: int
+    equal: int
 
 
-def examples(test: DetectionData, models: Mapping[str, EvaluatedModel], count: int) -> Examples:
-    """At most `count` pictures at even steps from the one that gained most to the one that lost most.
+def choose_examples(test: DetectionData, models: Mapping[str, EvaluatedModel], count: int) -> Examples:
+    """At most `count` pictures, evenly spaced from the largest gain to the largest loss.
 
-    Pictures on which the two are alike are left out, unless the others are too few.
+    Pictures on which both are equal are chosen only if there are too few others.
     """
-    confident = {name: [_confident(found) for found in model.found] for name, model in models.items()}
+    confident = {name: [_confident(found) for found in model.detections] for name, model in models.items()}
     pair = (reference(models), "student")
-    before, after = ([f1(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in pair)
+    before, after = ([f1_score(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in pair)
     gains = [new - old for old, new in zip(before, after, strict=True)]
     order = sorted(range(len(test)), key=lambda i: (-gains[i], i))
-    changed, alike = [i for i in order if gains[i]], [i for i in order if not gains[i]]
-    chosen = spread(changed, count)
-    chosen = sorted(chosen + spread(alike, count - len(chosen)), key=order.index)
+    changed, equal = [i for i in order if gains[i]], [i for i in order if not gains[i]]
+    chosen = evenly_spaced(changed, count)
+    chosen = sorted(chosen + evenly_spaced(equal, count - len(chosen)), key=order.index)
     better = sum(gain > 0 for gain in gains)
-    return Examples([_example(test, confident, i, (before[i], after[i])) for i in chosen], better, len(changed) - better, len(alike))
+    return Examples([_example(test, confident, i, (before[i], after[i])) for i in chosen], better, len(changed) - better, len(equal))
 
 
-def spread(items: list[int], count: int) -> list[int]:
-    """`count` of `items`, the first, the last and at even steps between; all where there are no more."""
+def evenly_spaced(items: list[int], count: int) -> list[int]:
+    """`count` of `items`: the first, the last and evenly spaced ones between; all if there are no more."""
     if count >= len(items):
         return items
     return [items[round(step * (len(items) - 1) / max(count - 1, 1))] for step in range(count)]
 
 
-def f1(found: Detections, boxes: Tensor, labels: Tensor) -> float:
-    """2 * hits / (found + labelled), 0 to 1; each object [M, 4], [M] is hit once, by the best box of its class with IoU 0.5 or more."""
-    if not len(found.scores) + len(labels):
+def f1_score(detections: Detections, boxes: Tensor, labels: Tensor) -> float:
+    """2 * matches / (detections + objects), 0 to 1.
+
+    Each object [M, 4], [M] is matched once, by the best detection of its class with an IoU of at least 0.5.
+    """
+    if not len(detections.scores) + len(labels):
         return 1.0
-    fits = (box_iou(found.boxes, boxes) >= OVERLAP) & (found.labels[:, None] == labels[None])
+    matches = (box_iou(detections.boxes, boxes) >= MIN_IOU) & (detections.labels[:, None] == labels[None])
     free = set(range(len(labels)))
-    for row in fits:
+    for row in matches:
         free -= set([index for index in row.nonzero().flatten().tolist() if index in free][:1])
-    return 2 * (len(labels) - len(free)) / (len(found.scores) + len(labels))
+    return 2 * (len(labels) - len(free)) / (len(detections.scores) + len(labels))
 
 
-def _confident(found: Detections) -> Detections:
-    sure = found.scores >= LEAST
-    return Detections(*(part[sure] for part in found))
+def _confident(detections: Detections) -> Detections:
+    kept = detections.scores >= MIN_SCORE
+    return Detections(*(part[kept] for part in detections))
 
 
-def _example(test: DetectionData, found: Mapping[str, list[Detections]], index: int, quality: tuple[float, float]) -> Example:
+def _example(test: DetectionData, detections: Mapping[str, list[Detections]], index: int, f1: tuple[float, float]) -> Example:
     picture = fitted(read_picture(test.file(index)))
     scale = picture.width / test.sizes[index][0]
     boxes, labels = test.objects(index)
-    truth = [(box, label, test.classes[label]) for box, label in zip((boxes * scale).tolist(), labels.tolist(), strict=True)]
-    drawn = [embedded("Labelled", draw_boxes(picture, truth))]
-    for name, finds in found.items():
-        drawn.append(embedded(TITLES[name], draw(picture, finds[index]._replace(boxes=finds[index].boxes * scale), test.classes)))
-    return Example(test.file(index).name, quality, drawn)
+    labeled = [(box, label, test.classes[label]) for box, label in zip((boxes * scale).tolist(), labels.tolist(), strict=True)]
+    pictures = [embedded("Labels", draw_boxes(picture, labeled))]
+    for name, found in detections.items():
+        scaled = found[index]._replace(boxes=found[index].boxes * scale)
+        pictures.append(embedded(TITLES[name], draw(picture, scaled, test.classes)))
+    return Example(test.file(index).name, f1, pictures)

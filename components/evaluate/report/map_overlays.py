@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from components.evaluate.report.examples import spread
+from components.evaluate.report.examples import evenly_spaced
 from components.evaluate.report.pictures import EmbeddedPicture, embedded, fitted
 from kd.data.dataset import DetectionData
 from kd.distillation.map_store import MapStore, read_index
@@ -44,8 +44,8 @@ def map_overlays(train: DetectionData, maps: Path) -> MapOverlays:
     store = MapStore(maps, taps_at(index["strides"]), len(train))
     with_objects = [picture for picture in range(len(train)) if len(train.objects(picture)[1])]
     rows = []
-    for number in spread(with_objects, PICTURES):
-        picture, stored = fitted(Image.fromarray(train.square(number)[0].permute(1, 2, 0).numpy())), store[number]
+    for number in evenly_spaced(with_objects, PICTURES):
+        picture, stored = fitted(Image.fromarray(train.letterboxed(number)[0].permute(1, 2, 0).numpy())), store[number]
         overlays = [embedded(f"{tap.part}, stride {tap.stride}", overlay(picture, info_map)) for tap, info_map in stored.items()]
         rows.append([embedded("training picture", picture), *overlays])
     return MapOverlays(index["method"], _legend(), rows)

@@ -9,37 +9,37 @@ from kd.detection.decode import Detections
 from kd.detection.scores import Scores
 from kd.errors import InputError
 
-TITLES = {"teacher": "Teacher", "baseline": "Student alone", "student": "Student distilled"}
+TITLES = {"teacher": "Teacher", "baseline": "Baseline", "student": "Distilled student"}
 DETECTION_TERMS = ("box", "objectness", "class")
 
 History = list[dict[str, float]]
 
 
 def reference(names: Container[str]) -> str:
-    """Whom the student is compared with: the student alone or, where that was not trained, the teacher."""
+    """The model that the student is compared with: the baseline or, if it was not trained, the teacher."""
     return "baseline" if "baseline" in names else "teacher"
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model in the comparison.
+    """A model with its results.
 
     Attributes:
-        scores: what it reaches on the test split.
-        found: its detections on each test picture, in the picture's own pixels.
-        history: one row an epoch, as `read_history` returns it.
+        scores: on the test split.
+        detections: in each test picture, in the picture's own pixels.
+        history: the metrics of each epoch, as `read_history` returns them.
     """
 
     scores: Scores
-    found: list[Detections]
+    detections: list[Detections]
     history: History
 
 
 def read_history(path: Path) -> History:
-    """Read a training's history.csv; a row lacks the scores of an epoch that was not scored.
+    """Read the history.csv of a training; an epoch that was not evaluated has no scores.
 
     Raises:
-        InputError: if the file is missing or is not what a training wrote.
+        InputError: if the file is missing, or was not written by a training.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -47,12 +47,12 @@ def read_history(path: Path) -> History:
     except FileNotFoundError:
         raise InputError(path, "is missing", "run the step that trains the model") from None
     except (ValueError, TypeError):
-        raise InputError(path, "is no table of numbers", "run the step that trains the model again") from None
+        raise InputError(path, "is not a table of numbers", "run the step that trains the model again") from None
     if any(term not in row for row in history for term in ("epoch", *DETECTION_TERMS)):
         raise InputError(path, f"lacks a column: epoch, {', '.join(DETECTION_TERMS)}", "run the step that trains the model again")
     return history
 
 
 def detection_loss(row: dict[str, float]) -> float:
-    """The part of an epoch's loss that all three trainings share."""
+    """The detection loss of an epoch, which all three trainings have."""
     return sum(row[term] for term in DETECTION_TERMS)

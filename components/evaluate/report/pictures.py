@@ -1,4 +1,4 @@
-"""Pictures inside the page."""
+"""Pictures embedded in the page."""
 
 import base64
 import io
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 SIDE = 288
-"""Long side of a shown picture in pixels."""
+"""Longer side of an embedded picture in pixels."""
 
 
 class EmbeddedPicture(NamedTuple):
@@ -18,13 +18,13 @@ class EmbeddedPicture(NamedTuple):
 
 
 def embedded(caption: str, picture: Image.Image) -> EmbeddedPicture:
-    """A picture as JPEG inside a data URI."""
+    """A picture as JPEG in a data URI."""
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=85, subsampling=0)  # full color resolution keeps thin lines clean
+    picture.save(content, "JPEG", quality=85, subsampling=0)  # full color resolution keeps thin lines sharp
     return EmbeddedPicture(caption, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
 
 
 def fitted(picture: Image.Image) -> Image.Image:
-    """The picture with a long side of `SIDE`."""
+    """The picture resized to a longer side of `SIDE`."""
     scale = SIDE / max(picture.size)
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)

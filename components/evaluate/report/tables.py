@@ -1,6 +1,6 @@
-"""The data of DVC's plots, in long format: a row a point, with the model it belongs to.
+"""The data of DVC's plots, in long format: one row for each point, with the name of the model.
 
-The trainings' own history.csv would not do: DVC draws the empty cells of epochs that were not scored as zeros.
+The history.csv of a training cannot be plotted directly: DVC draws the empty cells of epochs without scores as zeros.
 """
 
 import csv

@@ -12,7 +12,7 @@ from torch import nn
 from components.evaluate import latency
 from components.evaluate.latency import WARM_UP, latencies
 from kd.data.dataset import DetectionData
-from tests.components.lively import SIDE, lively_network
+from tests.components.random_networks import SIDE, random_network
 from tests.components.trained import write_outputs
 
 
@@ -23,7 +23,7 @@ def test_split(tmp_path: Path) -> DetectionData:
 
 def test_models_take_turns_on_one_picture_at_a_time(test_split: DetectionData) -> None:
     seen: list[tuple[str, torch.Size]] = []
-    models = {name: lively_network(seed=seed) for seed, name in enumerate(("a", "b"))}
+    models = {name: random_network(seed=seed) for seed, name in enumerate(("a", "b"))}
     for name, (network, _) in models.items():
         network.register_forward_pre_hook(lambda module, inputs, name=name: seen.append((name, inputs[0].shape)))
     times = latencies(models, test_split, rounds=4)
@@ -36,13 +36,13 @@ def test_what_counts_are_the_undisturbed_turns_after_the_warm_up(test_split: Det
     spans = iter([9.0] * WARM_UP + [0.002, 5.0, 0.002, 0.003, 0.002])
     clock = (moment for start in count(0, 100) for moment in (start, start + next(spans)))
     monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    assert latencies({"a": lively_network()}, test_split, rounds=5) == {"a": pytest.approx(2.0, abs=1e-6)}
+    assert latencies({"a": random_network()}, test_split, rounds=5) == {"a": pytest.approx(2.0, abs=1e-6)}
 
 
 def test_decoding_and_suppression_count(test_split: DetectionData, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, spec = lively_network()
+    network, spec = random_network()
     quick = latencies({"a": (network, spec)}, test_split, rounds=3)["a"]
-    select = latency.select
-    monkeypatch.setattr(latency, "select", lambda *inputs: (time.sleep(0.2), select(*inputs))[1])
+    select = latency.postprocess
+    monkeypatch.setattr(latency, "postprocess", lambda *inputs: (time.sleep(0.2), select(*inputs))[1])
     assert latencies({"a": (network, spec)}, test_split, rounds=3)["a"] > max(quick, 200)
     assert isinstance(network, nn.Module) and not network.training

@@ -74,7 +74,7 @@ def label_what_they_find(places: dict[str, Path]) -> None:
     write_json(file, truth | {"annotations": annotations})
 
 
-def test_scores_are_those_of_pycocotools(places: dict[str, Path], params: Params, evaluated: Callable[..., Path]) -> None:
+def test_scores_are_those_of_pycocotools(places: dict[str, Path], params: Params, evaluated: Callable[..., Path], tmp_path: Path) -> None:
     label_what_they_find(places)
     metrics = json.loads((evaluated() / "metrics.json").read_text())
     assert set(metrics) == {*MODELS, "gain"}
@@ -93,10 +93,19 @@ def test_scores_are_those_of_pycocotools(places: dict[str, Path], params: Params
         present = precision[:, :, :2]
         assert metrics[name]["map"] == pytest.approx(present.mean(), abs=1e-6)
         assert metrics[name]["map50"] == pytest.approx(present[0].mean(), abs=1e-6)
-        assert set(metrics[name]["per_class"]) == set(CLASSES[:2]), "a class without objects has no score"
-        assert metrics[name]["per_class"][CLASSES[1]]["ap50"] == pytest.approx(precision[0, :, 1].mean(), abs=1e-6)
+        per_class = {row["class"]: row for row in rows(tmp_path / "outputs/evaluated/per_class.csv") if row["model"] == name}
+        assert set(per_class) == set(CLASSES[:2]), "a class without objects has no score"
+        assert float(per_class[CLASSES[1]]["ap50"]) == pytest.approx(precision[0, :, 1].mean(), abs=1e-5)
+        assert float(per_class[CLASSES[1]]["ap"]) == pytest.approx(precision[:, :, 1].mean(), abs=1e-5)
     assert len({metrics[name]["map50"] for name in MODELS}) == 3
     assert all(0 < metrics[name]["map"] <= metrics[name]["map50"] < 1 for name in MODELS)
+
+
+def test_metrics_fit_into_a_table(evaluated: Callable[..., Path]) -> None:
+    """`dvc metrics show` has a column for each number: five for each model, and three of the gain."""
+    metrics = json.loads((evaluated() / "metrics.json").read_text())
+    assert all(isinstance(value, int | float) for values in metrics.values() for value in values.values())
+    assert sum(map(len, metrics.values())) <= 18
 
 
 def test_a_model_is_measured(places: dict[str, Path], evaluated: Callable[..., Path]) -> None:
@@ -145,7 +154,7 @@ def test_plots_have_no_empty_cells(evaluated: Callable[..., Path]) -> None:
     assert list(tables["losses"][1].values()) == ["teacher", "2", "3.5"]
     assert [len(table) for table in (tables["precision_recall"], tables["per_class"])] == [3 * 101, 3 * 2]
     assert list(tables["precision_recall"][0]) == ["model", "recall", "precision"]
-    assert list(tables["per_class"][0]) == ["model", "class", "ap50"]
+    assert list(tables["per_class"][0]) == ["model", "class", "ap", "ap50"]
 
 
 def test_what_the_run_is_told(evaluated: Callable[..., Path], places: dict[str, Path], run: Any) -> None:
@@ -166,7 +175,7 @@ def test_without_a_val_split_or_anything_to_find(places: dict[str, Path], evalua
     output = evaluated()
     assert json.loads((output / "metrics.json").read_text())["gain"] == {"map": 0.0, "map50": 0.0}
     assert rows(output / "learning_curves.csv") == rows(output / "per_class.csv") == []
-    assert "nothing to score" in (output / "report.html").read_text()
+    assert "there are no scores" in (output / "report.html").read_text()
 
 
 def test_a_missing_model_leaves_no_output(places: dict[str, Path], params: Params, tmp_path: Path) -> None:
@@ -193,7 +202,7 @@ def test_a_split_without_pictures_is_refused(places: dict[str, Path], evaluated:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(None, "is missing"), (HISTORY.replace("box", "fox"), "lacks a column"), (HISTORY + "3,many\n", "is no table of numbers")],
+    [(None, "is missing"), (HISTORY.replace("box", "fox"), "lacks a column"), (HISTORY + "3,many\n", "is not a table of numbers")],
 )
 def test_a_history_that_is_none(tmp_path: Path, content: str | None, problem: str) -> None:
     file = tmp_path / "history.csv"

@@ -1,0 +1,54 @@
+"""The result of a distillation in words."""
+
+from typing import Any, NamedTuple
+
+MIN_DIFFERENCE = 0.005
+"""Half a point of mAP50; a smaller difference is reported as none."""
+
+
+class Conclusion(NamedTuple):
+    """A headline, and the sentences below it."""
+
+    headline: str
+    sentences: list[str]
+
+
+def conclude(metrics: dict[str, Any]) -> Conclusion:
+    """Describe the content of metrics.json."""
+    if "baseline" not in metrics:
+        return _without_baseline(metrics["student"], metrics["teacher"])
+    gain, baseline, student, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
+    sentences = [
+        f"The same small network reaches {points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
+        f"{points(student['map50'])} when it is also distilled from the teacher (mAP {points(baseline['map'])} and {points(student['map'])}).",
+        _teacher(student, teacher),
+    ]
+    return Conclusion(_headline(gain["map50"]), sentences + _gap(gain))
+
+
+def points(score: float) -> str:
+    """A score of 0..1 in points of 0..100."""
+    return f"{100 * score:.1f}"
+
+
+def _without_baseline(student: dict[str, Any], teacher: dict[str, Any]) -> Conclusion:
+    sentences = [_teacher(student, teacher), "The baseline was not trained, so the gain of the distillation is not known."]
+    return Conclusion(f"The distilled student reaches {points(student['map50'])} points of mAP50", sentences)
+
+
+def _teacher(student: dict[str, Any], teacher: dict[str, Any]) -> str:
+    return f"The teacher reaches {points(teacher['map50'])} with {teacher['parameters'] / student['parameters']:.1f} times the parameters."
+
+
+def _headline(gain: float) -> str:
+    if abs(gain) < MIN_DIFFERENCE:
+        return f"Distillation made no clear difference ({100 * gain:+.1f} points of mAP50)"
+    return f"Distillation {'gains' if gain > 0 else 'costs'} {points(abs(gain))} points of mAP50"
+
+
+def _gap(gain: dict[str, float]) -> list[str]:
+    if "gap_closed" not in gain:
+        return ["The teacher is not better than the baseline, so the student can learn little from it: train it longer or enlarge it."]
+    if gain["map50"] >= MIN_DIFFERENCE:
+        return [f"That closes {gain['gap_closed']:.0%} of the gap to the teacher."]
+    return ["The teacher is better, but the student did not benefit: the report shows the gradient ratio; change distill.weight."]
