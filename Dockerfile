@@ -25,7 +25,8 @@ RUN git config --system safe.directory '*' && \
 COPY --from=packages /opt/venv /opt/venv
 COPY . /kdflow
 # a step finds the default parameters in its working folder, and may write beside them
-RUN ln -s /kdflow/params.yaml /home/kdflow/params.yaml
+RUN ln -s /kdflow/params.yaml /home/kdflow/params.yaml && \
+    printf '#!/bin/sh\nexec python -m pipeline.kdflow "$@"\n' > /opt/venv/bin/kdflow && chmod 755 /opt/venv/bin/kdflow
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/kdflow \
     PYTHONUNBUFFERED=1 \
@@ -41,4 +42,4 @@ LABEL org.opencontainers.image.title="kdflow" \
 USER 10001:10001
 WORKDIR /home/kdflow
 # no ENTRYPOINT: Kubeflow and its local Docker runner bring the whole command of a step
-CMD ["python", "-m", "pipeline", "--help"]
+CMD ["kdflow", "--help"]

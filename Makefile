@@ -1,7 +1,7 @@
-# `make demo` and `make test` set up what they need in .venv; a later call finds it there.
+# `make demo` and `make test` set up .venv on the first call.
 PYTHON ?= python3
 DOCKER ?= docker
-# where the image will live, as in registry.example.com/team/kdflow
+# name of the image, such as registry.example.com/team/kdflow
 IMAGE ?= kdflow
 COMMIT = $(shell git describe --always --exclude '*' --abbrev=40 --dirty)
 BIN := .venv/bin
@@ -10,11 +10,11 @@ export DVC_NO_ANALYTICS = true
 
 .PHONY: demo test lint lock image paper
 
-demo: .venv/ready  ## train, distill, prove, report and register on the embedded data set
+demo: .venv/ready  ## run every step on the embedded dataset and print the results
 	dvc repro
-	python -m components.results
+	kdflow results
 
-# tiny networks gain nothing from threads: processes of one thread are faster, and some wait for servers
+# tiny networks do not benefit from threads, and some tests wait for servers: several processes with one thread each are faster
 test: .venv/ready lint  ## linters, type checker and tests
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
@@ -30,25 +30,25 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# BASE_IMAGE replaces the Dockerfile's base image; a certificate bundle and a pip.conf of your network are lent to the build, never kept
-image:  ## the one image of every step, tagged with the commit; prints its digest
+# BASE_IMAGE replaces the base image; SSL_CERT_FILE and PIP_CONFIG_FILE are available during the build and not stored in the image
+image:  ## the image of all steps, tagged with the commit; prints its digest
 	DOCKER_BUILDKIT=1 $(DOCKER) build --tag $(IMAGE):$(COMMIT) --build-arg COMMIT=$(COMMIT) \
 		$${BASE_IMAGE:+--build-arg BASE_IMAGE=$$BASE_IMAGE} \
 		$${SSL_CERT_FILE:+--secret id=ca,src=$$SSL_CERT_FILE} \
 		$${PIP_CONFIG_FILE:+--secret id=pip.conf,src=$$PIP_CONFIG_FILE} .
 	@$(DOCKER) image inspect --format '$(IMAGE):$(COMMIT) {{.Id}}' $(IMAGE):$(COMMIT)
 
-# the figures that take a GPU: three seeds of the published networks; ARGS go to the ablation, as in ARGS="--set student.train.epochs=50"
+# results that need a GPU: the published networks with three seeds; ARGS are options of the ablation, such as ARGS="--set student.train.epochs=50"
 PAPER := outputs/paper
 
-paper: .venv/ready  ## the paper's pair on your pictures: make paper DATA=/path/to/pictures
-	$(if $(DATA),,$(error name the pictures: make paper DATA=/path/to/pictures))
+paper: .venv/ready  ## train the networks of the paper on your pictures: make paper DATA=/path/to/pictures
+	$(if $(DATA),,$(error DATA is missing; run make paper DATA=/path/to/pictures))
 	python -m benchmarks.ablation --data $(DATA) --params examples/paper.yaml --variants baseline default --split test --out $(PAPER) $(ARGS)
 	python -m benchmarks.pictures --params examples/paper.yaml --data $(PAPER)/prepared --teacher $(PAPER)/teacher \
 		--baseline $(PAPER)/runs/baseline/seed-* --student $(PAPER)/runs/default/seed-* --maps $(PAPER)/maps/* --output $(PAPER)/pictures
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
-lock:  ## choose the newest versions that fit pyproject.toml; needs uv
+lock:  ## lock the newest versions that fit pyproject.toml; needs uv
 	$(LOCK) --extra dev --output-file requirements-dev.txt
-	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt  # the same choice, less the tools: the image's
+	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt  # for the image: the same versions without the tools

@@ -170,9 +170,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         "--max-detections", type=_count, default=default.max_detections, help="maximum number of boxes in a picture (%(default)s)"
     )
     command.add_argument("--most", dest="max_detections", type=_count, help=argparse.SUPPRESS)
-    command.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all boxes here: file, class, bbox (x, y, width, height), score"
-    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all boxes here: file, class, bbox (x, y, width, height), score")
     command.add_argument("--device", help="such as cpu, cuda or cuda:1 (default: the first GPU, or the CPU if there is none)")
 
 

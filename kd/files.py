@@ -85,7 +85,7 @@ def walk_files(folder: Path, root: Path | None = None, skip: Callable[[str], boo
     Raises:
         InputError: if a link points outside `root`, to a folder that contains the link, or to nothing, or a name is not UTF-8.
     """
-    pending = [(folder, (_real_folder(folder, root or folder),))] if folder.is_dir() else []
+    pending: list[tuple[Path, tuple[Path, ...]]] = [(folder, (_real_folder(folder, root or folder),))] if folder.is_dir() else []
     while pending:
         current, parents = pending.pop()
         with os.scandir(current) as entries:
@@ -110,16 +110,17 @@ def digest_json(content: Any) -> str:
 
 
 def _exists(entry: "os.DirEntry[str]", path: Path) -> bool:
-    """Whether `entry` is a file or a folder. A hidden link to nothing is neither; editors use such links as locks."""
+    """Whether `entry` is a file or a folder; a hidden link counts only if it points to a file, because editors lock files with links."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:
         raise InputError(path.parent, f"contains the file name {entry.name!r}, which is not UTF-8", "rename the file") from None
     if not entry.is_symlink():
         return entry.is_dir() or entry.is_file()
-    if not path.exists() and not entry.name.startswith("."):
+    hidden = entry.name.startswith(".")
+    if not hidden and not path.exists():
         raise InputError(path, f"is a link to {path.readlink()}, which is missing", "restore it (`dvc checkout`) or remove the link")
-    return path.is_dir() or path.is_file()
+    return path.is_file() or (path.is_dir() and not hidden)
 
 
 def _real_folder(folder: Path, root: Path) -> Path:

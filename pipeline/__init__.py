@@ -1,1 +1,1 @@
-"""When and where the steps run: the graph for Kubeflow Pipelines, on a cluster or on this machine."""
+"""The steps as a pipeline for Kubeflow Pipelines, run on a cluster or on this machine; and the command `kdflow`."""

@@ -1,4 +1,4 @@
-"""The command line `python -m pipeline`. Each command is a module with a function `add_parser`."""
+"""The command `kdflow pipeline`, also `python -m pipeline`. Each sub-command is added by a module's function `add_parser`."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,33 +7,28 @@ from kd.errors import handle_errors
 from pipeline import compile, local, schedules, status, submit
 
 COMMANDS = (compile, local, submit, schedules, status)
-EXAMPLES = """
-  python -m pipeline run                                  the whole graph on this machine, without a cluster
-  python -m pipeline run --set distill.weight=2 --export outputs
-  python -m pipeline compile --out kdflow.yaml            the file that Kubeflow takes
-  python -m pipeline submit --wait                        one run on the cluster
-  python -m pipeline schedule --cron "0 3 * * 1"          one every Monday at three
-"""
+EXAMPLES = """examples:
+  %(prog)s run                                  run all steps on this machine, without a cluster
+  %(prog)s run --set distill.weight=2 --export outputs
+  %(prog)s compile --out kdflow.yaml            compile the pipeline for Kubeflow
+  %(prog)s submit --wait                        run it once on the cluster
+  %(prog)s schedule --cron "0 3 * * 1"          run it every Monday at 3:00"""
 
 
 @handle_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    options = _parser().parse_args(arguments)
-    options.run(options)
-
-
-def _parser() -> argparse.ArgumentParser:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline") -> None:
+    """Parse the command line and run the sub-command."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline",
-        description="The steps of dvc.yaml as a pipeline for Kubeflow.",
-        epilog=f"examples:{EXAMPLES}",
+        prog,
+        description="Run the steps of dvc.yaml as a pipeline of Kubeflow Pipelines.",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands)
-    return parser
+    options = parser.parse_args(arguments)
+    options.run(options)
 
 
 if __name__ == "__main__":

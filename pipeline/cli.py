@@ -1,4 +1,4 @@
-"""What the commands share: how each is added to `python -m pipeline`."""
+"""How a sub-command is added to `kdflow pipeline`."""
 
 import argparse
 from typing import TypeAlias
@@ -7,11 +7,11 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def new_parser(commands: Commands, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
-    """Add the command `name`: a line of `summary` for the list of commands, and `examples` below its own help."""
+    """Add the sub-command `name`, with a one-line `summary` and `examples` for its help; `%(prog)s` is the command itself."""
     return commands.add_parser(
         name,
         help=summary,
-        description=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

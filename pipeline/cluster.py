@@ -1,4 +1,4 @@
-"""The settings of a cluster: `pipeline/cluster.yaml`, parsed by strict models."""
+"""The settings of a cluster in `pipeline/cluster.yaml`, as pydantic models."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -27,18 +27,18 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_len
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Image = Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
 Variables = dict[Name, dict[str, Variable]]
-"""From an object's name to its keys and the environment variables that they become."""
+"""By name of a Secret or ConfigMap: the environment variable for each of its keys."""
 
 
 class Gpu(Section):
-    """GPUs of one node; a training starts a process on each."""
+    """GPUs of one node. A training runs one process per GPU."""
 
-    type: str = Field(description="the resource's name, such as nvidia.com/gpu")
+    type: str = Field(description="name of the resource, such as nvidia.com/gpu")
     count: Annotated[int, Field(ge=1)]
 
 
 class Toleration(Section):
-    """A taint that a step's pod does not mind."""
+    """A toleration of a step's pod for a taint."""
 
     key: str
     operator: Literal["Equal", "Exists"]
@@ -47,16 +47,16 @@ class Toleration(Section):
 
 
 class Retry(Section):
-    """How often a failed step is tried again, and how many seconds later."""
+    """Retries of a failed step; waiting times are in seconds."""
 
     times: Annotated[int, Field(ge=0)]
-    wait: Annotated[int, Field(ge=0)] = Field(description="before the first retry")
-    factor: Annotated[float, Field(ge=1)] = Field(description="by which the wait grows from one retry to the next")
-    longest: Seconds = Field(description="most that the wait grows to")
+    wait: Annotated[int, Field(ge=0)] = Field(description="time before the first retry")
+    factor: Annotated[float, Field(ge=1)] = Field(description="factor of the waiting time from one retry to the next")
+    longest: Seconds = Field(description="maximum waiting time")
 
 
 class Placement(Section):
-    """What one step needs."""
+    """Resources, scheduling and retries of one step."""
 
     cpu: Cpu
     memory: Memory
@@ -64,26 +64,26 @@ class Placement(Section):
     node_selector: dict[str, str]
     tolerations: list[Toleration]
     shared_memory: Memory | None = Field(description="size of /dev/shm, in memory")
-    timeout: Seconds = Field(description="for one attempt")
+    timeout: Seconds = Field(description="seconds for one attempt")
     retry: Retry
 
 
 class RunLimits(Section):
-    """Limits of a whole run, in seconds."""
+    """Limits of a run, in seconds."""
 
     deadline: Seconds
     ttl: Seconds
 
 
 class Checkpoints(Section):
-    """The volume on which a killed training finds its checkpoint."""
+    """The volume for checkpoints, from which a killed training resumes."""
 
     claim: Name
     path: Annotated[str, Field(pattern=r"^/")]
 
 
 class Cluster(Section):
-    """All of `cluster.yaml`, with the defaults filled in for every step."""
+    """All of `cluster.yaml`, with the defaults applied to every step."""
 
     image: Image | None
     namespace: Name
@@ -96,28 +96,28 @@ class Cluster(Section):
 
 
 def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
-    """Read and check the settings; `image` replaces the one in the file.
+    """Read and validate the settings; `image` replaces the one in the file.
 
     Raises:
-        InputError: naming the file and the setting that is missing, unknown or of the wrong form.
+        InputError: if the file is missing or a setting is missing, unknown or invalid.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(path, "is missing", "restore it from git") from None
     except yaml.YAMLError as error:
-        raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "mend that line") from None
+        raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
     try:
-        return Cluster.model_validate(_filled_in(content) | ({"image": image} if image else {}))
+        return Cluster.model_validate(_apply_defaults(content) | ({"image": image} if image else {}))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if part != "[key]")
         where = "--image" if image and name == "image" else path
-        raise InputError(where, f"'{name}' is {first['input']!r}: {first['msg']}", "mend it; the file explains each setting") from None
+        raise InputError(where, f"'{name}' is {first['input']!r}: {first['msg']}", "correct it; the file explains each setting") from None
 
 
-def _filled_in(settings: Any) -> dict[str, Any]:
-    """The settings with the defaults at every step."""
+def _apply_defaults(settings: Any) -> dict[str, Any]:
+    """The settings with the defaults merged into every step."""
     content: dict[str, Any] = dict(settings) if isinstance(settings, dict) else {}
     defaults, steps = content.pop("defaults", None) or {}, content.get("steps") or {}
     return content | {"steps": {name: {**defaults, **(steps.get(name) or {})} for name in (*get_args(Step), *steps)}}

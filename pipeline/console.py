@@ -1,4 +1,4 @@
-"""What a person sees of a run on this machine: each step with its time, and what it says; the rest goes to a log a step."""
+"""Console output of a pipeline run on this machine: progress and messages of each step. Everything else goes to a log file per step."""
 
 import io
 import re
@@ -14,23 +14,23 @@ COLORS = re.compile(r"\x1b\[\d+m")
 STARTED = re.compile(r"Executing task '([\w-]+)'")
 ENDED = re.compile(r"Task '([\w-]+)' finished with status '?(\w+)")
 CACHED = re.compile(r"Task ([\w-]+) cache hit")
-EXECUTOR = "[KFP Executor"  # Kubeflow's own lines, and what libraries log at level INFO
+KFP_PREFIX = "[KFP Executor"  # of Kubeflow's own lines, and of libraries that log at level INFO
 
 
 class Step(NamedTuple):
-    """How a step went: "ran", "cached" or "failed", and seconds."""
+    """The result of a step: "ran", "cached" or "failed", and its duration in seconds."""
 
     state: str
     seconds: float
 
 
 class ConsoleOutput(io.TextIOBase):
-    """Takes the place of stdout while `kfp.local` runs, whose messages (of kfp 2.17) say which step starts and ends.
+    """Replaces stdout while `kfp.local` runs, and parses its messages (of kfp 2.17) about the start and end of steps.
 
     Attributes:
         steps: the steps that have ended, in order.
-        current: the step that runs, or failed; "" before the first.
-        error: the line with which the last step refused its input; "" if it did not.
+        current: the step that runs, or failed; "" before the first one.
+        error: the error message of the current step; "" if there is none.
     """
 
     def __init__(self, logs: Path, stream: TextIO | None = None) -> None:
@@ -38,62 +38,63 @@ class ConsoleOutput(io.TextIOBase):
         self.current = self.error = ""
         self._logs, self._stream = logs, stream or sys.stdout
         self._line = ""
-        self._dump = False  # inside the multi-line dump of a task's input
-        self._start = self._began = time.monotonic()
+        self._in_dump = False  # within the dump of a task's input, which has several lines
+        self._start = self._step_start = time.monotonic()
         logs.mkdir(parents=True, exist_ok=True)
 
     def log(self, step: str) -> Path:
-        """The file with all that a step said."""
+        """The log file of a step."""
         return self._logs / f"{step}.log"
 
     def write(self, text: str) -> int:
-        """Take any piece of text; lines are handled as they are complete."""
+        """Accept text in pieces of any length; each complete line is processed."""
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
-            self._take(COLORS.sub("", line))
+            self._process(COLORS.sub("", line))
         return len(text)
 
-    def _take(self, line: str) -> None:
-        if found := CACHED.search(line):
-            self._end(_step(found[1]), "cached", 0.0)
-        elif found := STARTED.search(line):
-            self._begin(_step(found[1]))
-        elif found := ENDED.search(line):
-            self._end(_step(found[1]), "ran" if found[2] == "SUCCESS" else "failed", time.monotonic() - self._began)
-        elif line.startswith("    ") and self.current not in self.steps:  # kfp indents what a task says
-            self._hear(line.removeprefix("    "))
+    def _process(self, line: str) -> None:
+        if match := CACHED.search(line):
+            self._end_step(_step_name(match[1]), "cached", 0.0)
+        elif match := STARTED.search(line):
+            self._start_step(_step_name(match[1]))
+        elif match := ENDED.search(line):
+            state = "ran" if match[2] == "SUCCESS" else "failed"
+            self._end_step(_step_name(match[1]), state, time.monotonic() - self._step_start)
+        elif line.startswith("    ") and self.current not in self.steps:  # kfp indents the output of a task
+            self._process_output(line.removeprefix("    "))
 
-    def _begin(self, step: str) -> None:
-        self.current, self.error, self._began = step, "", time.monotonic()
+    def _start_step(self, step: str) -> None:
+        self.current, self.error, self._step_start = step, "", time.monotonic()
         self.log(step).write_text("")
-        self._say(f"{step} ...")
+        self._print(f"{step} ...")
 
-    def _hear(self, line: str) -> None:
-        """Keep a line of the step, and show it if the step itself wrote it."""
+    def _process_output(self, line: str) -> None:
+        """Log a line of the current step, and print it unless it comes from Kubeflow."""
         with self.log(self.current).open("a") as log:
             log.write(line + "\n")
         if line.startswith("error: "):
             self.error = line.removeprefix("error: ")
-        elif line.startswith(EXECUTOR):
-            self._dump = line.endswith("Got executor_input:")
-        elif self._dump:
-            self._dump = line != "}"
+        elif line.startswith(KFP_PREFIX):
+            self._in_dump = line.endswith("Got executor_input:")
+        elif self._in_dump:
+            self._in_dump = line != "}"
         elif line.strip():
             self._stream.write(f"          {line}\n")
             self._stream.flush()
 
-    def _end(self, step: str, state: str, seconds: float) -> None:
+    def _end_step(self, step: str, state: str, seconds: float) -> None:
         self.current, self.steps[step] = step, Step(state, seconds)
-        self._say(f"{step}: {'unchanged, from the cache' if state == 'cached' else f'{state} {seconds:.1f} s'}")
+        self._print(f"{step}: {'unchanged, from the cache' if state == 'cached' else f'{state} {seconds:.1f} s'}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         self._stream.write(f"{minutes:4d}:{seconds:02d}  {text}\n")
         self._stream.flush()
 
 
 def results_table(steps: dict[str, Step], digests: dict[str, str]) -> Table:
-    """A row a step: what happened, how long it took, and the digest of what it left."""
+    """A table of the steps: state, duration, and the digest of the output."""
     table = Table("step", "", "seconds", "digest")
     for name, step in steps.items():
         table.add_row(name, step.state, f"{step.seconds:.1f}", digests.get(name, "")[:16])
@@ -105,5 +106,5 @@ def show_results(steps: dict[str, Step], digests: dict[str, str]) -> None:
     Console(highlight=False).print(results_table(steps, digests))
 
 
-def _step(task: str) -> str:
+def _step_name(task: str) -> str:
     return task.replace("-", "_")

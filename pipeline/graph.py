@@ -1,4 +1,4 @@
-"""The pipeline: which task follows which, and what goes between them."""
+"""The pipeline: its tasks, and the artifacts and parameters that they pass to each other."""
 
 from typing import Any, NamedTuple
 
@@ -9,13 +9,13 @@ from kfp.dsl.graph_component import GraphComponent
 from components.params.models import Params
 from pipeline import steps
 from pipeline.cluster import Cluster
-from pipeline.placement import place
+from pipeline.placement import configure_task
 
 NAME = "kdflow"
 
 
 class Outputs(NamedTuple):
-    """What each step leaves."""
+    """The output artifact of each step."""
 
     prepare_data: Dataset
     train_teacher: Model
@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
 
 def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
-    """The graph for a `cluster`, with its settings at every task; or for this machine, where only the image of containers counts."""
+    """The pipeline for a `cluster`, with its settings for each task; or for this machine, with the image `fixed_image`."""
 
     @dsl.pipeline(name=NAME, description="Train a teacher, distill a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
@@ -45,41 +45,42 @@ def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphCompone
         evaluate: dict,
         register_model: dict,
     ) -> Outputs:
-        def settle(task: PipelineTask, cached: bool = True) -> PipelineTask:
+        def configure(task: PipelineTask, cached: bool = True) -> PipelineTask:
             if cluster:
-                place(task, image, cluster)
+                configure_task(task, image, cluster)
             else:
                 task.set_container_image(fixed_image)
             return task.set_caching_options(cached)
 
-        origin = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
-        found = settle(steps.resolve_data(**origin), cached=False)
-        prepared = settle(steps.prepare_data(**origin, data_version=found.outputs["data_version"]))
-        dataset = _handed("dataset", prepared, "dataset")
+        source = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
+        resolve_task = configure(steps.resolve_data(**source), cached=False)
+        data_task = configure(steps.prepare_data(**source, data_version=resolve_task.outputs["data_version"]))
+        dataset = _artifact_input("dataset", data_task, "dataset")
 
-        recipe = {"augment": augment, "seed": seed}
-        taught = settle(steps.train_teacher(**recipe, teacher=teacher, **dataset))
-        alone = settle(steps.train_baseline(**recipe, student=student, train_baseline=train_baseline, **dataset))
-        mapped = settle(steps.compute_info_maps(info_maps=info_maps, **dataset, **_handed("teacher", taught)))
-        maps = _handed("maps", mapped, "maps")
-        lesson = {"distill": distill, **_handed("teacher", taught), **maps}
-        distilled = settle(steps.distill_student(**recipe, student=student, **dataset, **lesson))
+        common = {"augment": augment, "seed": seed}
+        teacher_task = configure(steps.train_teacher(**common, teacher=teacher, **dataset))
+        baseline_task = configure(steps.train_baseline(**common, student=student, train_baseline=train_baseline, **dataset))
+        maps_task = configure(steps.compute_info_maps(info_maps=info_maps, **dataset, **_artifact_input("teacher", teacher_task)))
+        maps = _artifact_input("maps", maps_task, "maps")
+        distillation = {"distill": distill, **_artifact_input("teacher", teacher_task), **maps}
+        student_task = configure(steps.distill_student(**common, student=student, **dataset, **distillation))
 
-        models = {**_handed("teacher_model", taught), **_handed("baseline_model", alone), **_handed("student_model", distilled)}
-        shown = {"distill": distill, "info_maps": info_maps, "student": student, "teacher": teacher}
-        scored = settle(steps.evaluate(**recipe, **shown, evaluate=evaluate, **dataset, **maps, **models))
+        models = {**_artifact_input("teacher_model", teacher_task), **_artifact_input("student_model", student_task)}
+        baseline = _artifact_input("baseline_model", baseline_task)
+        sections = {**common, "distill": distill, "info_maps": info_maps, "student": student, "teacher": teacher, "evaluate": evaluate}
+        evaluate_task = configure(steps.evaluate(**sections, **dataset, **maps, **models, **baseline))
 
-        made = {**_handed("teacher_model", taught), **_handed("student_model", distilled), **_handed("evaluation", scored, "metrics")}
-        lineage = {**recipe, **shown, "data": data, "evaluate": evaluate}
-        registered = settle(steps.register_model(**lineage, register_model=register_model, **dataset, **made), cached=False)
+        evaluation = _artifact_input("evaluation", evaluate_task, "metrics")
+        sections |= {"data": data, "register_model": register_model}
+        register_task = configure(steps.register_model(**sections, **dataset, **models, **evaluation), cached=False)
         return Outputs(
-            prepare_data=prepared.outputs["dataset"],
-            train_teacher=taught.outputs["model"],
-            train_baseline=alone.outputs["model"],
-            compute_info_maps=mapped.outputs["maps"],
-            distill_student=distilled.outputs["model"],
-            evaluate=scored.outputs["metrics"],
-            register_model=registered.outputs["export"],
+            prepare_data=data_task.outputs["dataset"],
+            train_teacher=teacher_task.outputs["model"],
+            train_baseline=baseline_task.outputs["model"],
+            compute_info_maps=maps_task.outputs["maps"],
+            distill_student=student_task.outputs["model"],
+            evaluate=evaluate_task.outputs["metrics"],
+            register_model=register_task.outputs["export"],
         )
 
     return kdflow
@@ -88,14 +89,14 @@ def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphCompone
 def arguments(
     params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None
 ) -> dict[str, Any]:
-    """The pipeline's parameters: one for each section of params.yaml that it uses, where the data are, and what to run."""
+    """The pipeline's arguments: the sections of params.yaml, the source of the data, and whether to train the baseline."""
     sections = params.model_dump(mode="json", exclude={"compose_scenes"})
-    given = {"image": image} if image else {}
-    return sections | {"data_repo": data_repo, "data_rev": data_rev, "train_baseline": train_baseline} | given
+    images = {"image": image} if image else {}
+    return sections | {"data_repo": data_repo, "data_rev": data_rev, "train_baseline": train_baseline} | images
 
 
-def _handed(name: str, task: PipelineTask, artifact: str = "model") -> dict[str, Any]:
-    """An artifact as the input `name` of another task, with its digest: Kubeflow's cache does not look into artifacts."""
+def _artifact_input(name: str, task: PipelineTask, artifact: str = "model") -> dict[str, Any]:
+    """Pass an artifact of `task` as input `name`, with its digest: Kubeflow's cache key has no content of artifacts."""
     return {name: task.outputs[artifact], f"{name.removesuffix('_model')}_digest": task.outputs["digest"]}
 
 

@@ -1,4 +1,4 @@
-"""From a pipeline's task to a step: parameters that went through Kubeflow, artifacts that are folders, one process a GPU."""
+"""Run a step as a task of Kubeflow: convert its parameters, map artifacts to folders, and start one process per GPU."""
 
 import importlib
 import shutil
@@ -13,7 +13,7 @@ import yaml
 
 from components.params.load import check_params, load_params
 from components.params.models import Params
-from components.prepare_data.data_source import resolve
+from components.prepare_data.data_source import resolve_source
 from components.runtime.command import Step, run_step
 from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
@@ -24,7 +24,7 @@ Sections = dict[str, Any]
 
 
 class Artifact(Protocol):
-    """What a task reads or writes, as Kubeflow hands it over."""
+    """An input or output of a task, as Kubeflow passes it."""
 
     path: str
     metadata: dict[str, Any]
@@ -35,110 +35,110 @@ def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None],
     """Run a step of `components`.
 
     Args:
-        step: its name.
-        sections: the sections of the parameters that it reads; numbers may have become floats.
-        inputs: folders, by the names that the step has for them; None for one that was left out.
-        output: where its folder goes; gets the digest and the code's git commit as metadata.
+        step: the step's name.
+        sections: the sections of the parameters that it reads; integers may have become floats.
+        inputs: the input folders by parameter of the step; None if a step was skipped.
+        output: the output folder; its metadata is set to the digest and the git commit of the code.
 
     Returns:
-        The digest of what the step wrote. Tasks that read it take the digest as a parameter, because Kubeflow's cache knows
-        artifacts by name only.
+        The digest of the output. It is a parameter of the tasks that read it, because Kubeflow's cache key contains only the
+        names of artifacts.
 
     Raises:
-        SystemExit: in one line of text, if the input is wrong (code 2) or a process of a training fails.
+        SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a process of a training fails.
     """
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
-    processes = gpus() if step in TRAININGS else 1
+    processes = gpu_count() if step in TRAININGS else 1
     start(step, as_params(sections), {**paths, "output": Path(output.path)}, processes)
-    return _signed(output)
+    return _add_metadata(output)
 
 
 @clean_exit()
 def resolve_data(data: Sections, repo: str, rev: str) -> str:
-    """The version of `data.path` at a revision, without a download; see `components.prepare_data.data_source.resolve`."""
-    return resolve(as_params({"data": data}).data.path, repo, rev).version
+    """Resolve the version of `data.path` at a revision; see `components.prepare_data.data_source.resolve_source`."""
+    return resolve_source(as_params({"data": data}).data.path, repo, rev).version
 
 
 @clean_exit()
 def prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
-    """Run the step prepare_data on `data.path` at a revision, which must still hold `version`; returns the digest."""
+    """Run prepare_data on `data.path` at a revision. Its version must still be `version`. Returns the digest of the output."""
     params = as_params({"data": data})
-    origin = resolve(params.data.path, repo, rev)
+    origin = resolve_source(params.data.path, repo, rev)
     if origin.version != version:
-        problem = f"moved from {version} to {origin.version} while the pipeline ran"
-        raise InputError(str(origin), problem, "start the pipeline again, or name a commit in data_rev")
-    run_step(_step("prepare_data"), params, origin=origin, output=Path(output.path))
+        problem = f"changed from {version} to {origin.version} while the pipeline ran"
+        raise InputError(str(origin), problem, "start the pipeline again, or set data_rev to a commit")
+    run_step(_import_step("prepare_data"), params, origin=origin, output=Path(output.path))
     output.metadata.update({"data_version": origin.version, "data_commit": origin.commit})
-    return _signed(output)
+    return _add_metadata(output)
 
 
 def skip(output: Artifact) -> str:
-    """Leave a folder that says that its step was switched off; the digest "" tells readers."""
+    """Mark the output of a skipped step. Returns "" as its digest."""
     write_json(Path(output.path) / "skipped.json", {"skipped": True})
     return ""
 
 
 @clean_exit()
 def evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, report: Artifact) -> str:
-    """Run the step evaluate; its scores become metadata of `output`, and its report a file of its own."""
-    result: str = launch("evaluate", sections, inputs, output)
+    """Run the step evaluate, add its scores to the metadata of `output`, and copy its report to the artifact `report`."""
+    output_digest: str = launch("evaluate", sections, inputs, output)
     folder = Path(output.path)
     shutil.copyfile(folder / "report.html", report.path)
     report.metadata.update(output.metadata)
     scores = {f"{name}_{key}": value for name, values in read_json(folder / "metrics.json").items() for key, value in values.items()}
     output.metadata.update({key: value for key, value in scores.items() if isinstance(value, float)})
-    return result
+    return output_digest
 
 
 def as_params(sections: Sections) -> Params:
-    """The parameters of the working folder with these sections in place of its own.
+    """The parameters of the working folder, with these sections replaced.
 
-    Kubeflow carries a section as a protobuf Struct, whose numbers are all floats; the whole ones become integers again, which
-    also stand for floats.
+    Kubeflow passes a section as a protobuf Struct, in which all numbers are floats. Whole numbers are converted to integers,
+    which are valid as floats, too.
 
     Raises:
-        InputError: naming the parameter that is wrong.
+        InputError: if a parameter is invalid.
     """
-    content = load_params().model_dump() | {name: _whole(section) for name, section in sections.items()}
+    content = load_params().model_dump() | {name: _restore_integers(section) for name, section in sections.items()}
     return check_params(content, "the pipeline's parameters")
 
 
 def start(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
-    """Run a step in this process or, with several `processes`, in as many that `torchrun` starts."""
+    """Run a step in this process or, if `processes` is more than 1, with `torchrun`."""
     if processes <= 1:
-        run_step(_step(step), params, **paths)
+        run_step(_import_step(step), params, **paths)
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"
         file.write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        done = subprocess.run([*torchrun, "-m", f"components.{step}", "--params", str(file), *options], check=False)
-    if done.returncode:
+        completed = subprocess.run([*torchrun, "-m", f"components.{step}", "--params", str(file), *options], check=False)
+    if completed.returncode:
         sys.exit(1)
 
 
-def gpus() -> int:
-    """How many GPUs this process sees."""
+def gpu_count() -> int:
+    """The number of GPUs of this process."""
     import torch
 
     return torch.cuda.device_count()
 
 
-def _step(name: str) -> Step:
+def _import_step(name: str) -> Step:
     step: Step = getattr(importlib.import_module(f"components.{name}.step"), name)
     return step
 
 
-def _signed(output: Artifact) -> str:
-    result = digest(Path(output.path))
-    output.metadata.update({"digest": result, **{name.removeprefix("kdflow."): value for name, value in git_tags().items()}})
-    return result
+def _add_metadata(output: Artifact) -> str:
+    output_digest = digest(Path(output.path))
+    output.metadata.update({"digest": output_digest, **{name.removeprefix("kdflow."): value for name, value in git_tags().items()}})
+    return output_digest
 
 
-def _whole(value: Any) -> Any:
+def _restore_integers(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _whole(inner) for name, inner in value.items()}
+        return {name: _restore_integers(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_whole(inner) for inner in value]
+        return [_restore_integers(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""A release: the compiled pipeline, uploaded as a version named after the git commit, with a value for each parameter."""
+"""Release a pipeline: compile it, upload it as a version named after the git commit, and collect the arguments of its runs."""
 
 import argparse
 import io
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from pipeline.client import Client
 
 PIPELINE = "kdflow"
-"""Name of the pipeline on the server."""
-SERVER_HELP = """a token in KF_PIPELINES_TOKEN, or in the file KF_PIPELINES_SA_TOKEN_PATH;
-certificates in KF_PIPELINES_CA_BUNDLE"""
+"""The pipeline's name on the server."""
+SERVER_HELP = """token: KF_PIPELINES_TOKEN, or the file KF_PIPELINES_SA_TOKEN_PATH;
+CA certificates: the file KF_PIPELINES_CA_BUNDLE"""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a run, or each run of a schedule, is made of.
+    """What a run, or each run of a schedule, consists of.
 
     Args:
-        pipeline_id, version_id: the uploaded pipeline and its version, by the server's ids.
+        pipeline_id, version_id: the server's ids of the uploaded pipeline and its version.
         version: the version's name.
         experiment_id: the experiment of the runs.
         arguments: the pipeline's arguments.
-        service_account: of the steps' pods; None for the server's default.
+        service_account: the service account of the steps' pods; None for the server's default.
     """
 
     pipeline_id: str
@@ -48,49 +48,44 @@ class Release:
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Add where the server is."""
+    """Add the options for the connection to the server."""
     server = parser.add_argument_group("server", SERVER_HELP)
-    server.add_argument("--host", metavar="URL", help="address of KFP (default: KF_PIPELINES_ENDPOINT)")
+    server.add_argument("--host", metavar="URL", help="URL of KFP (default: KF_PIPELINES_ENDPOINT)")
     server.add_argument("--namespace", help="your namespace (default: the one in pipeline/cluster.yaml)")
 
 
 def add_release_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a release is made of, and where the server is."""
-    group = parser.add_argument_group("what runs")
+    """Add the options for a release and for the server."""
+    group = parser.add_argument_group("release")
     group.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: %(default)s)")
-    group.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one of them, as in distill.weight=2")
-    group.add_argument("--data-repo", metavar="REPO", help="git repository that holds the data")
-    group.add_argument("--data-rev", metavar="REV", help="its revision to read the data at")
+    group.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one parameter, as in distill.weight=2")
+    group.add_argument("--data-repo", metavar="REPO", help="git repository with the data")
+    group.add_argument("--data-rev", metavar="REV", help="its commit, tag or branch")
     group.add_argument("--image", metavar="NAME@sha256:...", help="image of the steps (default: the one in pipeline/cluster.yaml)")
-    group.add_argument(
-        "--argument",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another pipeline parameter, as in train_baseline=false",
-    )
+    help_text = "set another parameter of the pipeline, as in train_baseline=false"
+    group.add_argument("--argument", action="append", default=[], metavar="NAME=VALUE", help=help_text)
     group.add_argument("--experiment", default=PIPELINE, metavar="NAME", help="experiment of the runs (default: %(default)s)")
     group.add_argument("--package", type=Path, metavar="FILE", help="compiled pipeline (default: compile it now)")
     group.add_argument("--version", metavar="NAME", help="name of the uploaded version (default: the git commit)")
-    group.add_argument("--allow-dirty", action="store_true", help="take uncommitted changes; the version's name says so")
+    group.add_argument("--allow-dirty", action="store_true", help="release uncommitted changes; they are noted in the version's name")
     add_server_options(parser)
 
 
 def make_release(options: argparse.Namespace) -> tuple["Client", Release]:
-    """Check everything that can be checked here, connect, and upload what the server lacks.
+    """Validate the options, connect, and upload the pipeline and its version unless the server has them.
 
-    The same commit and arguments give the same release, however often this runs and wherever it was stopped before.
+    It is idempotent: the same commit and arguments give the same release, also after an interruption.
 
     Raises:
-        InputError: if a parameter, the working tree or the version is not fit for a release.
-        ServerError: if the server does not take it.
+        InputError: if a parameter is invalid, the working tree has changes, or the version exists with other content.
+        ServerError: if a request fails.
     """
     cluster = load_cluster(image=options.image)
     with TemporaryDirectory() as folder:
-        package = read_package(options.package or _compiled(Path(folder)))
-        arguments = package.arguments(load_params(options.params, options.set), _more(options))
+        package = read_package(options.package or _compile(Path(folder)))
+        arguments = package.arguments(load_params(options.params, options.set), _overrides(options))
         version = options.version or _version_name(package, options.allow_dirty)
-        client = connected(options)
+        client = connect_to_server(options)
         pipeline_id = find_pipeline(client, package.name) or _create_pipeline(client, package.name)
         version_id = _find_version(client, pipeline_id, version, package) or _upload(client, pipeline_id, version, package)
     with quiet_client():
@@ -98,42 +93,42 @@ def make_release(options: argparse.Namespace) -> tuple["Client", Release]:
     return client, Release(pipeline_id, version_id, version, experiment.experiment_id, arguments, cluster.service_account)
 
 
-def connected(options: argparse.Namespace) -> "Client":
-    """Connect to the server that the options name."""
+def connect_to_server(options: argparse.Namespace) -> "Client":
+    """Connect to the server given by the options."""
     from pipeline.client import connect  # kfp takes a second to import
 
     return connect(options.host, options.namespace or load_cluster().namespace)
 
 
 def quiet_client() -> redirect_stdout[io.StringIO]:
-    """Keep from the terminal what kfp.Client prints: addresses, with the passwords in them."""
+    """Suppress the output of kfp.Client: it prints URLs with passwords."""
     return redirect_stdout(io.StringIO())
 
 
-def named(name: str) -> str:
-    """A filter of the server's lists: what is called exactly `name`."""
-    return filtered("display_name", name)
+def name_filter(name: str) -> str:
+    """A filter for list requests: the display name is `name`."""
+    return equals_filter("display_name", name)
 
 
-def filtered(key: str, value: str) -> str:
-    """A filter of the server's lists: where `key` is exactly `value`."""
+def equals_filter(key: str, value: str) -> str:
+    """A filter for list requests: `key` equals `value`."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "string_value": value}]})
 
 
 def find_pipeline(client: "Client", name: str) -> str | None:
-    """The id of the pipeline called `name`, or None."""
-    found = client.list_pipelines(filter=named(name), namespace=client.get_user_namespace()).pipelines
+    """The id of the pipeline `name`, or None."""
+    found = client.list_pipelines(filter=name_filter(name), namespace=client.get_user_namespace()).pipelines
     return found[0].pipeline_id if found else None
 
 
-def _compiled(folder: Path) -> Path:
+def _compile(folder: Path) -> Path:
     path = folder / "pipeline.yaml"
-    compile_spec(path, load_cluster())  # the image is an argument: the same commit gives the same bytes with every image
+    compile_spec(path, load_cluster())  # the image is an argument, so the bytes depend only on the commit
     return path
 
 
-def _more(options: argparse.Namespace) -> dict[str, Any]:
-    more = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    overrides = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
     for argument in options.argument:
         name, equals, value = argument.partition("=")
         if not equals:
@@ -141,10 +136,10 @@ def _more(options: argparse.Namespace) -> dict[str, Any]:
         if name in OPTIONS:
             raise InputError("--argument", f"'{name}' has an option of its own", f"write {OPTIONS[name]}")
         try:
-            more[name] = yaml.safe_load(value)
+            overrides[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError("--argument", f"'{argument}' has no YAML value", "write NAME=VALUE") from None
-    return more
+            raise InputError("--argument", f"the value of '{argument}' is not YAML", "write NAME=VALUE") from None
+    return overrides
 
 
 def _version_name(package: Package, allow_dirty: bool) -> str:
@@ -152,7 +147,7 @@ def _version_name(package: Package, allow_dirty: bool) -> str:
     if not _git("status", "--porcelain", "--untracked-files=no"):
         return commit
     if not allow_dirty:
-        raise InputError("git", "the working tree has uncommitted changes", "commit them, or add --allow-dirty for a trial")
+        raise InputError("git", "the working tree has uncommitted changes", "commit them, or add --allow-dirty")
     return f"{commit}-dirty-{package.digest[:8]}"
 
 
@@ -160,32 +155,32 @@ def _git(*arguments: str) -> str:
     try:
         return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        raise InputError("git", "tells no commit here", "run from the project's repository, or name the release with --version") from None
+        raise InputError("git", "finds no commit here", "run in the project's repository, or name the version with --version") from None
 
 
 def _create_pipeline(client: "Client", name: str) -> str:
     from kfp_server_api import V2beta1Pipeline
 
-    # kfp.Client can only create a pipeline together with a version that is not named after a commit
+    # kfp.Client cannot create a pipeline without a version, nor name that version
     pipeline = V2beta1Pipeline(display_name=name, name=name, namespace=client.get_user_namespace() or None)
     return str(client.pipelines.pipeline_service_create_pipeline(pipeline).pipeline_id)
 
 
 def _find_version(client: "Client", pipeline_id: str, name: str, package: Package) -> str | None:
-    found = client.list_pipeline_versions(pipeline_id, filter=named(name)).pipeline_versions
+    found = client.list_pipeline_versions(pipeline_id, filter=name_filter(name)).pipeline_versions
     if not found:
         return None
-    if found[0].description != _content(package):
-        raise InputError("--version", f"the server holds another pipeline as '{name}'", "commit your changes, or give another --version")
+    if found[0].description != _description(package):
+        raise InputError("--version", f"'{name}' exists with other content", "commit your changes, or give another --version")
     return str(found[0].pipeline_version_id)
 
 
 def _upload(client: "Client", pipeline_id: str, name: str, package: Package) -> str:
     with quiet_client():
-        uploaded = client.upload_pipeline_version(str(package.path), name, pipeline_id=pipeline_id, description=_content(package))
+        uploaded = client.upload_pipeline_version(str(package.path), name, pipeline_id=pipeline_id, description=_description(package))
     return str(uploaded.pipeline_version_id)
 
 
-def _content(package: Package) -> str:
-    """A version's description: what tells whether it is this very package."""
+def _description(package: Package) -> str:
+    """The description of a version, which identifies its content."""
     return f"sha256 {package.digest}"

@@ -1,4 +1,4 @@
-"""What runs the tasks on this machine: processes of this Python, or containers of the image."""
+"""Run tasks on this machine: in subprocesses of this Python, or in containers of the image."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import components
 import kd
-from components.runtime.recorder import one_line
+from components.runtime.text import one_line
 from components.shared.training import checkpoint_folder
 from kd.errors import InputError
 from kd.files import digest, digest_json
@@ -15,20 +15,20 @@ from pipeline import launch
 if TYPE_CHECKING:
     from kfp.local import DockerRunner, SubprocessRunner
 
-PASSED_ON = ("AWS_", "DVC_", "GIT_", "KDFLOW_", "MLFLOW_", "OMP_", "http_proxy", "https_proxy", "no_proxy")
+PASSED_VARIABLES = ("AWS_", "DVC_", "GIT_", "KDFLOW_", "MLFLOW_", "OMP_", "http_proxy", "https_proxy", "no_proxy")
 SHARED_MEMORY = "2g"
 
 
 class Runner(NamedTuple):
-    """What starts a task, the image for it, and a digest of the code that it runs."""
+    """Kubeflow's runner, the image of the tasks, and a digest of their code."""
 
     kfp: "SubprocessRunner | DockerRunner"
     image: str
     code: str
 
 
-def processes() -> Runner:
-    """Processes of this Python and of the code in the working folder."""
+def subprocess_runner() -> Runner:
+    """Run tasks in subprocesses of this Python, with the code in the working folder."""
     from kfp.local import SubprocessRunner
 
     packages = (Path(str(package.__file__)).parent for package in (kd, components))
@@ -36,41 +36,41 @@ def processes() -> Runner:
     return Runner(SubprocessRunner(use_venv=False), "kdflow", digest_json(sources))
 
 
-def containers(image: str, root: Path, shared: list[Path], data: str) -> Runner:
-    """Containers of `image`, as the image's own user, on this machine's network.
+def docker_runner(image: str, root: Path, mounted: list[Path], data: str) -> Runner:
+    """Run tasks in containers of `image`, as the image's user, on this machine's network.
 
     Args:
         image: name of the image.
         root: folder of the outputs; Kubeflow mounts it.
-        shared: folders that a container may read, at the same place.
-        data: `data.path` where it is a folder on this machine; a container finds it below its own working folder; or "".
+        mounted: folders to mount read-only at the same path.
+        data: `data.path` if it is a folder on this machine, else ""; mounted read-only in the container's working folder.
 
     Raises:
-        InputError: if there is no Docker, no such image, or no MLflow server that containers can share.
+        InputError: if there is no Docker, no such image, or no MLflow server.
     """
     from docker.types import Mount
     from kfp.local import DockerRunner
 
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
-        problem = "names no server, and containers have no file with runs and models in common"
-        raise InputError("MLFLOW_TRACKING_URI", problem, "start `mlflow server`, and set it to the address")
-    found = _image(image)
+        problem = "is not the URL of a server, and containers cannot share a sqlite file"
+        raise InputError("MLFLOW_TRACKING_URI", problem, "start `mlflow server`, and set the variable to its URL")
+    details = _find_image(image)
     checkpoints = checkpoint_folder().resolve()
     for folder in (root, checkpoints):
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)  # the image's user is another one than this
+        folder.chmod(0o777)  # the image's user is a different one
     mounts = [Mount(str(checkpoints), str(checkpoints), "bind")]
-    mounts += [Mount(str(folder.resolve()), str(folder.resolve()), "bind", read_only=True) for folder in shared]
+    mounts += [Mount(str(folder.resolve()), str(folder.resolve()), "bind", read_only=True) for folder in mounted]
     if data:
-        inside = Path(found.attrs["Config"]["WorkingDir"] or "/") / data
-        mounts.append(Mount(str(inside), str(Path(data).resolve()), "bind", read_only=True))
-    environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        target = Path(details.attrs["Config"]["WorkingDir"] or "/") / data
+        mounts.append(Mount(str(target), str(Path(data).resolve()), "bind", read_only=True))
+    environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_VARIABLES)}
     environment["KDFLOW_CHECKPOINTS"] = str(checkpoints)
     runner = DockerRunner(environment=environment, mounts=mounts, network_mode="host", shm_size=SHARED_MEMORY)
-    return Runner(runner, image, found.id)
+    return Runner(runner, image, details.id)
 
 
-def _image(name: str) -> Any:
+def _find_image(name: str) -> Any:
     import docker
     from docker.errors import DockerException, ImageNotFound
 
@@ -82,4 +82,4 @@ def _image(name: str) -> Any:
             print(f"pull {name} ...")
             return client.images.pull(name)
     except DockerException as error:
-        raise InputError("--image", f"'{name}' cannot be had ({one_line(error)})", "start Docker, and `make image`") from None
+        raise InputError("--image", f"'{name}' is not available ({one_line(error)})", "start Docker, and run `make image`") from None

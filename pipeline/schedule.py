@@ -1,21 +1,21 @@
-"""One schedule for a name, however often it is deployed and wherever a deployment was stopped.
+"""Deploy a schedule: afterwards there is exactly one schedule of its name, also if earlier deployments were interrupted.
 
-KFP cannot change a recurring run, only create, enable, disable and delete it, and two may have one name. So a name's schedules are
-the recurring runs with exactly this display name that run our pipeline, and a digest of the settings in the description tells
-whether one of them is what is wanted. A switch from old to new goes
+KFP can create, enable, disable and delete a recurring run, but not change it, and names of recurring runs are not unique. So the
+schedules of a name are all recurring runs of our pipeline with this display name. The description contains a digest of the
+settings, which shows whether a recurring run is up to date. To replace one,
 
-    create the new one, paused -> disable the old -> enable the new -> delete the old
+    create the new one, paused -> disable the old one -> enable the new one -> delete the old one
 
-and whatever a stopped deployment left behind, the next one goes on from there. What holds, also after a failure or SIGKILL anywhere:
+The next deployment completes an interrupted one. Guarantees, also after a failed request or SIGKILL at any point:
 
-- At no moment are two schedules of a name enabled: two trainings would race for the champion's place.
-- At no moment has a name no schedule. None is ENABLED only between two requests, "disable the old" and "enable the new"; both are
-  repeated, and if one of them still fails, the error says so. KFP counts the new one's moments from its creation, so one that passes
-  in this gap is run as soon as it is enabled, by the same or by a later deployment. (One that passes in the second between creating
-  and disabling may be run twice.)
-- A deployment that ends without an error leaves exactly one schedule, enabled or paused as asked.
+- At most one schedule of a name is enabled at any time, because two trainings would race to register the champion.
+- Once deployed, a name has at least one schedule at any time. None is enabled only between "disable the old one" and "enable the
+  new one". Both requests are retried, and if one still fails, the error says so. KFP counts the times of the new one from its
+  creation, so a time within this gap is run as soon as it is enabled, by this or a later deployment. (A time in the second between
+  creation and disabling may be run twice.)
+- A deployment that ends without an error leaves exactly one schedule, enabled or paused as requested.
 
-This takes one deployment of a name at a time. Runs that an old schedule has started go on: they are not deleted with it.
+Only one deployment of a name may run at a time. Runs that the old schedule has started continue: they are not deleted with it.
 """
 
 import time
@@ -25,25 +25,25 @@ from typing import TYPE_CHECKING, Any
 
 from kd.errors import InputError
 from kd.files import digest_json
-from pipeline.release import Release, named
+from pipeline.release import Release, name_filter
 
 if TYPE_CHECKING:
     from pipeline.client import Client
 
-PAUSES = (1.0, 4.0)
-"""Seconds before a change is asked for again."""
+RETRY_DELAYS = (1.0, 4.0)
+"""Seconds before each retry of a change."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is wanted.
+    """The settings of a schedule.
 
     Args:
-        name: which schedule it is.
-        cron: six fields, seconds first.
-        release: what each run is made of.
-        catchup: whether to run every moment that was missed; otherwise the last one alone.
-        enabled: whether it runs; otherwise it is paused.
+        name: the display name.
+        cron: a cron expression with six fields, seconds first.
+        release: the release to run.
+        catchup: whether to run all missed times instead of only the last one.
+        enabled: whether it is enabled; otherwise it is paused.
     """
 
     name: str
@@ -54,39 +54,39 @@ class Schedule:
 
     @property
     def description(self) -> str:
-        """The digest of all settings but `enabled`, the only one that KFP can change later."""
-        made = self.release
-        settings = [self.cron, self.catchup, made.version_id, made.experiment_id, made.arguments, made.service_account]
-        return f"version {made.version}, settings sha256 {digest_json(settings)}"
+        """The version, and a digest of all settings but `enabled`, the only one that KFP can change."""
+        release = self.release
+        settings = [self.cron, self.catchup, release.version_id, release.experiment_id, release.arguments, release.service_account]
+        return f"version {release.version}, settings sha256 {digest_json(settings)}"
 
 
-def deploy(client: "Client", wanted: Schedule) -> str:
-    """Make `wanted` the one schedule of its name.
+def deploy(client: "Client", schedule: Schedule) -> str:
+    """Make `schedule` the only schedule of its name.
 
     Returns:
-        What was done: created, replaced, paused, resumed or unchanged.
+        "created", "replaced", "paused", "resumed" or "unchanged".
 
     Raises:
-        InputError: if another pipeline has a schedule of this name, or if the switch was stopped half way.
-        ServerError: if the server refuses or does not answer; the same call goes on from there.
+        InputError: if another pipeline has a schedule of this name, or if the schedule may be paused after a failed request.
+        ServerError: if another request fails; call again to continue.
     """
-    existing = find(client, wanted.name, wanted.release.pipeline_id)
-    fitting = [schedule for schedule in existing if schedule.description == wanted.description]
-    chosen = fitting[0] if fitting else _create(client, wanted, enabled=wanted.enabled and not existing)
-    others = [schedule for schedule in existing if schedule is not chosen]
-    switched = is_enabled(chosen) != wanted.enabled
-    _switch(client, chosen if switched else None, others, wanted)
-    _delete(client, others)
-    if not fitting or others:
-        return "replaced" if others else "created"
-    return ("resumed" if wanted.enabled else "paused") if switched else "unchanged"
+    existing = find(client, schedule.name, schedule.release.pipeline_id)
+    up_to_date = [recurring for recurring in existing if recurring.description == schedule.description]
+    chosen = up_to_date[0] if up_to_date else _create(client, schedule, enabled=schedule.enabled and not existing)
+    outdated = [recurring for recurring in existing if recurring is not chosen]
+    changed = is_enabled(chosen) != schedule.enabled
+    _switch(client, chosen if changed else None, outdated, schedule)
+    _delete(client, outdated)
+    if not up_to_date or outdated:
+        return "replaced" if outdated else "created"
+    return ("resumed" if schedule.enabled else "paused") if changed else "unchanged"
 
 
 def remove(client: "Client", name: str, pipeline_id: str) -> int:
-    """Stop and delete all schedules of a name; how many there were.
+    """Disable and delete all schedules of a name. Returns their number.
 
     Raises:
-        ServerError: if the server refuses or does not answer; the same call goes on from there.
+        ServerError: if a request fails; call again to continue.
     """
     existing = find(client, name, pipeline_id)
     _disable(client, existing)
@@ -95,26 +95,26 @@ def remove(client: "Client", name: str, pipeline_id: str) -> int:
 
 
 def find(client: "Client", name: str, pipeline_id: str) -> list[Any]:
-    """The recurring runs of a name, newest first.
+    """The recurring runs with this name, newest first.
 
     Raises:
-        InputError: if one of this name runs another pipeline.
+        InputError: if one of them runs another pipeline.
     """
-    found = list_all(client, named(name))
-    strange = [schedule for schedule in found if pipeline_of(schedule) != pipeline_id]
-    if strange:
-        problem = f"another pipeline has a schedule '{name}' (recurring run {strange[0].recurring_run_id})"
+    found = list_all(client, name_filter(name))
+    foreign = [recurring for recurring in found if pipeline_of(recurring) != pipeline_id]
+    if foreign:
+        problem = f"another pipeline has a schedule '{name}' (recurring run {foreign[0].recurring_run_id})"
         raise InputError("--name", problem, "choose another name, or delete that one in KFP's user interface")
     return found
 
 
-def list_all(client: "Client", wanted: str | None = None) -> list[Any]:
-    """All recurring runs of the namespace that fit the filter `wanted`, newest first, page by page."""
+def list_all(client: "Client", filter: str | None = None) -> list[Any]:
+    """All recurring runs of the namespace that match `filter`, newest first."""
     found: list[Any] = []
     token = ""
     while True:
         page = client.list_recurring_runs(
-            page_token=token, page_size=100, sort_by="created_at desc", namespace=client.get_user_namespace(), filter=wanted
+            page_token=token, page_size=100, sort_by="created_at desc", namespace=client.get_user_namespace(), filter=filter
         )
         found += page.recurring_runs or ()
         token = page.next_page_token
@@ -122,68 +122,68 @@ def list_all(client: "Client", wanted: str | None = None) -> list[Any]:
             return found
 
 
-def pipeline_of(schedule: Any) -> str | None:
-    """The id of the pipeline that a recurring run runs; None if it holds a specification of its own."""
-    reference = schedule.pipeline_version_reference
+def pipeline_of(recurring: Any) -> str | None:
+    """The pipeline id of a recurring run; None if it contains its own specification."""
+    reference = recurring.pipeline_version_reference
     return str(reference.pipeline_id) if reference else None
 
 
-def is_enabled(schedule: Any) -> bool:
-    """Whether a recurring run runs."""
-    return bool(schedule.status == "ENABLED")
+def is_enabled(recurring: Any) -> bool:
+    """Whether a recurring run is enabled."""
+    return bool(recurring.status == "ENABLED")
 
 
-def _create(client: "Client", wanted: Schedule, enabled: bool) -> Any:
-    made = wanted.release
+def _create(client: "Client", schedule: Schedule, enabled: bool) -> Any:
+    release = schedule.release
     return client.create_recurring_run(
-        made.experiment_id,
-        wanted.name,
-        description=wanted.description,
-        cron_expression=wanted.cron,
+        release.experiment_id,
+        schedule.name,
+        description=schedule.description,
+        cron_expression=schedule.cron,
         max_concurrency=1,
-        no_catchup=not wanted.catchup,
-        params=made.arguments,
-        pipeline_id=made.pipeline_id,
-        version_id=made.version_id,
+        no_catchup=not schedule.catchup,
+        params=release.arguments,
+        pipeline_id=release.pipeline_id,
+        version_id=release.version_id,
         enabled=enabled,
-        service_account=made.service_account,
+        service_account=release.service_account,
     )
 
 
-def _switch(client: "Client", chosen: Any | None, others: list[Any], wanted: Schedule) -> None:
-    """Disable the others; then enable or disable the chosen one, if it is not yet what is wanted."""
+def _switch(client: "Client", chosen: Any | None, outdated: list[Any], schedule: Schedule) -> None:
+    """Disable the outdated recurring runs; then enable or disable the chosen one, if there is one."""
     from pipeline.client import ServerError
 
     try:
-        _disable(client, others)
-        if chosen and wanted.enabled:
-            _insist(client.enable_recurring_run, chosen)
+        _disable(client, outdated)
+        if chosen and schedule.enabled:
+            _retry(client.enable_recurring_run, chosen)
         elif chosen:
             _disable(client, [chosen])
     except ServerError as error:
-        raise InputError(f"schedule '{wanted.name}'", f"may be paused now ({error})", "run the same command again") from None
+        raise InputError(f"schedule '{schedule.name}'", f"may be paused now ({error})", "run the same command again") from None
 
 
-def _disable(client: "Client", schedules: list[Any]) -> None:
-    for schedule in filter(is_enabled, schedules):
-        _insist(client.disable_recurring_run, schedule)
+def _disable(client: "Client", recurring_runs: list[Any]) -> None:
+    for recurring in filter(is_enabled, recurring_runs):
+        _retry(client.disable_recurring_run, recurring)
 
 
-def _insist(change: Callable[[str], object], schedule: Any) -> None:
-    """Ask for a change that may be asked for twice, until it is confirmed or there is no hope."""
+def _retry(change: Callable[[str], object], recurring: Any) -> None:
+    """Make an idempotent change, with retries after transient errors."""
     from pipeline.client import ServerError
 
-    for pause in (*PAUSES, None):
+    for delay in (*RETRY_DELAYS, None):
         try:
-            change(schedule.recurring_run_id)
+            change(recurring.recurring_run_id)
             return
         except ServerError as error:
-            if pause is None or not error.passing:
+            if delay is None or not error.is_transient:
                 raise
-            time.sleep(pause)
+            time.sleep(delay)
 
 
-def _delete(client: "Client", schedules: list[Any]) -> None:
-    for schedule in schedules:
-        # kfp.Client cannot say ORPHAN, and without it Kubernetes deletes the runs that the schedule has started
-        client.recurring_runs.recurring_run_service_delete_recurring_run(schedule.recurring_run_id, propagation_policy="ORPHAN")
+def _delete(client: "Client", recurring_runs: list[Any]) -> None:
+    for recurring in recurring_runs:
+        # kfp.Client has no propagation policy; without ORPHAN, Kubernetes deletes the runs that the schedule has started
+        client.recurring_runs.recurring_run_service_delete_recurring_run(recurring.recurring_run_id, propagation_policy="ORPHAN")

@@ -1,7 +1,7 @@
-"""The tasks of the pipeline: one for each step of dvc.yaml, and one that looks up the data's version.
+"""The components of the pipeline: one for each step of dvc.yaml, and one that resolves the version of the data.
 
-Kubeflow copies the body of each function into the compiled pipeline, so they are thin: `pipeline.launch` in the image does the work.
-Parameters named `..._digest` and `data_version` are there for the cache, which does not look into artifacts.
+Kubeflow copies the source of each function into the compiled pipeline, so they only call `pipeline.launch` in the image.
+The parameters `..._digest` and `data_version` are part of the cache key, because the content of artifacts is not.
 """
 
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Metrics, Model, Output
 
-# the image itself is a parameter of the pipeline
+# a placeholder: the image is a parameter of the pipeline
 component = dsl.component(base_image="kdflow", install_kfp_package=False)
 
 
 @component
 def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
-    """Look up what `data.path` holds at a git revision. Downloads nothing, and is never cached.
+    """Resolve the version of `data.path` at a git revision, without downloading it. Never cached.
 
     Args:
         data: The section `data` of params.yaml.
-        data_repo: Git repository whose DVC tracks the data; empty for a folder of the machine that runs the step.
+        data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
 
     Returns:
@@ -34,16 +34,16 @@ def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outpu
 def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, dataset: Output[Dataset]) -> NamedTuple(
     "Outputs", digest=str
 ):
-    """Download the labelled pictures of a revision, check, split and write them in the one format of all later steps.
+    """Download the labeled pictures of a revision, check and split them, and convert them to the format of the other steps.
 
     Args:
         data: The section `data` of params.yaml.
-        data_repo: Git repository whose DVC tracks the data; empty for a folder of the machine that runs the step.
+        data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
-        data_version: What resolve_data found there; a new version is the reason to run again.
+        data_version: The version from resolve_data; a new version makes this step run again.
 
     Returns:
-        dataset: COCO JSON with pictures, and summary.json.
+        dataset: Pictures with labels in COCO format, and summary.json.
         digest: SHA-256 of the dataset's content.
     """
     from pipeline.launch import prepare_data
@@ -55,14 +55,14 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
 def train_teacher(
     augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
-    """Train the big network that the student will learn from. A killed training goes on from its last epoch.
+    """Train the teacher. A killed training resumes after its last epoch.
 
     Args:
         augment: The section `augment` of params.yaml.
-        seed: The seed of the trainings.
+        seed: Random seed of the trainings.
         teacher: The section `teacher` of params.yaml.
         dataset_digest: Digest of `dataset`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
 
     Returns:
         model: model.safetensors and history.csv.
@@ -77,19 +77,19 @@ def train_teacher(
 def train_baseline(
     augment: dict, seed: int, student: dict, train_baseline: bool, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
-    """Train the student without a teacher, to see what distillation is worth. A killed training goes on from its last epoch.
+    """Train the baseline: the student without a teacher. A killed training resumes after its last epoch.
 
     Args:
         augment: The section `augment` of params.yaml.
-        seed: The seed of the trainings.
+        seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
-        train_baseline: False leaves the training out; the report then compares with the teacher alone.
+        train_baseline: False skips this step; the report then compares only teacher and student.
         dataset_digest: Digest of `dataset`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
 
     Returns:
         model: model.safetensors and history.csv.
-        digest: SHA-256 of the model's content; empty where the training was left out.
+        digest: SHA-256 of the model's content; empty if the step was skipped.
     """
     from pipeline.launch import launch, skip
 
@@ -102,17 +102,17 @@ def train_baseline(
 def compute_info_maps(
     info_maps: dict, dataset_digest: str, teacher_digest: str, dataset: Input[Dataset], teacher: Input[Model], maps: Output[Dataset]
 ) -> NamedTuple("Outputs", digest=str):
-    """Measure how important each place of the teacher's features is, on every training picture.
+    """Compute the information maps: the importance of each position of the teacher's features, for every training picture.
 
     Args:
         info_maps: The section `info_maps` of params.yaml.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
         teacher: The trained teacher.
 
     Returns:
-        maps: One NumPy file a tap, statistics of the channels, and index.json.
+        maps: One NumPy file per tap, channel statistics, and index.json.
         digest: SHA-256 of the maps' content.
     """
     from pipeline.launch import launch
@@ -134,17 +134,17 @@ def distill_student(
     maps: Input[Dataset],
     model: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
-    """Train the student with the teacher's knowledge. A killed training goes on from its last epoch.
+    """Distill the teacher into the student. A killed training resumes after its last epoch.
 
     Args:
         augment: The section `augment` of params.yaml.
         distill: The section `distill` of params.yaml.
-        seed: The seed of the trainings.
+        seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
         maps_digest: Digest of `maps`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
         teacher: The trained teacher.
         maps: The information maps.
 
@@ -180,30 +180,30 @@ def evaluate(
     metrics: Output[Metrics],
     report: Output[HTML],
 ) -> NamedTuple("Outputs", digest=str):
-    """Score teacher, student alone and distilled student on the same test pictures, and report.
+    """Evaluate teacher, baseline and distilled student on the test pictures, and write a report.
 
     Args:
-        augment: The section `augment` of params.yaml; for the report, like all but `evaluate`.
+        augment: The section `augment` of params.yaml; like all sections but `evaluate`, only shown in the report.
         distill: The section `distill` of params.yaml.
         evaluate: The section `evaluate` of params.yaml.
         info_maps: The section `info_maps` of params.yaml.
-        seed: The seed of the trainings.
+        seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
         teacher: The section `teacher` of params.yaml.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher_model`.
-        baseline_digest: Digest of `baseline_model`; empty where it was left out.
+        baseline_digest: Digest of `baseline_model`; empty if it was skipped.
         maps_digest: Digest of `maps`.
         student_digest: Digest of `student_model`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
         teacher_model: The trained teacher.
-        baseline_model: The student that was trained without a teacher.
+        baseline_model: The student trained without a teacher.
         maps: The information maps.
         student_model: The distilled student.
 
     Returns:
-        metrics: The scores; as files metrics.json, the data of plots, and report.html.
-        report: The report, one file that needs no other.
+        metrics: The scores; its files are metrics.json, the data of plots, and report.html.
+        report: The report, a self-contained HTML file.
         digest: SHA-256 of the content of `metrics`.
     """
     from pipeline.launch import evaluate as launch_evaluate
@@ -235,23 +235,23 @@ def register_model(
     evaluation: Input[Metrics],
     export: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
-    """Export the student to ONNX, check the export, and register it in MLflow. Never cached.
+    """Export the student to ONNX, check the export, and register it in MLflow's model registry. Never cached.
 
     Args:
-        augment: The section `augment` of params.yaml; for the model's tags, like all but `evaluate` and `register_model`.
+        augment: The section `augment` of params.yaml; like all sections but `evaluate` and `register_model`, only for the model's tags.
         data: The section `data` of params.yaml.
         distill: The section `distill` of params.yaml.
         evaluate: The section `evaluate` of params.yaml.
         info_maps: The section `info_maps` of params.yaml.
         register_model: The section `register_model` of params.yaml.
-        seed: The seed of the trainings.
+        seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
         teacher: The section `teacher` of params.yaml.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher_model`.
         student_digest: Digest of `student_model`.
         evaluation_digest: Digest of `evaluation`.
-        dataset: The prepared data.
+        dataset: The prepared dataset.
         teacher_model: The trained teacher.
         student_model: The distilled student.
         evaluation: The scores.

@@ -1,4 +1,4 @@
-"""The command `submit`: upload this commit's pipeline, start a run, and, if asked, see it through."""
+"""The command `submit`: upload the pipeline of this commit, start a run, and with --wait follow it."""
 
 import argparse
 import sys
@@ -9,76 +9,76 @@ from typing import TYPE_CHECKING
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.release import Release, add_release_options, make_release, quiet_client
-from pipeline.status import RunStatus, log_hint, read_status, status_table, step_names, took
+from pipeline.status import RunStatus, duration, log_hint, read_status, status_table, step_names
 
 if TYPE_CHECKING:
     from pipeline.client import Client
 
 PAUSE = 10.0
-"""Seconds between two questions for the run's state."""
-PATIENCE = 30
-"""So many questions in a row may go unanswered."""
-EXAMPLES = """  python -m pipeline submit --wait
-  python -m pipeline submit --data-rev v2.1 --set distill.weight=2
-  python -m pipeline submit --argument train_baseline=false"""
+"""Seconds between two requests for the state of the run."""
+MAX_FAILURES = 30
+"""Waiting ends after this many failed requests in a row."""
+EXAMPLES = """  %(prog)s --wait
+  %(prog)s --data-rev v2.1 --set distill.weight=2
+  %(prog)s --argument train_baseline=false"""
 
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parser = new_parser(commands, "submit", "upload this commit's pipeline and start a run", EXAMPLES)
-    parser.add_argument("--name", help="the run's name (default: the version's)")
-    parser.add_argument("--wait", action="store_true", help="show each step's state as it changes; exit code 1 if the run fails")
+    parser = new_parser(commands, "submit", "upload the pipeline of this commit and start a run", EXAMPLES)
+    parser.add_argument("--name", help="name of the run (default: the version)")
+    parser.add_argument("--wait", action="store_true", help="show the state of each step until the run ends; exit code 1 if it fails")
     add_release_options(parser)
     parser.set_defaults(run=_submit)
 
 
-def start_run(client: "Client", made: Release, name: str) -> str:
-    """Start a run of a release; its id.
+def start_run(client: "Client", release: Release, name: str) -> str:
+    """Start a run of a release. Returns the id of the run.
 
     Raises:
-        InputError: if the server refuses; or does not answer, and then it may have started the run all the same.
+        InputError: if the server rejects the request, or does not answer; in the latter case, the run may have started.
     """
     from pipeline.client import ServerError
 
     try:
         with quiet_client():
             run = client.run_pipeline(
-                made.experiment_id,
+                release.experiment_id,
                 name,
-                params=made.arguments,
-                pipeline_id=made.pipeline_id,
-                version_id=made.version_id,
-                service_account=made.service_account,
+                params=release.arguments,
+                pipeline_id=release.pipeline_id,
+                version_id=release.version_id,
+                service_account=release.service_account,
             )
     except ServerError as error:
         if error.status:
             raise
-        place = client.link(f"experiments/details/{made.experiment_id}")
-        raise InputError(str(error), "the run may have started all the same", f"look at {place} before you submit again") from None
+        link = client.link(f"experiments/details/{release.experiment_id}")
+        raise InputError(str(error), "the run may have started", f"see {link} before you submit again") from None
     return str(run.run_id)
 
 
-def changes(client: "Client", run_id: str) -> Iterator[RunStatus]:
-    """A run's status each time that it is asked for, up to the last one.
+def poll(client: "Client", run_id: str) -> Iterator[RunStatus]:
+    """Yield the status of a run every `PAUSE` seconds until the run ends.
 
     Raises:
-        ServerError: if the server refuses, or does not answer for five minutes.
+        ServerError: if a request is rejected, or `MAX_FAILURES` in a row fail.
     """
     from pipeline.client import ServerError
 
     names: list[str] = []
-    unanswered = 0
+    failures = 0
     while True:
         try:
             names = names or step_names(client, run_id)
             status = read_status(client, run_id, names)
         except ServerError as error:
-            unanswered += 1
-            if not error.passing or unanswered == PATIENCE:
+            failures += 1
+            if not error.is_transient or failures == MAX_FAILURES:
                 raise
-            print(f"{error}; asking again", file=sys.stderr)
+            print(f"{error}; retrying", file=sys.stderr)
         else:
-            unanswered = 0
+            failures = 0
             yield status
             if status.has_ended:
                 return
@@ -86,7 +86,7 @@ def changes(client: "Client", run_id: str) -> Iterator[RunStatus]:
 
 
 def follow(statuses: Iterator[RunStatus]) -> RunStatus:
-    """Show a run as it goes on, as a table on a terminal and as lines elsewhere; its last status."""
+    """Show the progress of a run: a table in a terminal, otherwise lines. Returns the last status."""
     from rich.console import Console
     from rich.live import Live
 
@@ -105,29 +105,29 @@ def _print_changes(statuses: Iterator[RunStatus]) -> RunStatus:
         for step in status.steps:
             if known.get(step.name, "pending") != step.state:
                 known[step.name] = step.state
-                duration = f" ({took(step)})" if step.ended else ""
-                print(f"{step.name}: {step.state}{duration}", flush=True)
+                took = f" ({duration(step)})" if step.ended else ""
+                print(f"{step.name}: {step.state}{took}", flush=True)
     return status
 
 
 def _submit(options: argparse.Namespace) -> None:
-    client, made = make_release(options)
-    run_id = start_run(client, made, options.name or made.version)
+    client, release = make_release(options)
+    run_id = start_run(client, release, options.name or release.version)
     link = client.link(f"runs/details/{run_id}")
-    print(f"version {made.version}\nrun {run_id}\n{link}", flush=True)
+    print(f"version {release.version}\nrun {run_id}\n{link}", flush=True)
     if options.wait:
-        _see_through(client, run_id, link)
+        _wait(client, run_id, link)
 
 
-def _see_through(client: "Client", run_id: str, link: str) -> None:
-    left = f"no longer waiting; the run goes on: {link}\nlater: python -m pipeline status {run_id}"
+def _wait(client: "Client", run_id: str, link: str) -> None:
+    message = f"no longer waiting; the run goes on: {link}\nlater: kdflow pipeline status {run_id}"
     try:
-        status = follow(changes(client, run_id))
+        status = follow(poll(client, run_id))
     except KeyboardInterrupt:
-        print(f"\n{left}", file=sys.stderr)
+        print(f"\n{message}", file=sys.stderr)
         sys.exit(130)
     except InputError:
-        print(left, file=sys.stderr)
+        print(message, file=sys.stderr)
         raise
     print(f"run {status.state}")
     if status.state != "succeeded":

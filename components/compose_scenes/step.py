@@ -44,4 +44,4 @@ def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/comp
             scene.save(path, "JPEG", quality=JPEG_QUALITY)
             pictures.append((path.name, LabeledPicture(path, *scene.size, boxes, output / split)))
         write_coco(output / split / "annotations.json", CLASSES, pictures)
-        run.metrics({f"{split}_pictures": count, f"{split}_boxes": sum(len(picture.boxes) for _, picture in pictures)})
+        run.log_metrics({f"{split}_pictures": count, f"{split}_boxes": sum(len(picture.boxes) for _, picture in pictures)})

@@ -30,9 +30,9 @@ def compute_info_maps(
     model = teacher / "model.safetensors"
     network, spec = load_model(model)
     summary = read_json(data / "summary.json")
-    run.dataset("prepared", str(data), summary["digest"], "training")
+    run.log_dataset("prepared", str(data), summary["digest"], "training")
     about = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures = DetectionData(data / "train", spec.image_size)
     write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, about)
-    run.metrics({"pictures": len(pictures), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})
+    run.log_metrics({"pictures": len(pictures), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})

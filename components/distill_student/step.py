@@ -31,7 +31,7 @@ def distill_student(
     and history.csv (every loss term, and the gradient of the distillation relative to that of the detection loss). A training
     that was interrupted resumes from its last epoch.
     """
-    run.tag("kdflow.teacher_digest", digest(teacher / MODEL))
+    run.set_tag("kdflow.teacher_digest", digest(teacher / MODEL))
     config, live = distill_config(params), params.distill.maps == "live"
     distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
     train_network("distill_student", params, params.student, run, data, output, distill, distill_digest(params, teacher, maps))

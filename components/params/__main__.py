@@ -1,4 +1,4 @@
-"""The command `python -m components.params`."""
+"""`python -m components.params` is `kdflow params`."""
 
 from components.params.explain import main
 

@@ -1,7 +1,7 @@
-"""`python -m components.params`: every parameter, its present value, what it may be and what it means."""
+"""The command `kdflow params`: every parameter with its value, allowed values and description."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,47 +12,53 @@ from components.params.models import Params
 from kd.errors import handle_errors
 
 MISSING = "(missing)"
+EXAMPLES = """examples:
+  %(prog)s
+  %(prog)s --params examples/voc.yaml"""
 Schema = dict[str, Any]
 
 
 class Row(NamedTuple):
-    """A parameter: its dotted name, present value, allowed values and meaning."""
+    """A parameter: its dotted name, value, allowed values and description."""
 
     name: str
     value: str
     allowed: str
-    meaning: str
+    description: str
 
 
 @handle_errors
-def main() -> None:
-    """Print the table; afterwards say what is wrong with the file, if anything is."""
-    parser = argparse.ArgumentParser(prog="python -m components.params", description="Explain every parameter.")
+def main(arguments: Sequence[str] | None = None, prog: str = "kdflow params") -> None:
+    """Print the table, then validate the file."""
+    parser = argparse.ArgumentParser(
+        prog, description="Explain every parameter.", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
-    path = parser.parse_args().params
-    rows = list(explained(_leniently_read(path)))
+    path = parser.parse_args(arguments).params
+    rows = list(explain(_read_leniently(path)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = ("  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row.meaning]) for row in rows)
-    print("\n".join(lines))
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
+        print("  ".join([*cells, row.description]))
     load_params(path)
 
 
-def explained(content: Any) -> Iterator[Row]:
-    """A row for each parameter there is, with its value in `content`."""
+def explain(content: Any) -> Iterator[Row]:
+    """A row for each parameter, with its value in `content`."""
     schema = Params.model_json_schema()
-    yield from _section(schema, schema["$defs"], content, "")
+    yield from _rows(schema, schema["$defs"], content, "")
 
 
-def _section(schema: Schema, sections: Schema, content: Any, prefix: str) -> Iterator[Row]:
+def _rows(schema: Schema, sections: Schema, content: Any, prefix: str) -> Iterator[Row]:
     for name, field in schema["properties"].items():
         value = content.get(name, MISSING) if isinstance(content, dict) else MISSING
         if "$ref" in field:
-            yield from _section(sections[field["$ref"].split("/")[-1]], sections, value, f"{prefix}{name}.")
+            yield from _rows(sections[field["$ref"].split("/")[-1]], sections, value, f"{prefix}{name}.")
         else:
-            yield Row(f"{prefix}{name}", _shown(value), _allowed(field), field["description"])
+            yield Row(f"{prefix}{name}", _format_value(value), _allowed(field), field["description"])
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip() if value != MISSING else MISSING
 
 
@@ -68,8 +74,8 @@ def _allowed(field: Schema) -> str:
     return f"{'text' if field['type'] == 'string' else field['type']} {', '.join(limits)}".strip()
 
 
-def _leniently_read(path: Path) -> Any:
-    """The file's content, or None: who asks may be about to mend it."""
+def _read_leniently(path: Path) -> Any:
+    """The file's content, or None if it cannot be read: the table is shown for an invalid file, too."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):

@@ -1,4 +1,4 @@
-"""Read `params.yaml`, apply `--set` overrides, and check the result."""
+"""Read a parameter file, apply the overrides of `--set`, and validate the result."""
 
 import re
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ RENAMED = {
     "student.train.optimiser": "student.train.optimizer",
     "teacher.train.optimiser": "teacher.train.optimizer",
 }
-"""Keys of earlier versions and their present names."""
+"""Old keys and their new names, for the error message."""
 
 
 def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
-    """Read and check a parameter file.
+    """Read and validate a parameter file.
 
     Args:
         path: the YAML file.
-        overrides: changes such as `student.train.epochs=3`; the value is read as YAML.
+        overrides: changes such as `student.train.epochs=3`; the value is parsed as YAML.
 
     Raises:
-        InputError: naming the file and the parameter that is missing, unknown, or has a wrong type or value.
+        InputError: if the file is missing or a parameter is missing, unknown, or has an invalid type or value.
     """
     try:
         content = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(path, "is missing", "run from the project's folder, or name it with --params") from None
+        raise InputError(path, "is missing", "run in the project's folder, or give its path with --params") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
     for override in overrides:
@@ -42,10 +42,10 @@ def load_params(path: Path = Path("params.yaml"), overrides: Sequence[str] = ())
 
 
 def check_params(content: Any, where: str | Path) -> Params:
-    """Parameters from plain data.
+    """Validate parameters; `where` is their origin for the error message.
 
     Raises:
-        InputError: naming `where` and the parameter that is missing, unknown, or has a wrong type or value.
+        InputError: if a parameter is missing, unknown, or has an invalid type or value.
     """
     try:
         return Params.model_validate(content)
@@ -61,7 +61,7 @@ def _override(content: dict[str, Any], override: str) -> None:
     for section in sections:
         content = content.get(section, {}) if isinstance(content, dict) else {}
     if not equals or not isinstance(content, dict) or key not in content:
-        raise InputError("--set", f"'{override}' is not an assignment to a parameter", "write section.name=value; `kdflow params` lists them")
+        raise InputError("--set", f"'{override}' is not an assignment to a parameter", "write section.name=value; see `kdflow params`")
     try:
         content[key] = _parse(value)
     except yaml.YAMLError:
@@ -69,7 +69,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML alone reads it as text."""
+    """Parses 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML parses it as a string."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
@@ -80,15 +80,14 @@ def _parse(text: str) -> Any:
 
 
 def _explain(error: ValidationError) -> tuple[str, str]:
-    """The first fault and its remedy; a key that was renamed comes before all others."""
-    faults = {".".join(str(part) for part in fault["loc"]): fault for fault in reversed(error.errors())}
-    renamed = [name for name in RENAMED if name in faults]
-    name = renamed[0] if renamed else list(faults)[-1]
-    if name in RENAMED:
-        return f"parameter '{name}' is now called '{RENAMED[name]}'", "rename it"
-    fault, shown = faults[name], name or "the whole file"
-    if fault["type"] == "extra_forbidden":
+    """The first problem and its remedy. A renamed key comes first: without it, its new name would be reported as missing."""
+    problems = {".".join(map(str, problem["loc"])): problem for problem in reversed(error.errors())}
+    if renamed := next((name for name in RENAMED if name in problems), None):
+        return f"parameter '{renamed}' is now called '{RENAMED[renamed]}'", "rename it"
+    name, problem = list(problems.items())[-1]
+    shown = name or "the whole file"
+    if problem["type"] == "extra_forbidden":
         return f"unknown parameter '{shown}'", "remove it or correct its name; `kdflow params` lists all"
-    if fault["type"] == "missing":
+    if problem["type"] == "missing":
         return f"parameter '{shown}' is missing", "add it; `kdflow params` explains it"
-    return f"parameter '{shown}' is {fault['input']!r}: {fault['msg']}", "correct its value"
+    return f"parameter '{shown}' is {problem['input']!r}: {problem['msg']}", "correct its value"

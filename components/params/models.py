@@ -1,4 +1,4 @@
-"""The parameters of `params.yaml` as strict pydantic models. `kdflow params` prints each with its value, range and meaning."""
+"""Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
 from collections.abc import Collection
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A part of `params.yaml`: frozen, typed, and closed to unknown keys."""
+    """A section of `params.yaml`: immutable, with strict types and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -25,127 +25,135 @@ class Section(BaseModel):
 
 
 class ComposeScenes(Section):
-    """The embedded default data set."""
+    """The embedded default dataset."""
 
-    train: Count = Field(description="scenes to train on")
-    test: Count = Field(description="scenes to test on")
-    size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="side of a scene in pixels")
-    objects: list[Count] = Field(description="least and most digits in a scene", min_length=2, max_length=2)
-    seed: int = Field(description="seed of the composition")
+    train: Count = Field(description="number of training pictures")
+    test: Count = Field(description="number of test pictures")
+    size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of a picture in pixels")
+    objects: list[Count] = Field(description="minimum and maximum number of digits in a picture", min_length=2, max_length=2)
+    seed: int = Field(description="random seed of the pictures")
 
 
 class Data(Section):
-    """Where the labelled pictures are and how they are prepared."""
+    """The labeled pictures and their preparation."""
 
-    path: str = Field(description="folder with your pictures and labels, or the embedded data set")
-    layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="how the labels are written")
-    val: Share = Field(description="share of the training pictures set aside for learning curves, if there is no val split")
-    test: Share = Field(description="share of all pictures set aside for testing, if the data come unsplit")
-    split_seed: int = Field(description="seed of these splits")
-    image_size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="side of the networks' square input in pixels")
-    anchors: Literal["kmeans", "coco"] = Field(description="anchors fitted to the boxes, or the published ones of COCO")
+    path: str = Field(description="folder with pictures and labels; the default is the embedded dataset")
+    layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
+    val: Share = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
+    test: Share = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
+    split_seed: int = Field(description="random seed of these splits")
+    image_size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of the networks' input in pixels")
+    anchors: Literal["kmeans", "coco"] = Field(description="kmeans: fitted to the training boxes; coco: the published anchors of COCO")
+    strict: bool = Field(description="whether doubtful data are an error instead of a warning")
+    skip_unreadable: bool = Field(description="whether pictures that cannot be decoded are dropped instead of an error")
 
 
 class Augment(Section):
-    """How training pictures are varied; picture, boxes and maps move together."""
+    """Augmentation of the training pictures, and of their boxes and information maps."""
 
-    mosaic: Fraction = Field(description="probability that four pictures are tiled into one")
-    flip: Fraction = Field(description="probability of a left-right flip; 0 where classes do not allow it")
-    scale: Share = Field(description="zoom by up to this share in or out")
-    translate: Share = Field(description="shift by up to this share of the side")
-    color: Share = Field(description="change of brightness, contrast and saturation by up to this share")
-    close_mosaic: Fraction = Field(description="share of the epochs, at the end, that run without mosaic")
+    mosaic: Fraction = Field(description="probability of a mosaic of four pictures")
+    flip: Fraction = Field(description="probability of a horizontal flip; 0 if a mirrored object would be of another class")
+    scale: Share = Field(description="random scale: a factor of 1 - scale to 1 + scale")
+    translate: Share = Field(description="random shift in each direction by up to this fraction of the side")
+    color: Share = Field(description="color jitter: random brightness, contrast and saturation, each a factor of 1 - color to 1 + color")
+    close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
 
 
 class Train(Section):
-    """One training run."""
+    """One training."""
 
-    epochs: Count = Field(description="passes over the training pictures")
-    batch: Count = Field(description="pictures a step, over all processes")
-    optimizer: Literal["adamw", "sgd"] = Field(description="AdamW, or SGD with Nesterov momentum 0.9")
-    lr: Positive = Field(description="peak learning rate")
-    weight_decay: NotNegative = Field(description="decay of convolution weights")
-    warmup_epochs: NotNegative = Field(description="epochs of linear warm-up before the cosine")
-    ema_decay: Share = Field(description="decay of the averaged weights, which are the ones that are kept")
-    clip_norm: Positive = Field(description="largest gradient norm")
-    precision: Literal["auto", "fp32", "bf16"] = Field(description="arithmetic of the networks; auto takes bf16 where the machine has it")
-    evaluate_every: Count = Field(description="epochs between two scorings on the val split")
-    workers: Annotated[int, Field(ge=0)] = Field(description="processes that load pictures; 0 loads in the training process")
+    epochs: Count = Field(description="number of epochs")
+    batch: Count = Field(description="batch size, summed over all GPUs")
+    optimizer: Literal["adamw", "sgd"] = Field(description="adamw: AdamW; sgd: SGD with Nesterov momentum 0.9")
+    lr: Positive = Field(description="learning rate after the warm-up; cosine decay follows")
+    weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
+    warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
+    ema_decay: Share = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
+    clip_norm: Positive = Field(description="maximum gradient norm, for gradient clipping")
+    precision: Literal["auto", "fp32", "bf16"] = Field(description="autocast dtype; auto: bf16 if the hardware supports it, else fp32")
+    evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
+    workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
 
 
 class Detector(Section):
     """A detector and its training."""
 
-    architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="yolov3 or yolov3-tiny")
-    width: Positive = Field(description="multiplier of the channels; 1 is the published network")
-    depth: Positive = Field(description="multiplier of Darknet-53's residual blocks; 1 is the published network")
+    architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="network architecture")
+    width: Positive = Field(description="factor of the number of channels; 1 is the published network")
+    depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
     train: Train
 
 
 class InfoMaps(Section):
-    """The information map: how important each place of the teacher's features is."""
+    """The information map: the importance of each position of the teacher's features."""
 
-    method: Literal["activation", "confidence", "mask", "entropy", "gradient", "uniform"] = Field(description="formula of the map")
-    batch: Count = Field(description="pictures a step")
+    method: Literal["activation", "confidence", "mask", "entropy", "gradient", "uniform"] = Field(
+        description="method to compute the information map; see kd/distillation/info_map.py"
+    )
+    batch: Count = Field(description="batch size")
 
 
 class Distill(Section):
-    """What the student learns from the teacher."""
+    """The distillation loss: weight * (backbone * losses of its taps + neck * losses of its taps) + response * response loss."""
 
-    taps: list[Literal["backbone", "neck"]] = Field(description="features to distill; [] for none")
-    strides: list[Literal[8, 16, 32]] = Field(description="strides of the teacher's features; 8 is taught to the student's 16")
+    taps: list[Literal["backbone", "neck"]] = Field(description="parts of the networks that are distilled; [] for none")
+    strides: list[Literal[8, 16, 32]] = Field(
+        description="strides of the teacher's features; the student has no stride 8 and uses its stride 16"
+    )
     loss: Literal["features", "channels"] = Field(
-        description="features: each place imitates the teacher's; channels: each channel is active where the teacher's is"
+        description="features: squared difference at each position; channels: KL divergence of each channel's softmax over the positions"
     )
-    weight: NotNegative = Field(
-        description="lambda, the weight of the distillation against the detection loss; training warns where it pulls far too hard"
+    weight: NotNegative = Field(description="lambda, weight of the distillation; training warns if its gradient is far too large")
+    backbone: NotNegative = Field(description="alpha, relative weight of the backbone taps")
+    neck: NotNegative = Field(description="beta, relative weight of the neck taps")
+    schedule: Literal["constant", "cosine", "linear"] = Field(description="decay of lambda over the training; constant: no decay")
+    response: NotNegative = Field(description="weight of the response loss on the teacher's boxes and class scores; 0 turns it off")
+    maps: Literal["stored", "live"] = Field(
+        description="stored: warp the maps of compute_info_maps like the picture; live: compute them on the augmented picture"
     )
-    backbone: NotNegative = Field(description="alpha, the share of the backbone's taps")
-    neck: NotNegative = Field(description="beta, the share of the neck's taps")
-    schedule: Literal["constant", "cosine", "linear"] = Field(description="how lambda goes down over training; constant holds it")
-    response: NotNegative = Field(description="weight of the response term (the teacher's boxes and classes); 0 for none")
-    maps: Literal["stored", "live"] = Field(description="maps from compute_info_maps, warped, or computed anew on each augmented picture")
 
 
 class Evaluate(Section):
-    """How models are scored."""
+    """The evaluation on the test pictures."""
 
-    confidence: Fraction = Field(description="least score of a detection that is scored")
-    nms_iou: Fraction = Field(description="overlap above which the weaker box of a class goes")
-    max_detections: Count = Field(description="most detections a picture")
-    pictures: Count = Field(description="test pictures shown in the report")
+    confidence: Fraction = Field(description="minimum score of a detection")
+    nms_iou: Fraction = Field(description="IoU threshold of non-maximum suppression, per class")
+    max_detections: Count = Field(description="maximum number of detections per picture")
+    pictures: Count = Field(description="number of test pictures shown in the report")
 
 
 class Gate(Section):
-    """What a challenger must show to become the champion; scores in 0..1."""
+    """The gate: what a model must reach to become the champion. All scores are in 0..1."""
 
-    min_map: Fraction = Field(description="least mAP of any champion")
-    min_map50: Fraction = Field(description="least mAP50 of any champion")
-    min_gain: Share = Field(description="least rise in mAP over the champion")
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="share of the resamples in which mAP must rise")
-    resamples: Annotated[int, Field(ge=100)] = Field(description="resamples of the test pictures")
-    max_class_drop: Fraction = Field(description="largest fall of one class in AP50")
-    max_size_ratio: Positive = Field(description="largest file, in multiples of the champion's")
-    max_latency_ratio: Positive = Field(description="longest time for a picture, in multiples of the champion's")
+    min_map: Fraction = Field(description="minimum mAP")
+    min_map50: Fraction = Field(description="minimum mAP50")
+    min_gain: Share = Field(description="minimum gain in mAP over the champion")
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="fraction of the bootstrap resamples in which mAP must rise")
+    resamples: Annotated[int, Field(ge=100)] = Field(description="number of bootstrap resamples of the test pictures")
+    max_class_drop: Fraction = Field(description="maximum drop of the AP50 of a class")
+    max_size_ratio: Positive = Field(description="maximum size of the ONNX file, relative to the champion's")
+    max_latency_ratio: Positive = Field(description="maximum time per picture, relative to the champion's")
     allow_other_classes: bool = Field(description="whether the classes may differ from the champion's")
 
 
 class RegisterModel(Section):
-    """The export and the registry."""
+    """The export to ONNX and the model registry."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(description="registered model's name")
-    confidence: Fraction = Field(description="least score that the exported model returns")
-    opset: Annotated[int, Field(ge=18)] = Field(description="ONNX operator set")
-    compare_pictures: Count = Field(description="test pictures on which the export must agree with PyTorch")
-    tolerance: Positive = Field(description="largest difference of a score, or of a box in shares of the picture's side")
-    notify: str = Field(description="shell command that is told of every decision, as JSON on its input; '' for none")
+    name: Annotated[str, Field(min_length=1)] = Field(description="name of the registered model in MLflow")
+    confidence: Fraction = Field(description="default minimum score of a detection in the exported model")
+    opset: Annotated[int, Field(ge=18)] = Field(description="ONNX opset version")
+    compare_pictures: Count = Field(description="number of test pictures on which ONNX and PyTorch are compared")
+    tolerance: Positive = Field(
+        description="maximum difference between ONNX and PyTorch in a score, or in a box coordinate as a fraction of the picture's side"
+    )
+    notify: str = Field(description="shell command that is run after each decision, with the decision as JSON on stdin; '' for none")
     gate: Gate
 
 
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(description="seed of the three trainings")
+    seed: Annotated[int, Field(ge=0)] = Field(description="random seed of the three trainings")
     compose_scenes: ComposeScenes
     data: Data
     augment: Augment
@@ -157,5 +165,5 @@ class Params(Section):
     register_model: RegisterModel
 
     def only(self, sections: Collection[str]) -> "Params":
-        """These `sections` alone: reading another one is an error, and the digest is of these."""
+        """A copy with only these `sections`; access to another one raises AttributeError."""
         return self.model_construct(**{name: value for name, value in self if name in sections})

@@ -1,4 +1,4 @@
-"""A preview of the dataset: a grid of pictures with their boxes and class names."""
+"""A grid of pictures with their boxes and class names."""
 
 import math
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,10 @@ import numpy as np
 
 from components.params.models import Data, Params
 from components.prepare_data.anchors import Sizes, coco_anchors, kmeans_anchors
-from components.prepare_data.clipping import clip_boxes
 from components.prepare_data.data_source import DataSource, fetch_data
-from components.prepare_data.layouts import read_dataset
-from components.prepare_data.layouts.pictures import check_picture
+from components.prepare_data.findings import print_findings, refuse_findings
+from components.prepare_data.load import load_dataset
 from components.prepare_data.preview import save_preview
-from components.prepare_data.splits import check_classes_have_boxes, split_dataset
 from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 NamedPictures = list[tuple[str, LabeledPicture]]
 MAX_WARNINGS = 10
+MAX_TAG = 5000
+"""Characters that MLflow keeps of a tag."""
 
 
 def prepare_data(params: Params, run: "Run", origin: DataSource | None = None, output: Path = Path("outputs/prepare_data")) -> None:
@@ -37,39 +38,44 @@ def prepare_data(params: Params, run: "Run", origin: DataSource | None = None, o
 
     Args:
         params: parameters; the step reads the section `data`.
-        run: records counts, the digest of the data and a preview.
+        run: records counts, the digest of the data, what is doubtful, and a preview.
         origin: repository and revision of `data.path`; None for a folder on this machine.
         output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, summary.json and preview.jpg.
 
     Raises:
-        InputError: if the data are invalid; the message names the file and the field. Boxes without area inside their picture
-            are common in published datasets and are dropped instead, with a warning on stderr and a line in `dropped` of the summary.
+        InputError: if the data are invalid, or doubtful and `data.strict` is true; the message names the file and the field. Boxes
+            without area inside their picture are common in published datasets and are dropped instead, with a warning on stderr
+            and a line in `dropped` of the summary.
     """
     with fetch_data(origin) if origin else nullcontext(Path(params.data.path)) as folder:
         summary = _prepare(params.data, folder, output)
     tags = {"version": origin.version, "commit": origin.commit} if origin and origin.repo else {}
-    run.dataset(params.data.path, str(origin or params.data.path), summary["digest"], "data", **tags)
-    run.metrics({f"{split}_{unit}": counts[unit] for split, counts in summary["splits"].items() for unit in ("pictures", "boxes")})
-    run.artifact(output / "preview.jpg")
+    run.log_dataset(params.data.path, str(origin or params.data.path), summary["digest"], "data", **tags)
+    counts = {f"{split}_{unit}": part[unit] for split, part in summary["splits"].items() for unit in ("pictures", "boxes")}
+    run.log_metrics(counts | {"warnings": len(summary["warnings"])})
+    if summary["warnings"]:
+        run.set_tag("kdflow.warnings", "\n".join(f"{w['problem']}; {w['remedy']}" for w in summary["warnings"])[:MAX_TAG])
+    run.log_artifact(output / "preview.jpg")
 
 
 def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
     """Write all outputs from the dataset in `folder` and return the summary."""
-    dataset = read_dataset(folder, data.layout)
-    dropped = dataset.dropped + clip_boxes(dataset)
-    splits = split_dataset(dataset, data.val, data.test, data.split_seed)
-    check_classes_have_boxes(dataset.classes, splits)
-    _print_warnings(dropped)
-    named = {split: _with_unique_names(pictures, folder) for split, pictures in splits.items()}
+    dataset = load_dataset(data, folder)
+    _print_warnings(dataset.dropped)
+    print_findings(dataset.findings)
+    if data.strict:
+        refuse_findings(dataset.findings)
+    named = {split: _with_unique_names(pictures, folder) for split, pictures in dataset.splits.items()}
     _write_splits(named, dataset.classes, output)
-    sizes = _letterboxed_sizes(splits["train"], data.image_size)
+    sizes = _letterboxed_sizes(dataset.splits["train"], data.image_size)
     summary: dict[str, Any] = {
         "classes": dataset.classes,
         "digest": digest(output),
-        "splits": {split: summarize_split(dataset.classes, pictures) for split, pictures in splits.items()},
+        "splits": {split: summarize_split(dataset.classes, pictures) for split, pictures in dataset.splits.items()},
         "anchors": kmeans_anchors(sizes) if data.anchors == "kmeans" else coco_anchors(data.image_size),
         "image_size": data.image_size,
-        "dropped": dropped,
+        "dropped": dataset.dropped,
+        "warnings": [asdict(finding) for finding in dataset.findings],
     }
     write_json(output / "summary.json", summary)
     save_preview([picture for _, picture in named["train"]], dataset.classes, output / "preview.jpg")
@@ -89,13 +95,12 @@ def _with_unique_names(pictures: Sequence[LabeledPicture], folder: Path) -> Name
 
 
 def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], output: Path) -> None:
-    """Write the labels of each split, then check and copy every picture."""
+    """Write the labels of each split, and copy every picture."""
     for split, pictures in named.items():
         (output / split / "images").mkdir(parents=True)
         write_coco(output / split / "annotations.json", classes, pictures)
     everything = [(split, name, picture) for split, pictures in named.items() for name, picture in pictures]
-    for split, name, picture in track(everything, "prepare_data", len(everything)):
-        check_picture(picture)
+    for split, name, picture in track(everything, "copy pictures", len(everything)):
         shutil.copyfile(picture.path, output / split / "images" / name)
 
 

@@ -1,12 +1,13 @@
-"""From a network to one ONNX file that takes pictures and returns detections; a program that uses it needs no torch.
+"""Export a network to one ONNX file that takes pictures and returns detections, so that using it needs no torch.
 
-The file is the network and `kd.detection.decode.decode_boxes`, translated by torch, followed by `kd.detection.decode.postprocess`
-for a batch, written in ONNX's text format below. It depends on the network and the settings alone: equal ones give equal
-bytes, and nothing in it tells where or when it was made.
+The file contains the network and `kd.detection.decode.decode_boxes`, exported by torch, followed by
+`kd.detection.decode.postprocess` for a batch, written below in ONNX's text format. It depends only on the network and the
+settings: equal ones give equal bytes, so it contains no paths and no time.
 """
 
 import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
@@ -21,13 +22,13 @@ from kd.files import atomic_file
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
 
-BEFORE_NMS = 4096
-"""Most candidates of a picture that enter the suppression; the default of `kd.detection.decode.postprocess`."""
+MAX_CANDIDATES = 4096
+"""At most this many candidates of a picture enter the suppression; the default of `max_candidates` in `kd.detection.decode.postprocess`."""
 
-SELECT = """
+POSTPROCESS = """
 <ir_version: {ir_version}, opset_import: ["" : {opset}]>
-select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strengths,
-        float confidence = {{{confidence:.9f}}}, float nms_iou = {{{nms_iou:.9f}}}, int64 most = {{{most}}})
+select (float[N, {candidates}, 4] candidates, float[N, {candidates}, {classes}] strengths,
+        float confidence = {{{confidence:.9f}}}, float nms_iou = {{{nms_iou:.9f}}}, int64 most = {{{max_detections}}})
     => (float[M, 4] boxes, float[M] scores, int64[M] labels, int64[M] pictures)
 {{
     before_nms = Constant <value_ints = [{before_nms}]> ()
@@ -72,17 +73,18 @@ select (float[N, {places}, 4] candidates, float[N, {places}, {classes}] strength
     boxes = GatherND (candidates, box_at)
 }}
 """
+"""The names in this graph are part of the exported file: changing one changes the digest of every export."""
 
 
-class Decoded(nn.Module):
-    """A network whose output is decoded: boxes [N, P, 4] in pixels and class scores [N, P, K]."""
+class DecodedNetwork(nn.Module):
+    """A network followed by `decode_boxes`: boxes [N, P, 4] in pixels and class scores [N, P, K]."""
 
     def __init__(self, network: Network, anchors: Anchors) -> None:
         super().__init__()
         self.network, self.anchors = network, anchors
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict on [N, 3, S, S] in 0..1."""
+        """Predict on images [N, 3, S, S] in 0..1."""
         return decode_boxes(self.network(images).heads, self.anchors)
 
 
@@ -90,55 +92,50 @@ def export_onnx(network: Network, spec: ModelSpec, path: Path, nms: NMSConfig, o
     """Write `network` as an ONNX file.
 
     Its input is "images", float32 [N, 3, S, S] in 0..1, RGB, letterboxed. Its outputs are "boxes" [M, 4], (x0, y0, x1, y1)
-    in pixels of the square, "scores" [M], "labels" [M] and "pictures" [M], the index in the batch; sorted by picture and then
-    by falling score. Its metadata name the "classes" (JSON, in the order of the labels) and the "image_size" S.
+    in pixels of the letterboxed picture, "scores" [M], "labels" [M] and "pictures" [M], the index in the batch. They are sorted
+    by picture and then by descending score. Its metadata are the "classes" (JSON, in the order of the labels) and the
+    "image_size" S.
 
-    The numbers "confidence", "nms_iou" and "most" are inputs that may be left out: the file holds their defaults.
+    "confidence", "nms_iou" and "most" (the maximum number of detections in a picture) are optional inputs with the defaults of `nms`.
 
     Args:
         network: the detector, in evaluation mode, on the CPU.
         spec: its classes, anchors and image size.
-        path: the file; it appears whole or not at all.
-        selection: which candidates become detections, unless a caller asks for others.
+        path: the file; it is written completely or not at all.
+        nms: default values of the optional inputs.
         opset: ONNX operator set, 18 or newer.
     """
-    network_part = _translate(Decoded(network, spec.anchors).eval(), spec.image_size, opset)
-    places = network_part.graph.output[1].type.tensor_type.shape.dim[1].dim_value
+    exported = _export_network(DecodedNetwork(network, spec.anchors).eval(), spec.image_size, opset)
+    candidates = exported.graph.output[1].type.tensor_type.shape.dim[1].dim_value
     model = compose.merge_models(
-        network_part,
-        postprocess_model(places, len(spec.classes), nms, network_part.ir_version, opset),
+        exported,
+        postprocess_model(candidates, len(spec.classes), nms, exported.ir_version, opset),
         io_map=[("candidates", "candidates"), ("strengths", "strengths")],
         name="kdflow",
         producer_name="kdflow",
         producer_version="",
     )
-    del model.opset_import[1:]  # merging names the operator set once for each part
-    _forget_origin(model)
+    del model.opset_import[1:]  # merge_models lists the operator set once per part
+    _strip_debug_info(model)
     helper.set_model_props(model, {"classes": json.dumps(spec.classes), "image_size": str(spec.image_size)})
     onnx.checker.check_model(model, full_check=True)
     with atomic_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def postprocess_model(places: int, classes: int, nms: NMSConfig, ir_version: int, opset: int) -> onnx.ModelProto:
-    """`kd.detection.decode.postprocess` for a batch: candidates [N, `places`, 4] and strengths [N, `places`, `classes`] to detections."""
-    text = SELECT.format(
-        ir_version=ir_version,
-        opset=opset,
-        places=places,
-        classes=classes,
-        confidence=nms.confidence,
-        nms_iou=nms.nms_iou,
-        most=nms.most,
-        number_of_all=places * classes,
-        before_nms=min(BEFORE_NMS, places * classes),
-    )
-    return parser.parse_model(text)
+def postprocess_model(candidates: int, classes: int, nms: NMSConfig, ir_version: int, opset: int) -> onnx.ModelProto:
+    """`kd.detection.decode.postprocess` for a batch, as an ONNX model.
+
+    Its inputs are "candidates" [N, `candidates`, 4] and "strengths" (class scores) [N, `candidates`, `classes`].
+    """
+    scores = candidates * classes
+    sizes = {"candidates": candidates, "classes": classes, "number_of_all": scores, "before_nms": min(MAX_CANDIDATES, scores)}
+    return parser.parse_model(POSTPROCESS.format(ir_version=ir_version, opset=opset, **sizes, **asdict(nms)))
 
 
-def _translate(module: nn.Module, image_size: int, opset: int) -> onnx.ModelProto:
+def _export_network(module: nn.Module, image_size: int, opset: int) -> onnx.ModelProto:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's notes to its own developers
+        warnings.simplefilter("ignore")  # deprecation warnings inside torch
         program = torch.onnx.export(
             module,
             (torch.zeros(2, 3, image_size, image_size),),
@@ -153,8 +150,8 @@ def _translate(module: nn.Module, image_size: int, opset: int) -> onnx.ModelProt
     return program.model_proto
 
 
-def _forget_origin(model: onnx.ModelProto) -> None:
-    """Take out names of files, lines of source and intermediate shapes: they tell of the machine, not of the model."""
+def _strip_debug_info(model: onnx.ModelProto) -> None:
+    """Remove file names, source lines and intermediate shapes, which differ between machines."""
     del model.graph.value_info[:]
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):

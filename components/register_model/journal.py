@@ -1,11 +1,12 @@
-"""Who is the champion, decided without a lock: a journal, and its replay.
+"""The journal of champions: a log of every move of an alias, from which the current champion is computed without a lock.
 
-MLflow moves an alias without asking what it meant before, so two promotions at once could undo each other unseen. But a store
-numbers the versions of a registered model one after the other, each number once. So every move is first written down as a
-version of a second registered model, `<name>.journal`: what it moved from, to what, who and why. The state is the replay of
-these entries in their order. A move that started from a version that was no longer the champion is void, and of two promotions
-at once exactly one is valid. The aliases follow the replay: whoever moves them reads the journal again afterwards, and goes on
-until it has not grown. So a writer that comes late repairs what it did, and one that was killed is repaired by the next command.
+MLflow sets an alias without comparing its old value, so two promotions at once could overwrite each other unnoticed. But MLflow
+numbers the versions of a registered model consecutively. So every move is first appended as a version of a second registered
+model, `<name>.journal`, with the old and new champion, who made it and why. Replaying the entries in order gives the state. An
+entry that was decided against a version that is no longer the champion is void, so exactly one of two promotions at once is valid.
+
+The aliases are set to the replayed state. After setting them, the journal is read again until it has no new entries. So a slow
+writer corrects its own mistake, and the next command completes what an interrupted one left undone.
 """
 
 import getpass
@@ -25,20 +26,21 @@ Action = Literal["register", "adopt", "promote", "force", "rollback"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 FIELDS = ("action", "previous", "version", "who", "why", "token")
 PREFIX = "kdflow."
-ABOUT = "kdflow's journal of '{}': each version is one move of an alias. `kdflow history` reads it; do not change or delete it."
+DESCRIPTION = "kdflow's journal of '{}': each version is one move of an alias. `kdflow registry history` reads it; do not change it."
 
 
 class Entry(NamedTuple):
-    """A move of an alias: of @challenger for "register", else of @champion.
+    """A move of an alias: of @challenger for "register", otherwise of @champion.
 
     Attributes:
-        action: "register", "promote" (through the gate), "force" (past it), "rollback", or "adopt": set before there was a journal.
-        previous: the champion that it was decided against; "" for none.
-        version: where the alias goes.
-        who: the person or pipeline.
+        action: "register", "promote" (passed the gate), "force" (without the gate), "rollback", or "adopt": the champion was set
+            before the journal existed.
+        previous: the champion when the move was decided; "" for none.
+        version: the version that the alias moves to.
+        who: the person or pipeline that made the move.
         why: the reason.
-        token: tells an entry from its double, which a retried request leaves.
-        when: milliseconds since 1970, UTC, by the store's clock.
+        token: unique id of the entry; two entries with the same one come from a retried request.
+        when: milliseconds since 1970, UTC, by the clock of the store.
     """
 
     action: Action
@@ -51,12 +53,12 @@ class Entry(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a journal amounts to.
+    """The result of replaying a journal.
 
     Attributes:
-        reign: the champions, each the one that the next took over from; a rollback takes the last one away.
+        champions: the current champion, last, and the ones that a rollback returns to; a rollback removes the last one.
         challenger: the version registered last; "" for none.
-        void: tokens of the entries that came too late.
+        void: tokens of the entries that have no effect.
     """
 
     champions: tuple[str, ...] = ()
@@ -70,27 +72,27 @@ class State(NamedTuple):
 
 
 def replay(entries: Iterable[Entry]) -> State:
-    """Follow the entries in their order."""
+    """Apply the entries in their order."""
     state = State()
     for entry in entries:
-        state = _after(state, entry)
+        state = _apply(state, entry)
     return state
 
 
 def reference_version(entries: Sequence[Entry], version: str) -> str:
-    """The version that `version` is judged against: the champion or, if it is the champion itself, the one it took over from.
+    """The version to compare `version` with: the champion or, if `version` is the champion, its predecessor; "" for none.
 
-    So a step that runs again after its promotion comes to the same decision. "" where there is none.
+    So a step that runs again after its model was promoted makes the same decision.
     """
     state = replay(entries)
     if state.champion != version:
         return state.champion
-    crowned = (e for e in reversed(entries) if e.version == version and e.action in ("promote", "force") and e.token not in state.void)
-    return next((entry.previous for entry in crowned), "")
+    promotions = (e for e in reversed(entries) if e.version == version and e.action in ("promote", "force") and e.token not in state.void)
+    return next((entry.previous for entry in promotions), "")
 
 
 def rolled_back(entries: Sequence[Entry], version: str) -> Entry | None:
-    """The rollback that ended the last reign of a version; None if it has not ended so."""
+    """The rollback of `version` if no promotion of it followed, otherwise None."""
     void = replay(entries).void
     for entry in reversed([entry for entry in entries if entry.token not in void]):
         if entry.action == "rollback" and entry.previous == version:
@@ -107,21 +109,21 @@ class Journal:
         self.registry, self.name = registry, f"{registry.name}.journal"
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first, each once."""
-        first: dict[str, Entry] = {}
+        """All entries, oldest first, without duplicates from retried requests."""
+        by_token: dict[str, Entry] = {}
         for version in self.registry.search(self.name, {}):
-            entry = _entry(version)
-            first.setdefault(entry.token, entry)
-        return list(first.values())
+            entry = _read_entry(version)
+            by_token.setdefault(entry.token, entry)
+        return list(by_token.values())
 
     def append(self, action: Action, previous: str, version: str, why: str) -> bool:
-        """Write a move down and let the aliases follow; False if another one was faster, so that this one is void."""
+        """Append a move and update the aliases. Returns False if the move is void because another one came first."""
         token = uuid.uuid4().hex
         self._write(Entry(action, previous, version, current_user(), why, token))
-        return token not in self._follow().void
+        return token not in self._update_aliases().void
 
     def pending_action(self) -> str:
-        """The last valid move of the champion, such as "rollback", if @champion has not followed it yet; else ""."""
+        """The last valid move of the champion, such as "rollback", if @champion was not updated after it; otherwise ""."""
         entries = self.entries()
         state = replay(entries)
         if self.registry.aliases().get(CHAMPION, "") == state.champion:
@@ -129,66 +131,60 @@ class Journal:
         return next((e.action for e in reversed(entries) if e.action != "register" and e.token not in state.void), "")
 
     def sync_aliases(self) -> State:
-        """Let the aliases be what the journal says, and return that; every command that looks at them begins with this."""
+        """Set the aliases to the state of the journal and return it. Every command that reads the aliases calls this first."""
         aliases = self.registry.aliases()
         if aliases.get(CHAMPION) and not self.entries():
             why = "was the champion before there was a journal"
             self._write(Entry("adopt", "", aliases[CHAMPION], current_user(), why, uuid.uuid4().hex))
-        state = self._follow()
+        state = self._update_aliases()
         if aliases.get(CHAMPION, state.champion) != state.champion:
-            line = f"@{CHAMPION} was at version {aliases[CHAMPION]}, put back to {state.champion}, as the journal says"
+            line = f"@{CHAMPION} was version {aliases[CHAMPION]}, set back to {state.champion} as in the journal"
             print(f"{self.registry.name}: {line}", file=sys.stderr)
         return state
 
-    def _follow(self) -> State:
+    def _update_aliases(self) -> State:
         entries = self.entries()
         while True:
             state = replay(entries)
             for alias, version in ((CHAMPION, state.champion), (CHALLENGER, state.challenger)):
-                self._point(alias, version)
-            seen, entries = len(entries), self.entries()
-            if len(entries) == seen:
+                self._set_alias(alias, version)
+            count, entries = len(entries), self.entries()
+            if len(entries) == count:
                 return state
 
     def _write(self, entry: Entry) -> None:
         registry = self.registry
-        registry.create(self.name, ABOUT.format(registry.name))
+        registry.create_model(self.name, DESCRIPTION.format(registry.name))
         tags = {PREFIX + field: getattr(entry, field) for field in FIELDS}
-        with registry.faults():
+        with registry.wrap_errors():
             registry.client.create_model_version(self.name, f"models:/{registry.name}/{entry.version}", tags=tags)
 
-    def _point(self, alias: str, version: str) -> None:
-        from mlflow.exceptions import MlflowException
-
+    def _set_alias(self, alias: str, version: str) -> None:
         if not version or version == self.registry.aliases().get(alias):
             return
-        with self.registry.faults():
-            try:
-                self.registry.client.set_registered_model_alias(self.registry.name, alias, version)
-            except MlflowException as error:  # somebody may have deleted the version; that must not stop the move to another
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
+        with self.registry.wrap_errors(ignore="RESOURCE_DOES_NOT_EXIST"):  # a deleted champion must not prevent a move to another version
+            self.registry.client.set_registered_model_alias(self.registry.name, alias, version)
 
 
 def current_user() -> str:
-    """Who acts: `KDFLOW_USER`, else the user of this process."""
+    """`KDFLOW_USER` if set, otherwise the user of this process."""
     try:
         return os.environ.get("KDFLOW_USER") or getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a number without a name
+    except (OSError, KeyError):  # in a container the user id may have no name
         return f"user {os.getuid()}"
 
 
-def _after(state: State, entry: Entry) -> State:
+def _apply(state: State, entry: Entry) -> State:
     if entry.action == "register":
         return state._replace(challenger=entry.version)
-    back = state.champions[:-1]
-    if entry.previous != state.champion or (entry.action == "rollback" and (not back or back[-1] != entry.version)):
+    before = state.champions[:-1]
+    if entry.previous != state.champion or (entry.action == "rollback" and (not before or before[-1] != entry.version)):
         return state._replace(void=state.void | {entry.token})
-    return state._replace(champions=back if entry.action == "rollback" else (*state.champions, entry.version))
+    return state._replace(champions=before if entry.action == "rollback" else (*state.champions, entry.version))
 
 
-def _entry(version: "ModelVersion") -> Entry:
+def _read_entry(version: "ModelVersion") -> Entry:
     fields = {field: version.tags.get(PREFIX + field, "") for field in FIELDS}
     if fields["action"] not in get_args(Action):
-        raise InputError(f"{version.name} version {version.version}", "is no entry that kdflow wrote", "delete that version")
+        raise InputError(f"{version.name} version {version.version}", "is not a journal entry of kdflow", "delete that version")
     return Entry(**fields, when=int(version.creation_timestamp))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Telling others of a decision: a shell command gets it as JSON. What becomes of that never holds a decision up for long."""
+"""Notify others of a decision: a shell command receives it as JSON. A failing or slow command does not affect the decision."""
 
 import contextlib
 import json
@@ -8,32 +8,32 @@ import subprocess
 import sys
 from typing import Any
 
-from components.runtime.recorder import mask_passwords
+from components.runtime.text import mask_passwords
 
-SECONDS = 10.0
-"""How long the command may take."""
+TIMEOUT = 10.0
+"""Seconds until the command is stopped."""
 
 
-def tell(command: str, message: dict[str, Any], seconds: float = SECONDS) -> None:
-    """Run `command` with `message` as JSON on its input; a failure is a line on stderr, and nothing else."""
+def notify(command: str, message: dict[str, Any], timeout: float = TIMEOUT) -> None:
+    """Run `command` with `message` as JSON on its standard input. If it fails, print one line to stderr."""
     try:
-        # a session of its own, so that what the shell started can be ended with it
+        # in a session of its own, so that its child processes are stopped with it
         process = subprocess.Popen(
             command, shell=True, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
     except OSError as error:
-        return _complain(str(error))
+        return _warn(str(error))
     try:
-        _, said = process.communicate(json.dumps(message, sort_keys=True), timeout=seconds)
+        _, stderr = process.communicate(json.dumps(message, sort_keys=True), timeout=timeout)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return _complain(f"took longer than {seconds:g} seconds and was stopped")
+        return _warn(f"took longer than {timeout:g} seconds and was stopped")
     if process.returncode:
-        last = (said.strip().splitlines() or ["it said nothing"])[-1]
-        _complain(f"ended with {process.returncode}: {mask_passwords(last)[:300]}")
+        last_line = (stderr.strip().splitlines() or ["no error output"])[-1]
+        _warn(f"ended with {process.returncode}: {mask_passwords(last_line)[:300]}")
 
 
-def _complain(problem: str) -> None:
+def _warn(problem: str) -> None:
     print(f"register_model.notify: {problem}; the decision stands", file=sys.stderr)

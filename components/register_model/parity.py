@@ -1,4 +1,4 @@
-"""Whether an exported model finds what the network finds."""
+"""Compare the detections of an exported model with those of its network."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from kd.model.build import Network
 from kd.model.spec import ModelSpec
 
 BATCH = 8
-"""Pictures at once; a last batch of another size tests that the file takes any."""
+"""Pictures in a batch. The last batch may be smaller, which tests that the export takes any batch size."""
 
 
 class Parity(NamedTuple):
-    """How far an export is from its network.
+    """The largest differences between an export and its network.
 
     Attributes:
-        pictures: pictures compared.
-        detections: what the network found on them.
-        box_difference: largest difference of a box's edge, in shares of the square's side.
+        pictures: number of pictures compared.
+        detections: number of detections of the network in them.
+        box_difference: largest difference of a box coordinate, as a fraction of the image size.
         score_difference: largest difference of a score.
     """
 
@@ -35,55 +35,55 @@ class Parity(NamedTuple):
 
 
 def compare_export(network: Network, spec: ModelSpec, exported: Path, data: DetectionData, nms: NMSConfig, pictures: int) -> Parity:
-    """Run `network` and the file `exported` on the first `pictures` of a split and compare what they find."""
+    """Compare the detections of `network` and of the ONNX file `exported` in the first `pictures` of a split."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of each input that may be left out
+    options.log_severity_level = 3  # otherwise it warns about each optional input
     session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    count, found, differences = min(pictures, len(data)), 0, [(0.0, 0.0)]
+    count, detections, differences = min(pictures, len(data)), 0, [(0.0, 0.0)]
     for start in range(0, count, BATCH):
-        squares = [data.square(index)[0] for index in range(start, min(start + BATCH, count))]
-        images = torch.stack(squares).float() / 255
-        theirs = _split(session.run(["boxes", "scores", "labels", "pictures"], {"images": images.numpy()}), len(images))
-        for ours, other in zip(_detect(network, spec, images, nms), theirs, strict=True):
-            found += len(ours.scores)
-            differences.append(difference(ours, other, spec.image_size, nms.confidence))
+        images = torch.stack([data.letterboxed(index)[0] for index in range(start, min(start + BATCH, count))]).float() / 255
+        outputs = session.run(["boxes", "scores", "labels", "pictures"], {"images": images.numpy()})
+        for expected, actual in zip(_detect(network, spec, images, nms), _by_picture(outputs, len(images)), strict=True):
+            detections += len(expected.scores)
+            differences.append(difference(expected, actual, spec.image_size, nms.confidence))
     box, score = (max(values) for values in zip(*differences, strict=True))
-    return Parity(count, found, box, score)
+    return Parity(count, detections, box, score)
 
 
-def difference(ours: Detections, theirs: Detections, side: int, confidence: float) -> tuple[float, float]:
-    """Largest difference of boxes (in shares of `side`, inside the square) and scores, after matching one to one.
+def difference(expected: Detections, actual: Detections, image_size: int, confidence: float) -> tuple[float, float]:
+    """The largest difference of boxes (as a fraction of `image_size`, clipped to the picture) and of scores.
 
-    Each detection, best first, takes the most similar one of its class that is left: equal scores may come in any order.
-    One without a partner counts as the distance of its score to `confidence`, because that much would make it vanish.
+    Detections are matched one to one: each expected one, best first, with the most similar unmatched one of its class, because
+    detections with equal scores may come in any order. An unmatched detection counts as the difference between its score and
+    `confidence`, because a change of that size removes it.
     """
-    boxes = _distances(ours.boxes.clamp(0, side) / side, theirs.boxes.clamp(0, side) / side)
-    scores = _distances(ours.scores[:, None], theirs.scores[:, None])
-    costs = np.where(ours.labels[:, None] == theirs.labels[None], np.maximum(boxes, scores), np.inf)
-    left = set(range(len(theirs.scores)))
+    boxes = _distances(expected.boxes.clamp(0, image_size) / image_size, actual.boxes.clamp(0, image_size) / image_size)
+    scores = _distances(expected.scores[:, None], actual.scores[:, None])
+    costs = np.where(expected.labels[:, None] == actual.labels[None], np.maximum(boxes, scores), np.inf)
+    unmatched = set(range(len(actual.scores)))
     box = score = 0.0
     for row, cost in enumerate(costs):
-        best = min(left, key=cost.__getitem__, default=None)
+        best = min(unmatched, key=cost.__getitem__, default=None)
         if best is None or np.isinf(cost[best]):
-            score = max(score, float(ours.scores[row]) - confidence)
+            score = max(score, float(expected.scores[row]) - confidence)
             continue
-        left.remove(best)
+        unmatched.remove(best)
         box, score = max(box, float(boxes[row, best])), max(score, float(scores[row, best]))
-    return box, max([score, *(float(theirs.scores[column]) - confidence for column in left)])
+    return box, max([score, *(float(actual.scores[column]) - confidence for column in unmatched)])
 
 
 @torch.no_grad()
 def _detect(network: Network, spec: ModelSpec, images: torch.Tensor, nms: NMSConfig) -> list[Detections]:
     boxes, scores = decode_boxes(network(images).heads, spec.anchors)
-    return [postprocess(*found, nms.confidence, nms.nms_iou, nms.max_detections) for found in zip(boxes, scores, strict=True)]
+    return [postprocess(*candidates, nms.confidence, nms.nms_iou, nms.max_detections) for candidates in zip(boxes, scores, strict=True)]
 
 
-def _split(outputs: list[NDArray[np.generic]], batch: int) -> list[Detections]:
-    """The export's output, picture by picture."""
+def _by_picture(outputs: list[NDArray[np.generic]], batch: int) -> list[Detections]:
+    """Split the outputs of the exported model by picture."""
     boxes, scores, labels, pictures = (torch.from_numpy(output) for output in outputs)
     return [Detections(boxes[pictures == i], scores[pictures == i], labels[pictures == i]) for i in range(batch)]
 
 
 def _distances(a: torch.Tensor, b: torch.Tensor) -> NDArray[np.float32]:
-    """Largest coordinate difference between each row of `a` and each row of `b`."""
+    """The largest coordinate difference between each row of `a` and each row of `b`."""
     return (a[:, None] - b[None]).abs().amax(dim=2).numpy()

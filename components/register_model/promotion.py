@@ -1,129 +1,131 @@
-"""The moves that people and pipelines make: judge, promote, roll back."""
+"""Register, promote and roll back versions of a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.params.models import Params
-from components.register_model import notify, version_card
+from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
 from components.register_model.gate.run_gate import GateResult, check_loadable, run_gate
 from components.register_model.journal import Action, Journal, reference_version, rolled_back
+from components.register_model.notify import notify
 from components.register_model.registry import Registry
 from kd.errors import InputError
 from kd.files import digest
 
-SUPERSEDED = "another move of the champion was faster; run again to be judged against the new one"
+SUPERSEDED = "the champion changed in the meantime; run again to compare with the new one"
 
 
 class Promotion:
-    """The moves on one registered model. Each begins by letting the aliases be what the journal says."""
+    """Changes of the champion and challenger of a registered model. Each first sets the aliases to the state of the journal."""
 
-    def __init__(self, registry: Registry, command: str = "") -> None:
-        """Work on `registry`, and tell the shell command `command`, "" for none, of every decision."""
-        self.registry, self.journal, self.command = registry, Journal(registry), command
+    def __init__(self, registry: Registry, notify_command: str = "") -> None:
+        """Run the shell command `notify_command`, "" for none, after every decision."""
+        self.registry, self.journal, self.notify_command = registry, Journal(registry), notify_command
 
-    def register_and_judge(self, exported: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path) -> tuple[GateResult, bool]:
-        """Register an ONNX file as the challenger, judge it, and make it the champion if it passes.
+    def register_challenger(self, file: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path) -> tuple[GateResult, bool]:
+        """Register an ONNX file as the challenger, run the gate, and make it the champion if it passes.
 
-        Done again, after it was cut off or not, it comes to the same end.
+        If it was interrupted, or is called again with the same arguments, it gives the same result.
 
         Args:
-            exported: the file.
-            run_id: the run that keeps it.
-            tags: what it was made of.
-            params: the rules.
+            file: the ONNX file.
+            run_id: the run that stores the files.
+            tags: the lineage of the model.
+            params: the rules of the gate.
             data: prepared data with a test split.
 
         Returns:
-            The judgement, and False if the version passed but another one became the champion in the meantime.
+            The gate result, and False if the version passed but another one became the champion in the meantime.
 
         Raises:
             InputError: if the champion cannot be loaded (nothing is registered then), or the registry fails.
         """
         state = self.journal.sync_aliases()
-        found = self.registry.versions(digest(exported))
-        against = reference_version(self.journal.entries(), found[0].number if found else "")
-        if against:
-            check_loadable(self.registry, against)
-        number = self.registry.register(exported, run_id, tags)
+        existing = self.registry.versions(digest(file))
+        reference = reference_version(self.journal.entries(), existing[0].number if existing else "")
+        if reference:
+            check_loadable(self.registry, reference)
+        number = self.registry.register(file, run_id, tags)
         if state.challenger != number:
             self.journal.append("register", state.champion, number, "registered")
-        gate_result = self.judge(number, params, data)
+        gate_result = self.run_gate(number, params, data)
         return gate_result, self.promote(gate_result)
 
-    def judge(self, number: str, params: Params, data: Path) -> GateResult:
-        """Judge a version against the champion, or the champion against its predecessor, and write that down with the version.
+    def run_gate(self, number: str, params: Params, data: Path) -> GateResult:
+        """Compare a version with the champion, or the champion with its predecessor, and save the result with the version.
 
-        One that a person took back does not pass: else the next scheduled run of the same content would undo the rollback.
+        A version that was rolled back does not pass, because the next scheduled run of the same content would undo the rollback.
         """
         self.journal.sync_aliases()
         entries = self.journal.entries()
         gate_result = run_gate(self.registry, self.registry.version(number), reference_version(entries, number), params, data)
-        if back := rolled_back(entries, number):
-            reason = f"{back.who} took it back ({back.why}); only `kdflow promote {number} --force` makes it the champion again"
-            gate_result = gate_result._replace(rule_results=[*gate_result.rule_results, RuleResult("rolled_back", False, reason)])
-        self._record(gate_result)
+        if rollback := rolled_back(entries, number):
+            remedy = f"only `kdflow registry promote {number} --force` makes it the champion again"
+            result = RuleResult("rolled_back", False, f"{rollback.who} rolled it back ({rollback.why}); {remedy}")
+            gate_result = gate_result._replace(rule_results=[*gate_result.rule_results, result])
+        self._save_result(gate_result)
         return gate_result
 
     def promote(self, gate_result: GateResult) -> bool:
-        """Make the version of a judgement the champion, if it passed; False if another one became it in the meantime."""
-        moved = True
-        if gate_result.passed and self.journal.sync_aliases().champion != gate_result.version:
-            moved = self._move("promote", gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons))
-        elif not gate_result.passed:
-            self._tell("reject", gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons))
-        return moved
+        """Make a version that passed the gate the champion. Returns False if another one became the champion in the meantime."""
+        reference, number, why = gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons)
+        if not gate_result.passed:
+            self._notify("reject", reference, number, why)
+        elif self.journal.sync_aliases().champion != number:
+            return self._move("promote", reference, number, why)
+        return True
 
     def force(self, number: str, why: str) -> bool:
-        """Make a version the champion past the gate; False if another move was faster."""
+        """Make a version the champion without the gate. Returns False if the champion changed in the meantime."""
         version, state = self.registry.version(number), self.journal.sync_aliases()
         if state.champion == number:
             raise InputError(f"{self.registry.name} version {number}", "is the champion already", "choose another version")
         check_loadable(self.registry, number)
         return self._move("force", state.champion, version.number, why)
 
-    def rollback(self, why: str, rolled_back: str = "") -> bool:
-        """Make the champion before this one the champion again; False if another move was faster.
+    def rollback(self, why: str, number: str = "") -> bool:
+        """Make the previous champion the champion again. Returns False if the champion changed in the meantime.
 
-        One that was cut off after it had been written down is finished, and not done a second time.
+        A rollback that was interrupted after its journal entry is completed, not repeated.
 
         Args:
-            why: for the history.
-            rolled_back: the version that should no longer be the champion. If it is not, nothing moves, so that a command that
-                names it can be repeated; "" takes back any.
+            why: the reason, for the history.
+            number: the version to roll back. If it is not the champion, nothing changes, so that the command can be repeated;
+                "" for the current champion.
 
         Raises:
-            InputError: if there is none before, or it cannot be loaded.
+            InputError: if there is no previous champion, or it cannot be loaded.
         """
         if self.journal.pending_action() == "rollback":
             self.journal.sync_aliases()
             return True
         state = self.journal.sync_aliases()
-        if rolled_back and rolled_back != state.champion:
+        if number and number != state.champion:
             return True
         if len(state.champions) < 2:
             problem = f"version {state.champion} was the first champion" if state.champion else "there is no champion"
-            raise InputError(self.registry.name, f"nothing to roll back to: {problem}", "`kdflow history` shows every move")
-        champion, back = state.champions[-1], state.champions[-2]
-        check_loadable(self.registry, back)
-        return self._move("rollback", champion, back, why)
+            raise InputError(self.registry.name, f"nothing to roll back to: {problem}", "`kdflow registry history` shows every move")
+        previous, champion = state.champions[-2:]
+        check_loadable(self.registry, previous)
+        return self._move("rollback", champion, previous, why)
 
-    def _record(self, gate_result: GateResult) -> None:
+    def _save_result(self, gate_result: GateResult) -> None:
         version = self.registry.version(gate_result.version)
         with TemporaryDirectory() as folder:
-            file = Path(folder) / version_card.PICTURE
-            version_card.picture(gate_result, file)
-            self.registry.keep(version, file, version_card.PLACE)
-        self.registry.tag(gate_result.version, version_card.tags(gate_result), version_card.description(gate_result, version))
+            picture = Path(folder) / version_card.PICTURE_FILE
+            version_card.save_picture(gate_result, picture)
+            self.registry.log_artifact(version, picture, version_card.ARTIFACT_PATH)
+        self.registry.set_tags(version.number, version_card.gate_tags(gate_result), version_card.description(gate_result, version))
 
     def _move(self, action: Action, previous: str, version: str, why: str) -> bool:
         moved = self.journal.append(action, previous, version, why)
         if moved:
-            self._tell(action, previous, version, why)
+            self._notify(action, previous, version, why)
         return moved
 
-    def _tell(self, event: str, previous: str, version: str, why: str) -> None:
-        if self.command:
+    def _notify(self, event: str, previous: str, version: str, why: str) -> None:
+        if self.notify_command:
             message = {"event": event, "model": self.registry.name, "version": version, "previous": previous, "why": why}
-            notify.tell(self.command, message)
+            notify(self.notify_command, message)

@@ -1,6 +1,6 @@
-"""One registered model in MLflow: its versions, known by their content, and their tags.
+"""The versions of a registered model in MLflow. A version is identified by its content, the SHA-256 of its ONNX file.
 
-Unlike tracking, a fault here is an error: a model that is not registered has not been delivered.
+Unlike in tracking, an error of the store fails the step, because a model that is not registered cannot be used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from components.register_model.packaging import package
-from components.runtime.recorder import mask_passwords, one_line
+from components.runtime.text import mask_passwords, one_line
 from components.runtime.tracking import import_mlflow, tracking_uri
 from kd.errors import InputError
 from kd.files import digest
@@ -18,7 +18,7 @@ from kd.files import digest
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-CONTENT = "kdflow.content"
+CONTENT_TAG = "kdflow.content"
 
 
 class Version(NamedTuple):
@@ -32,145 +32,138 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """The versions of the registered model `name` in the store at `uri`; every fault is an `InputError`."""
+    """The versions of the registered model `name` in the store at `uri`. Every error of the store is raised as an `InputError`."""
 
     def __init__(self, name: str, uri: str | None = None) -> None:
         self.name, self.uri = name, uri or tracking_uri()
         import_mlflow()
-        with self.faults():
+        with self.wrap_errors():
             from mlflow import MlflowClient
 
             self.client = MlflowClient(self.uri)
 
-    def create(self, name: str, description: str = "") -> None:
-        """Make the registered model `name` unless it is there."""
-        from mlflow.exceptions import MlflowException
-
-        with self.faults():
-            try:
-                self.client.create_registered_model(name, description=description or None)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
+    def create_model(self, name: str, description: str = "") -> None:
+        """Create the registered model `name` unless it exists."""
+        with self.wrap_errors(ignore="RESOURCE_ALREADY_EXISTS"):
+            self.client.create_registered_model(name, description=description or None)
 
     def versions(self, content: str | None = None) -> list[Version]:
-        """All versions, or those with a content, in the order of their numbers; none where there is no such registered model."""
-        aliases = self.aliases()  # a search does not tell them
-        return [_version(found, aliases) for found in self.search(self.name, {CONTENT: content} if content else {})]
+        """All versions, or those with this content, by ascending number. Empty if the registered model does not exist."""
+        aliases = self.aliases()  # a search does not return them
+        return [_read_version(version, aliases) for version in self.search(self.name, {CONTENT_TAG: content} if content else {})]
 
     def aliases(self) -> dict[str, str]:
-        """Numbers of versions by alias; none where there is no such registered model."""
-        from mlflow.exceptions import MlflowException
-
-        with self.faults():
-            try:
-                aliases = self.client.get_registered_model(self.name).aliases
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                aliases = {}
+        """Version numbers by alias. Empty if the registered model does not exist."""
+        aliases: Mapping[str, str] = {}
+        with self.wrap_errors(ignore="RESOURCE_DOES_NOT_EXIST"):
+            aliases = self.client.get_registered_model(self.name).aliases
         return {alias: str(number) for alias, number in aliases.items()}
 
     def search(self, name: str, tags: Mapping[str, str]) -> list["ModelVersion"]:
-        """The versions of the registered model `name` with all `tags`, in the order of their numbers."""
+        """The versions of the registered model `name` that have all `tags`, by ascending number."""
         query = " and ".join([f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
-        found: list[ModelVersion] = []
+        versions: list[ModelVersion] = []
         token = None
-        with self.faults():
+        with self.wrap_errors():
             while True:
                 page = self.client.search_model_versions(query, page_token=token)
-                found += page
+                versions += page
                 token = page.token
                 if not token:
-                    return sorted(found, key=lambda version: int(version.version))
+                    return sorted(versions, key=lambda version: int(version.version))
 
     def version(self, name: str) -> Version:
-        """The version of a number, such as "3", or of an alias, such as "champion" or "@champion".
+        """The version with a number, such as "3", or an alias, such as "champion" or "@champion".
 
         Raises:
-            InputError: if there is none.
+            InputError: if it does not exist.
         """
         versions = self.versions()
         for version in versions:
             if name == version.number or name.removeprefix("@") in version.aliases:
                 return version
         if versions:
-            there = ", ".join("/".join([version.number, *(f"@{alias}" for alias in version.aliases)]) for version in versions)
-            raise InputError(f"{self.name} version {name}", f"does not exist (there are {there})", "`kdflow list` shows more")
-        with self.faults():
+            known = ", ".join("/".join([version.number, *(f"@{alias}" for alias in version.aliases)]) for version in versions)
+            raise InputError(f"{self.name} version {name}", f"does not exist (there are {known})", "`kdflow registry list` shows more")
+        with self.wrap_errors():
             names = [model.name for model in self.client.search_registered_models()]
-        there = f"there are {', '.join(names)}" if names else "there are none"
-        raise InputError(mask_passwords(self.uri), f"holds no versions of '{self.name}' ({there})", "name another with --model, or register one")
+        known = f"there are {', '.join(names)}" if names else "there are none"
+        problem = f"contains no versions of '{self.name}' ({known})"
+        raise InputError(mask_passwords(self.uri), problem, "name another model with --model, or register one")
 
     def register(self, exported: Path, run_id: str, tags: Mapping[str, str]) -> str:
-        """The version that holds the ONNX file `exported`; it is made, as an output of the run and with `tags`, if there is none.
+        """Register the ONNX file `exported` as an output of the run, with `tags`, unless a version has this content already.
 
-        A version is made after its files have arrived and together with its tags, so a registration that was cut off leaves no
-        half a version, and the next try finds what is there. Where two make the same at once, the first one stays.
+        The version is created after its files were uploaded and together with its tags. So an interrupted registration leaves no
+        incomplete version and can be repeated. If two processes register the same content at once, the lower number is kept.
+
+        Returns:
+            The number of the version with this content.
         """
         content = digest(exported)
-        found = self.versions(content)
-        if found:
-            return found[0].number
-        self.create(self.name)
-        with self.faults():
+        existing = self.versions(content)
+        if existing:
+            return existing[0].number
+        self.create_model(self.name)
+        with self.wrap_errors():
             with TemporaryDirectory() as folder:
                 package(exported, Path(folder) / "model")
                 self.client.log_artifacts(run_id, folder)
-            made = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, CONTENT: content})
+            created = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, CONTENT_TAG: content})
         first = self.versions(content)[0].number
-        if first != str(made.version):
-            with self.faults():
-                self.client.delete_model_version(self.name, made.version)
+        if first != str(created.version):
+            with self.wrap_errors():
+                self.client.delete_model_version(self.name, created.version)
         return first
 
-    def tag(self, number: str, tags: Mapping[str, str], description: str | None = None) -> None:
-        """Set tags of a version, and its description."""
-        with self.faults():
+    def set_tags(self, number: str, tags: Mapping[str, str], description: str) -> None:
+        """Set tags and the description of a version."""
+        with self.wrap_errors():
             for key, value in tags.items():
                 self.client.set_model_version_tag(self.name, number, key, value)
-            if description is not None:
-                self.client.update_model_version(self.name, number, description)
+            self.client.update_model_version(self.name, number, description)
 
     def runs(self, version: Version) -> dict[str, str]:
-        """Run ids by step, of the execution that a version comes from; empty where its runs are gone."""
+        """Run ids by step, of the execution that registered a version. Empty if its runs were deleted."""
         from mlflow.exceptions import MlflowException
 
-        with self.faults():
+        with self.wrap_errors():
             try:
                 run = self.client.get_run(version.run_id)
-            except MlflowException:  # the store keeps versions longer than runs
+            except MlflowException:  # deleting a run does not delete the versions that it registered
                 return {}
             parent = run.data.tags.get("mlflow.parentRunId")
-            family = self.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'") if parent else [run]
-            return {member.info.run_name: member.info.run_id for member in reversed(family)}
+            runs = self.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'") if parent else [run]
+            return {run.info.run_name: run.info.run_id for run in reversed(runs)}
 
     def download(self, number: str, folder: Path) -> Path:
-        """Fetch the files of a version into the empty `folder`; where the model lies in it."""
+        """Download the files of a version into the empty `folder`. Returns the path of the model in it."""
         import mlflow.artifacts
 
-        with self.faults():
+        with self.wrap_errors():
             uri = self.client.get_model_version_download_uri(self.name, number)
             return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri))
 
-    def keep(self, version: Version, file: Path, place: str) -> None:
-        """Keep a file with the run that made a version, in the folder `place` of its artifacts."""
-        with self.faults():
-            self.client.log_artifact(version.run_id, str(file), place)
+    def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
+        """Upload a file to the folder `artifact_path` of the run that registered a version."""
+        with self.wrap_errors():
+            self.client.log_artifact(version.run_id, str(file), artifact_path)
 
     @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Turn whatever a store, server or bucket raises into an `InputError`."""
+    def wrap_errors(self, ignore: str = "") -> Iterator[None]:
+        """Raise every exception of a store, server or bucket as an `InputError`, except those with MLflow's error code `ignore`."""
         try:
             yield
         except InputError:
             raise
         except Exception as error:
+            if ignore and getattr(error, "error_code", "") == ignore:
+                return
             problem = f"the registry of '{self.name}' fails ({one_line(error)})"
-            raise InputError(mask_passwords(self.uri), problem, "mend it, then run again") from error
+            raise InputError(mask_passwords(self.uri), problem, "repair it or set another MLFLOW_TRACKING_URI, then run again") from error
 
 
-def _version(found: "ModelVersion", aliases: Mapping[str, str]) -> Version:
-    number = str(found.version)
-    names = sorted(alias for alias, meant in aliases.items() if meant == number)
-    return Version(number, int(found.creation_timestamp), found.run_id or "", dict(found.tags), names)
+def _read_version(version: "ModelVersion", aliases: Mapping[str, str]) -> Version:
+    number = str(version.version)
+    own_aliases = sorted(alias for alias, target in aliases.items() if target == number)
+    return Version(number, int(version.creation_timestamp), version.run_id or "", dict(version.tags), own_aliases)

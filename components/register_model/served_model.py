@@ -1,7 +1,7 @@
-"""What a registered model runs: pictures of any size in, boxes in their own pixels out.
+"""The code of a registered model: takes pictures of any size, returns boxes in their own pixels.
 
-MLflow copies this file into the model and runs it from there. So it imports nothing of this project, and no torch: how pictures
-are decoded and fitted is in a copy of `kd/data/letterbox.py` that lies beside the network.
+MLflow copies this file into the model and runs it from there, so it imports nothing of this project and no torch. Pictures are
+decoded and letterboxed by a copy of `kd/data/letterbox.py`, which is stored next to the network.
 """
 
 import base64
@@ -21,15 +21,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-Limits = dict[str, NDArray[np.float32] | NDArray[np.int64]]
+Inputs = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 BATCH = 16
 OUTPUTS = ("boxes", "scores", "labels", "pictures")
 
 
-class Found(NamedTuple):
-    """What was found in one picture, best first: boxes [M, 4] (x0, y0, x1, y1) in its pixels, scores [M] in 0..1, labels [M]."""
+class Detections(NamedTuple):
+    """Detections in one picture, best first: boxes [M, 4] (x0, y0, x1, y1) in its pixels, scores [M] in 0..1, labels [M]."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -37,98 +37,97 @@ class Found(NamedTuple):
 
 
 class OnnxDetector:
-    """Finds objects in pictures of any size.
+    """Detects objects in pictures of any size.
 
     Args:
-        network: a file that `components.register_model.export` wrote.
-        square: the module `kd.data.letterbox`, or a copy of it.
+        network: a file written by `components.register_model.export`.
+        letterbox: the module `kd.data.letterbox`, or a copy of it.
     """
 
-    def __init__(self, network: Path, square: ModuleType) -> None:
+    def __init__(self, network: Path, letterbox: ModuleType) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # it warns of each input that may be left out
+        options.log_severity_level = 3  # otherwise it warns about each optional input
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-        self._square = square
-        facts = self._session.get_modelmeta().custom_metadata_map
-        self.classes, self.image_size = tuple(json.loads(facts["classes"])), int(facts["image_size"])
+        self._letterbox = letterbox
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.classes, self.image_size = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
 
-    def __call__(self, pictures: Sequence[Any], confidence: float, nms_iou: float, most: int) -> list[Found]:
-        """Find objects in each picture.
+    def __call__(self, pictures: Sequence[Any], confidence: float, nms_iou: float, most: int) -> list[Detections]:
+        """Detect objects in each picture.
 
         Args:
             pictures: encoded files (bytes, also as base64), paths, PIL images, or arrays of uint8 [H, W], [H, W, 3] or [H, W, 4].
-            confidence: least score, exclusive.
-            nms_iou: overlap above which the weaker of two boxes of a class goes.
-            most: most detections in one picture.
+            confidence: detections with a higher score than this are returned.
+            nms_iou: IoU above which the lower-scoring of two boxes of a class is removed.
+            most: maximum number of detections in a picture.
 
         Raises:
-            ValueError: naming the first picture that is none.
+            ValueError: if a picture cannot be decoded; names the first one.
         """
-        limits: Limits = {
+        settings: Inputs = {
             "confidence": np.array(confidence, np.float32),
             "nms_iou": np.array(nms_iou, np.float32),
             "most": np.array(most, np.int64),
         }
-        found: list[Found] = []
+        detections: list[Detections] = []
         for start in range(0, len(pictures), BATCH):
-            images = [self._image(start + i, picture) for i, picture in enumerate(pictures[start : start + BATCH])]
-            found += self._detect(images, limits)
-        return found
+            images = [self._decode(start + i, picture) for i, picture in enumerate(pictures[start : start + BATCH])]
+            detections += self._detect(images, settings)
+        return detections
 
-    def _detect(self, images: list[Image.Image], limits: Limits) -> list[Found]:
-        squares, frames = zip(*(self._square.letterbox_array(image, self.image_size) for image in images), strict=True)
-        inputs = np.stack(squares).transpose(0, 3, 1, 2).astype(np.float32) / 255
-        boxes, scores, labels, owners = self._session.run(OUTPUTS, {"images": inputs, **limits})
-        found = []
+    def _detect(self, images: list[Image.Image], settings: Inputs) -> list[Detections]:
+        letterboxed, frames = zip(*(self._letterbox.letterbox_array(image, self.image_size) for image in images), strict=True)
+        inputs = np.stack(letterboxed).transpose(0, 3, 1, 2).astype(np.float32) / 255
+        boxes, scores, labels, image_index = self._session.run(OUTPUTS, {"images": inputs, **settings})
+        detections = []
         for i, (image, frame) in enumerate(zip(images, frames, strict=True)):
-            mine = owners == i
-            inside = np.clip(frame.to_picture(boxes[mine]), 0, np.array(image.size * 2, np.float32))
-            found.append(Found(inside, scores[mine], labels[mine]))
-        return found
+            own = image_index == i
+            clipped = np.clip(frame.to_picture(boxes[own]), 0, np.array(image.size * 2, np.float32))
+            detections.append(Detections(clipped, scores[own], labels[own]))
+        return detections
 
-    def _image(self, index: int, picture: Any) -> Image.Image:
+    def _decode(self, index: int, picture: Any) -> Image.Image:
         try:
-            image: Image.Image = self._opened(picture)
-        except self._square.DECODE_ERRORS as error:
+            image: Image.Image = self._to_image(picture)
+        except (ValueError, OSError) as error:
             name = picture if isinstance(picture, Path) else f"picture {index}"
-            reason = "it is no JPEG, PNG or the like" if isinstance(error, UnidentifiedImageError) else error
-            raise ValueError(f"{name} cannot be decoded: {reason}") from None
+            raise ValueError(f"{name} cannot be decoded: {error}") from None
         return image
 
-    def _opened(self, picture: Any) -> Any:
+    def _to_image(self, picture: Any) -> Any:
         match picture:
             case Image.Image():
-                return self._square.as_rgb(picture)
+                return self._letterbox.as_rgb(picture)
             case np.ndarray():
-                return self._square.from_array(picture)
+                return self._letterbox.from_array(picture)
             case Path():
-                return self._square.decode_picture(picture)
+                return self._letterbox.decode_picture(picture)
             case bytes() | str():
-                return self._square.decode_picture(io.BytesIO(_content(picture)))
+                return self._letterbox.decode_picture(io.BytesIO(_decode_base64(picture)))
         raise ValueError(f"it is a {type(picture).__name__}")
 
 
 class ServedModel(PythonModel):
-    """The detector as MLflow calls it: `mlflow.pyfunc.load_model(...).predict({"picture": [...]})`, and `mlflow models serve`."""
+    """The detector as an MLflow model, for `mlflow.pyfunc.load_model(...).predict({"picture": [...]})` and `mlflow models serve`."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the network and the module that fits pictures into its square."""
-        self.detector = OnnxDetector(Path(context.artifacts["network"]), _module(Path(context.artifacts["square"])))
+        """Load the network and the copy of `kd.data.letterbox`."""
+        self.detector = OnnxDetector(Path(context.artifacts["network"]), _load_module(Path(context.artifacts["letterbox"])))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[dict[str, list[Any]]]:
-        """For each row's "picture" its boxes (x0, y0, x1, y1) in that picture's pixels, scores and class names, best first."""
+        """For each row's "picture": boxes (x0, y0, x1, y1) in that picture's pixels, scores and class names, best first."""
         try:
-            found = self.detector(list(model_input["picture"]), **(params or {}))
+            detections = self.detector(list(model_input["picture"]), **(params or {}))
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         names = self.detector.classes
-        return [{"boxes": b.tolist(), "scores": s.tolist(), "classes": [names[label] for label in labels]} for b, s, labels in found]
+        return [{"boxes": b.tolist(), "scores": s.tolist(), "classes": [names[label] for label in labels]} for b, s, labels in detections]
 
 
-def _content(picture: bytes | str) -> bytes:
-    """The bytes of an encoded picture: MLflow's server decodes base64 in `dataframe_split`, and leaves it as it is in `inputs`."""
+def _decode_base64(picture: bytes | str) -> bytes:
+    """The bytes of an encoded picture. MLflow's server decodes base64 in `dataframe_split` but not in `inputs`."""
     content = picture.encode() if isinstance(picture, str) else picture
     try:
         return base64.b64decode(b"".join(content.split()), validate=True)
@@ -136,8 +135,8 @@ def _content(picture: bytes | str) -> bytes:
         return content
 
 
-def _module(path: Path) -> ModuleType:
-    """The module in a file, apart from all others: two versions of a model may be open at once."""
+def _load_module(path: Path) -> ModuleType:
+    """Load a module without adding it to `sys.modules`, so that two versions of a model can be open at once."""
     spec = spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = module_from_spec(spec)

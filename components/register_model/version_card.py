@@ -1,4 +1,4 @@
-"""What a version says of itself in MLflow: tags to search by, and a description to read."""
+"""The tags, description and picture of a version in MLflow."""
 
 import json
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from pathlib import Path
 from PIL import Image
 
 from components.register_model.gate.rules import points
-from components.register_model.gate.run_gate import GateResult, content
+from components.register_model.gate.run_gate import GateResult
 from components.register_model.registry import Version
 from kd.data.draw import draw
 from kd.data.pictures import read_picture
-from kd.detection.evaluate import NMSConfig
+from kd.detection.decode import Detections
 
-LINEAGE = {
+LINEAGE_TAGS = {
     "kdflow.git_commit": "git commit",
     "kdflow.data_digest": "data",
     "kdflow.params_digest": "parameters",
@@ -22,68 +22,69 @@ LINEAGE = {
     "kdflow.content": "ONNX file",
     "kdflow.execution": "execution",
 }
-"""The tags that say what a version was made of; they go with a copy."""
-PLACE, PICTURE = "gate", "found.jpg"
-SHOWN, HEIGHT, GAP = 3, 240, 6
-SURE = NMSConfig(confidence=0.25).confidence
+"""The tags for the lineage of a version, with their names in tables; a copy of the version keeps them."""
+ARTIFACT_PATH, PICTURE_FILE = "gate", "found.jpg"
+MAX_PICTURES, HEIGHT, GAP = 3, 240, 6
+MIN_SCORE = 0.25
 
 
-def tags(gate_result: GateResult) -> dict[str, str]:
-    """The gate's tags of a version."""
-    facts = content(gate_result)
-    against = gate_result.facts.comparison
-    scores = {name: {key: facts[name][key] for key in ("map", "map50")} for name in ("challenger", "champion") if facts[name]}
+def gate_tags(result: GateResult) -> dict[str, str]:
+    """The tags that the gate sets on a version."""
+    content = result.to_json()
+    comparison = result.inputs.comparison
+    scores = {name: {key: content[name][key] for key in ("map", "map50")} for name in ("challenger", "champion") if content[name]}
     return {
-        "kdflow.gate": gate_result.decision,
-        "kdflow.gate_reasons": "\n".join(gate_result.reasons),
-        "kdflow.gate_rules": json.dumps(facts["rules"], sort_keys=True),
+        "kdflow.gate": result.decision,
+        "kdflow.gate_reasons": "\n".join(result.reasons),
+        "kdflow.gate_rules": json.dumps(content["rules"], sort_keys=True),
         "kdflow.gate_scores": json.dumps(scores, sort_keys=True),
-        "kdflow.gate_gain": json.dumps(facts["gain"], sort_keys=True),
-        "kdflow.gate_data_digest": gate_result.data_digest,
-        "kdflow.previous_champion": gate_result.reference_version,
-        **({"kdflow.latency_ratio": f"{against.latency_ratio:.3f}"} if against else {}),
+        "kdflow.gate_gain": json.dumps(content["gain"], sort_keys=True),
+        "kdflow.gate_data_digest": result.data_digest,
+        "kdflow.previous_champion": result.reference_version,
+        **({"kdflow.latency_ratio": f"{comparison.latency_ratio:.3f}"} if comparison else {}),
     }
 
 
-def description(gate_result: GateResult, version: Version) -> str:
-    """Markdown: the decision, the scores, the rules, what the model was made of, and a picture where MLflow's page finds it."""
-    lines = [f"**{gate_result.decision}**: {'; '.join(gate_result.reasons)}", "", *_scores(gate_result), "", "| rule | | |", "|---|---|---|"]
-    lines += [f"| {rule_result.rule} | {'kept' if rule_result.passed else '**broken**'} | {rule_result.reason} |" for rule_result in gate_result.rule_results]
-    lines += ["", *(f"- {name}: `{version.tags[tag]}`" for tag, name in LINEAGE.items() if tag in version.tags)]
-    lines += ["", f"![what it finds in test pictures](get-artifact?path={PLACE}%2F{PICTURE}&run_uuid={version.run_id})"]
+def description(result: GateResult, version: Version) -> str:
+    """The description in Markdown: the decision, the scores, the rules, the lineage, and the picture as a link to an artifact."""
+    lines = [f"**{result.decision}**: {'; '.join(result.reasons)}", "", *_scores_table(result), "", "| rule | | |", "|---|---|---|"]
+    lines += [f"| {rule} | {'passed' if passed else '**failed**'} | {reason} |" for rule, passed, reason in result.rule_results]
+    lines += ["", *(f"- {name}: `{version.tags[tag]}`" for tag, name in LINEAGE_TAGS.items() if tag in version.tags)]
+    lines += ["", f"![detections in test pictures](get-artifact?path={ARTIFACT_PATH}%2F{PICTURE_FILE}&run_uuid={version.run_id})"]
     return "\n".join(lines)
 
 
-def _scores(gate_result: GateResult) -> Iterator[str]:
-    ours, against = gate_result.facts.challenger, gate_result.facts.comparison
-    if not against:
+def _scores_table(result: GateResult) -> Iterator[str]:
+    ours, comparison = result.inputs.challenger, result.inputs.comparison
+    if not comparison:
         yield from ("| test pictures | this version |", "|---|---|")
         yield from (f"| {label} | {points(value)} |" for label, value in (("mAP", ours.map), ("mAP50", ours.map50)))
         return
-    yield from (f"| test pictures | this version | version {gate_result.reference_version} | change | between |", "|---|---|---|---|---|")
+    yield from (f"| test pictures | this version | version {result.reference_version} | change | between |", "|---|---|---|---|---|")
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
-        change = against.gain[name]
-        both = f"{points(getattr(ours, name))} | {points(getattr(against.champion, name))}"
+        change = comparison.gain[name]
+        both = f"{points(getattr(ours, name))} | {points(getattr(comparison.champion, name))}"
         yield f"| {label} | {both} | {100 * change.difference:+.1f} | {100 * change.low:+.1f} and {100 * change.high:+.1f} |"
 
 
-def picture(gate_result: GateResult, file: Path) -> None:
-    """Write a JPEG of the first test pictures with objects, side by side, with what the version finds in them."""
-    data = gate_result.split
-    busy = [index for index in range(len(data)) if len(data.objects(index)[1])] or list(range(len(data)))
-    drawn = [_drawn(gate_result, index) for index in busy[:SHOWN]]
-    sheet = Image.new("RGB", (sum(image.width + GAP for image in drawn) - GAP, HEIGHT), "white")
+def save_picture(result: GateResult, file: Path) -> None:
+    """Save a JPEG of the first test pictures with objects, side by side, with the version's detections."""
+    data = result.split
+    with_objects = [index for index in range(len(data)) if len(data.objects(index)[1])]
+    pictures = [_draw_detections(result, index) for index in (with_objects or list(range(len(data))))[:MAX_PICTURES]]
+    sheet = Image.new("RGB", (sum(picture.width + GAP for picture in pictures) - GAP, HEIGHT), "white")
     left = 0
-    for image in drawn:
-        sheet.paste(image, (left, 0))
-        left += image.width + GAP
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + GAP
     sheet.save(file, "JPEG", quality=88)
 
 
-def _drawn(gate_result: GateResult, index: int) -> Image.Image:
-    picture = read_picture(gate_result.split.file(index))
+def _draw_detections(result: GateResult, index: int) -> Image.Image:
+    picture = read_picture(result.split.file(index))
     scale = HEIGHT / picture.height
-    found = gate_result.result.found[index]
-    sure = found.scores >= SURE
-    shown = type(found)(found.boxes[sure] * scale, found.scores[sure], found.labels[sure])
-    return draw(picture.resize((max(1, round(picture.width * scale)), HEIGHT), Image.Resampling.LANCZOS), shown, gate_result.split.classes)
+    found = result.challenger.detections[index]
+    shown = found.scores >= MIN_SCORE
+    detections = Detections(found.boxes[shown] * scale, found.scores[shown], found.labels[shown])
+    resized = picture.resize((max(1, round(picture.width * scale)), HEIGHT), Image.Resampling.LANCZOS)
+    return draw(resized, detections, result.split.classes)

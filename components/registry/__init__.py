@@ -1,1 +1,1 @@
-"""The model registry: what is registered, what is in production, and how that came about."""
+"""The commands of `kdflow registry`: list, show, compare, promote, roll back and copy registered models."""

@@ -1,4 +1,4 @@
-"""`python -m components.registry` is the command `kdflow`."""
+"""`python -m components.registry` is the command `kdflow registry`."""
 
 from components.registry.commands import main
 

@@ -1,4 +1,4 @@
-"""The command `kdflow`: what is registered, what is in production and why, and how to take it back."""
+"""The command `kdflow registry`: list, show, compare, promote, roll back and copy registered models."""
 
 import argparse
 import sys
@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from components.params.load import load_params
 from components.params.models import Params
@@ -19,25 +17,25 @@ if TYPE_CHECKING:
 
 Run = Callable[[argparse.Namespace, Params, "Promotion"], int]
 EXAMPLES = {
-    "list": ["kdflow list", "kdflow --model another list"],
-    "show": ["kdflow show 3", "kdflow show champion"],
-    "compare": ["kdflow compare 4 champion", "kdflow compare 4 3 --data outputs/prepare_data"],
-    "promote": ["kdflow promote 4", 'kdflow promote 4 --force --reason "the new camera needs it"'],
-    "rollback": ["kdflow rollback", 'kdflow rollback 4 --reason "misses bicycles at night"'],
-    "history": ["kdflow history"],
-    "copy": ["kdflow copy 4 --to production", "kdflow copy champion --to-store https://mlflow.example.org"],
+    "list": ["kdflow registry list", "kdflow registry --model another list"],
+    "show": ["kdflow registry show 3", "kdflow registry show champion"],
+    "compare": ["kdflow registry compare 4 champion", "kdflow registry compare 4 3 --data outputs/prepare_data"],
+    "promote": ["kdflow registry promote 4", 'kdflow registry promote 4 --force --reason "the new camera needs it"'],
+    "rollback": ["kdflow registry rollback", 'kdflow registry rollback 4 --reason "misses bicycles at night"'],
+    "history": ["kdflow registry history"],
+    "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
 }
-DESCRIPTION = """What is registered, what is in production and why, and how to take it back.
+DESCRIPTION = """List, show, compare, promote, roll back and copy registered models.
 
-A version is a number, or an alias: champion (in production) or challenger (registered last).
-The registry is the one that MLFLOW_TRACKING_URI names, otherwise mlflow.db in this folder."""
-CODES = """exit codes: 0 done; 1 the gate said no, or another move was faster; 2 bad input or a fault, and nothing was changed"""
+VERSION is a number, or an alias: champion (in production) or challenger (registered last).
+The registry is the one at MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder."""
+EXIT_CODES = "exit codes: 0 done; 1 the gate failed, or the champion changed in the meantime; 2 an error, and nothing was changed"
 
 
 @handle_errors
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
-    args = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m components.registry") -> None:
+    """Run the command line. MLflow and torch are imported only if a command needs them, because that takes seconds."""
+    args = _parser(prog).parse_args(arguments)
     params = load_params(args.params, args.set)
     if (file := sqlite_file()) and not file.is_file():
         raise InputError(file, "is missing, so there is no registry here", "run `dvc repro` first, or set MLFLOW_TRACKING_URI")
@@ -54,7 +52,7 @@ def _list(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     promotion.journal.sync_aliases()
     versions = promotion.registry.versions()
     if not versions:
-        promotion.registry.version("champion")  # says what there is instead
+        promotion.registry.version("champion")  # raises an error with the names of the registered models
     _print(versions_table(versions))
     return 0
 
@@ -71,15 +69,16 @@ def _show(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
 
 
 def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
-    from components.register_model.gate.run_gate import against, load, test_split
+    from components.register_model.gate.run_gate import load_test_split, load_version, measure_models
     from components.registry.tables import comparison_table
 
     promotion.journal.sync_aliases()
     numbers = (promotion.registry.version(args.version).number, promotion.registry.version(args.other).number)
     with TemporaryDirectory() as folder:
-        ours, theirs = (load(promotion.registry, number, Path(folder) / str(i)) for i, number in enumerate(numbers))
-        result, comparison = against(ours, theirs, test_split(args.data, ours), params)
-    _print(comparison_table(numbers, result.measured, comparison.champion, comparison.gain, comparison.latency_ratio))
+        ours, theirs = (load_version(promotion.registry, number, Path(folder) / str(i)) for i, number in enumerate(numbers))
+        measured, comparison = measure_models(ours, theirs, load_test_split(args.data, ours), params)
+    assert comparison
+    _print(comparison_table(numbers, measured.measurements, comparison.champion, comparison.gain, comparison.latency_ratio))
     return 0
 
 
@@ -91,26 +90,28 @@ def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -
         raise InputError("--force", "needs --reason, and --reason --force", 'write --force --reason "..."; it is recorded')
     champion = promotion.journal.sync_aliases().champion
     number = promotion.registry.version(args.version).number
+    name = f"{promotion.registry.name} version {number}"
     if number == champion:
-        print(f"{promotion.registry.name} version {number} is the champion already")
+        print(f"{name} is the champion already")
         return 0
     if args.force:
         moved = promotion.force(number, args.reason)
     else:
-        gate_result = promotion.judge(number, params, args.data)
+        gate_result = promotion.run_gate(number, params, args.data)
         _print(rules_table(gate_result.rule_results))
         moved = promotion.promote(gate_result)
         if not gate_result.passed:
-            print(f"{promotion.registry.name} version {number} is not promoted: {'; '.join(gate_result.reasons)}")
+            print(f"{name} is not promoted: {'; '.join(gate_result.reasons)}")
             return 1
-    print(f"{promotion.registry.name} version {number} {'is the champion' if moved else f'is not promoted: {SUPERSEDED}'}")
+    print(f"{name} {'is the champion' if moved else f'is not promoted: {SUPERSEDED}'}")
     return 0 if moved else 1
 
 
 def _rollback(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     moved = promotion.rollback(args.reason, promotion.registry.version(args.version).number if args.version else "")
     champion = promotion.journal.sync_aliases().champion
-    print(f"{promotion.registry.name}: {'' if moved else 'another move was faster; '}the champion is version {champion}")
+    problem = "" if moved else "not rolled back, because the champion changed in the meantime; "
+    print(f"{promotion.registry.name}: {problem}the champion is version {champion}")
     return 0 if moved else 1
 
 
@@ -120,7 +121,7 @@ def _history(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     promotion.journal.sync_aliases()
     entries = promotion.journal.entries()
     if not entries:
-        promotion.registry.version("champion")  # says what there is instead
+        promotion.registry.version("champion")  # raises an error with the names of the registered models
     _print(history_table(entries))
     return 0
 
@@ -134,63 +135,62 @@ def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     version = source.version(args.version)
     target = Registry(args.to or source.name, args.to_store)
     number = copy_version(source, version, target)
-    print(
-        f"{source.name} version {version.number} is {target.name} version {number} there; `kdflow --model {target.name} promote {number}`"
-    )
+    print(f"copied {source.name} version {version.number} to {target.name} version {number}")
+    print(f"to promote it in its store: kdflow registry --model {target.name} promote {number}")
     return 0
 
 
 def _print(table: object) -> None:
-    console = Console(highlight=False)
-    console.print(table)
+    from rich.console import Console
+
+    Console(highlight=False).print(table)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("kdflow", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.epilog = "examples:\n" + "".join(f"  {line}\n" for lines in EXAMPLES.values() for line in lines) + f"\n{CODES}"
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.epilog = _epilog([line for lines in EXAMPLES.values() for line in lines])
     parser.add_argument("--model", metavar="NAME", help="registered model (default: register_model.name of the parameters)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one parameter, as in register_model.gate.min_map=0"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter, such as register_model.gate.min_map=0"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _command(commands, "list", "all versions", _list)
-    _version(_command(commands, "show", "one version: what it was made of, and what the gate said", _show))
-    compare = _version(_command(commands, "compare", "score two versions on the same test pictures; changes nothing", _compare))
+    _add_command(commands, "list", "list all versions", _list)
+    _add_version(_add_command(commands, "show", "show one version: its lineage, and the result of each rule of the gate", _show))
+    compare = _add_version(_add_command(commands, "compare", "compare two versions on the same test pictures; changes nothing", _compare))
     compare.add_argument("other", metavar="OTHER", help="the version to compare with")
-    promote = _version(_command(commands, "promote", "make a version the champion, if it passes the gate", _promote))
+    promote = _add_version(_add_command(commands, "promote", "make a version the champion if it passes the gate", _promote))
     for command in (compare, promote):
-        command.add_argument(
-            "--data", type=Path, default=Path("outputs/prepare_data"), metavar="PATH", help="prepared data with a test split (%(default)s)"
-        )
-    promote.add_argument("--force", action="store_true", help="past the gate; needs --reason")
-    promote.add_argument("--reason", default="", metavar="WHY", help="why the gate should not count; kept in the history")
-    rollback = _command(
-        commands, "rollback", "make the champion before this one the champion again; again for the one before that", _rollback
-    )
-    rolled_back = "the champion to take back; if it no longer is the champion, nothing moves (default: whichever is)"
-    rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=rolled_back)
-    rollback.add_argument("--reason", default="by hand", metavar="WHY", help="kept in the history")
-    _command(commands, "history", "every move of an alias: when, from where to where, who and why", _history)
-    copy = _version(_command(commands, "copy", "register a version elsewhere, with its lineage, unjudged and without aliases", _copy))
-    copy.add_argument("--to", metavar="NAME", help="registered model there (default: the same name)")
+        data = Path("outputs/prepare_data")
+        command.add_argument("--data", type=Path, default=data, metavar="PATH", help="prepared data with a test split (%(default)s)")
+    promote.add_argument("--force", action="store_true", help="promote without the gate; needs --reason")
+    promote.add_argument("--reason", default="", metavar="WHY", help="the reason for --force; stored in the history")
+    rollback = _add_command(commands, "rollback", "make the previous champion the champion again; can be repeated", _rollback)
+    version_help = "the version to roll back; if it is not the champion, nothing changes (default: the champion)"
+    rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=version_help)
+    rollback.add_argument("--reason", default="by hand", metavar="WHY", help="stored in the history")
+    _add_command(commands, "history", "list every move of an alias: when, from, to, who and why", _history)
+    purpose = "copy a version and its lineage to another model or store, without its aliases and the gate's result"
+    copy = _add_version(_add_command(commands, "copy", purpose, _copy))
+    copy.add_argument("--to", metavar="NAME", help="name of the model there (default: the same name)")
     copy.add_argument("--to-store", metavar="URI", help="another registry, such as https://mlflow.example.org (default: this one)")
     return parser
 
 
-def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Run) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.epilog = "examples:\n" + "".join(f"  {line}\n" for line in EXAMPLES[name]) + f"\n{CODES}"
+def _add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Run
+) -> argparse.ArgumentParser:
+    about = f"{purpose[0].upper()}{purpose[1:]}."
+    command = commands.add_parser(name, help=purpose, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.epilog = _epilog(EXAMPLES[name])
     command.set_defaults(run=run)
     return command
 
 
-def _version(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _epilog(examples: Sequence[str]) -> str:
+    return "examples:\n" + "".join(f"  {line}\n" for line in examples) + f"\n{EXIT_CODES}"
+
+
+def _add_version(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
     command.add_argument("version", metavar="VERSION", help="a number, champion or challenger")
     return command
-
-
-if __name__ == "__main__":
-    main()

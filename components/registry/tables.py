@@ -1,47 +1,47 @@
-"""What `kdflow` prints: tables of versions, moves and measures."""
+"""The tables that `kdflow registry` prints."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult, points
 from components.register_model.journal import Entry, replay
 from components.register_model.registry import Version
-from components.register_model.version_card import LINEAGE
+from components.register_model.version_card import LINEAGE_TAGS
 
-DIGEST = 8
-"""Characters of a digest that a table shows."""
+DIGEST_LENGTH = 8
+"""Characters of a digest in a table."""
 
 
 def versions_table(versions: Sequence[Version]) -> Table:
-    """A row a version, the newest first; scores in points, of the step evaluate."""
+    """One row per version, newest first, with the scores of the step evaluate in points."""
     table = _table("", "aliases", "registered (UTC)", "mAP50", "mAP", "gate", "commit", "data")
     for version in reversed(versions):
         tags = version.tags
         scores = [points(float(tags[tag])) if tag in tags else "" for tag in ("kdflow.map50", "kdflow.map")]
-        origin = [tags.get(tag, "")[:DIGEST] for tag in ("kdflow.git_commit", "kdflow.data_digest")]
+        lineage = [tags.get(tag, "")[:DIGEST_LENGTH] for tag in ("kdflow.git_commit", "kdflow.data_digest")]
         aliases = "\n".join(f"@{alias}" for alias in version.aliases)
-        table.add_row(version.number, aliases, _when(version.created), *scores, tags.get("kdflow.gate", "not judged"), *origin)
+        table.add_row(version.number, aliases, _time(version.created), *scores, tags.get("kdflow.gate", "not run"), *lineage)
     return table
 
 
 def version_table(version: Version, runs: Mapping[str, str]) -> Table:
-    """All that is known of a version: what it was made of and by which runs, and what the gate said."""
+    """One version: its lineage, the runs of its execution by step, its scores, and the gate's decision."""
     tags = version.tags
     rows = {
         "version": version.number,
         "aliases": ", ".join(f"@{alias}" for alias in version.aliases),
-        "registered (UTC)": _when(version.created),
-        **{name: tags[tag] for tag, name in LINEAGE.items() if tag in tags},
+        "registered (UTC)": _time(version.created),
+        **{name: tags[tag] for tag, name in LINEAGE_TAGS.items() if tag in tags},
         "copied from": tags.get("kdflow.copied_from", ""),
         **{f"run of {step}": run for step, run in runs.items()},
         "mAP50, mAP": ", ".join(points(float(tags[tag])) for tag in ("kdflow.map50", "kdflow.map") if tag in tags),
-        "gate": tags.get("kdflow.gate", "not judged"),
-        "judged against": tags.get("kdflow.previous_champion", ""),
+        "gate": tags.get("kdflow.gate", "not run"),
+        "compared with": tags.get("kdflow.previous_champion", ""),
     }
     table = _table("", "")
     table.show_header = False
@@ -52,34 +52,36 @@ def version_table(version: Version, runs: Mapping[str, str]) -> Table:
 
 
 def stored_rule_results(version: Version) -> list[RuleResult]:
-    """What the gate said of a version."""
+    """The gate's rule results in the tags of a version."""
     rules = json.loads(version.tags.get("kdflow.gate_rules", "{}"))
-    return [RuleResult(rule, said["passed"], said["reason"]) for rule, said in rules.items()]
+    return [RuleResult(rule, result["passed"], result["reason"]) for rule, result in rules.items()]
 
 
 def rules_table(rule_results: Sequence[RuleResult]) -> Table:
-    """A row a rule."""
+    """One row per rule."""
     table = _table("rule", "", "reason")
-    for rule_result in rule_results:
-        table.add_row(rule_result.rule, "[green]kept" if rule_result.passed else "[red bold]broken", escape(rule_result.reason))
+    for rule, passed, reason in rule_results:
+        table.add_row(rule, "[green]passed" if passed else "[red bold]failed", escape(reason))
     return table
 
 
 def history_table(entries: Sequence[Entry]) -> Table:
-    """A row a move, oldest first; those that came too late say so."""
+    """One row per move of an alias, oldest first; void moves are marked."""
     void = replay(entries).void
     table = _table("when (UTC)", "what", "alias", "from", "to", "who", "why")
     for entry in entries:
-        late = entry.token in void
-        alias, before = ("@challenger", "") if entry.action == "register" else ("@champion", entry.previous)
-        why = f"too late, void: the champion was no longer {entry.previous or 'none'}. {entry.why}" if late else entry.why
-        cells = (_when(entry.when), entry.action, alias, before, entry.version, entry.who, why)
-        table.add_row(*map(escape, cells), style="dim" if late else None)
+        is_void = entry.token in void
+        alias, previous = ("@challenger", "") if entry.action == "register" else ("@champion", entry.previous)
+        why = f"too late, void: the champion was no longer {entry.previous or 'none'}. {entry.why}" if is_void else entry.why
+        cells = (_time(entry.when), entry.action, alias, previous, entry.version, entry.who, why)
+        table.add_row(*map(escape, cells), style="dim" if is_void else None)
     return table
 
 
-def comparison_table(names: tuple[str, str], ours: Measurements, theirs: Measurements, gain: Mapping[str, Interval], latency: float) -> Table:
-    """Two versions side by side: scores in points with their difference and its interval, AP50 by class, size and time."""
+def comparison_table(
+    names: tuple[str, str], ours: Measurements, theirs: Measurements, gain: Mapping[str, Interval], latency_ratio: float
+) -> Table:
+    """Two versions side by side: scores in points with the difference and its interval, AP50 by class, size and time."""
     table = _table("", *(f"version {name}" for name in names), "difference", "between")
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = gain[name]
@@ -89,18 +91,15 @@ def comparison_table(names: tuple[str, str], ours: Measurements, theirs: Measure
         a, b = ours.per_class.get(name, 0.0), theirs.per_class.get(name, 0.0)
         table.add_row(f"AP50 of {escape(name)}", points(a), points(b), _signed(a - b), "")
     table.add_row("megabytes", f"{ours.megabytes:.2f}", f"{theirs.megabytes:.2f}", f"x {ours.megabytes / theirs.megabytes:.2f}", "")
-    table.add_row("time for a picture", "", "", f"x {latency:.2f}", "")
+    table.add_row("time per picture", "", "", f"x {latency_ratio:.2f}", "")
     return table
 
 
 def _table(*columns: str) -> Table:
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    return Table(*(Column(column, overflow="fold") for column in columns))
 
 
-def _when(milliseconds: int) -> str:
+def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,1 +1,1 @@
-"""How a step is run, recorded and shown. It has no say in outputs, so no stage in dvc.yaml depends on it."""
+"""How a step is run and tracked. Nothing here affects a step's outputs, so no stage in dvc.yaml depends on it."""

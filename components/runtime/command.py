@@ -1,7 +1,7 @@
-"""What every step shares: a command line, one MLflow run, and an output folder that appears whole or not at all.
+"""Run a step: its command line, its MLflow run, and its output folder, which is only kept if the step succeeds.
 
-A step is a function `step(params, run, <inputs>: Path, ..., output: Path)`. The defaults of its paths are the layout that
-`dvc.yaml` uses; a KFP component passes its own.
+A step is a function `step(params, run, <inputs>: Path, ..., output: Path)`. The defaults of its paths are those of `dvc.yaml`;
+a task in Kubeflow passes its own.
 """
 
 import argparse
@@ -27,36 +27,36 @@ SECTIONS = {
     "compute_info_maps": ("info_maps",),
     "distill_student": ("augment", "distill", "seed", "student"),
     "evaluate": ("augment", "distill", "evaluate", "info_maps", "seed", "student", "teacher"),
-    # its tags tell by which parameters the model was made
+    # all that the model depends on, for the tags of the registered version
     "register_model": ("augment", "data", "distill", "evaluate", "info_maps", "register_model", "seed", "student", "teacher"),
 }
-"""What each step reads of the parameters. It sees nothing else, so MLflow records nothing that had no say in the result."""
+"""The sections of `params.yaml` that each step reads. A step gets only these, and only these are logged to MLflow."""
 
 
 def run_step(step: Step, params: Params, **inputs: Any) -> None:
-    """Run `step` with its sections of `params`: track it, write its output beside its place and rename it.
+    """Run `step` with its sections of `params`, track it, and write its output atomically.
 
-    Under `torchrun` every process runs the step, and the first alone is tracked and keeps its output.
+    Under `torchrun` every process runs the step, but only the main process is tracked and keeps its output.
 
     Args:
         step: the step's function.
         params: the parameters.
-        inputs: arguments of `step` that differ from its defaults; `output` is one of them.
+        inputs: arguments of `step` that differ from its defaults, including `output`.
     """
     params = params.only(SECTIONS[step.__name__])
-    given = {**_default_paths(step), **inputs}
-    output = given.pop("output")
+    arguments = {**_default_paths(step), **inputs}
+    output = arguments.pop("output")
     if int(os.environ.get("RANK", 0)) > 0:
-        with TemporaryDirectory() as nowhere:
-            step(params, tracking.NullRun(), **given, output=Path(nowhere))
+        with TemporaryDirectory() as discarded:
+            step(params, tracking.NullRun(), **arguments, output=Path(discarded))
         return
     with tracking.step_run(step.__name__, params) as run, atomic_folder(output) as folder:
-        step(params, run, **given, output=folder)
+        step(params, run, **arguments, output=folder)
 
 
 @handle_errors
 def run_command(step: Step) -> None:
-    """Be the command line of `step`: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
+    """The command line of `step`: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
     parser = argparse.ArgumentParser(
         prog=f"python -m components.{step.__name__}",
         description=inspect.getdoc(step),

@@ -1,56 +1,47 @@
-"""A courier takes records to a store in a thread of its own, so that no store can make a step wait or fail."""
+"""Write to a tracking store in a background thread, so that a slow or broken store cannot delay or fail a step."""
 
 import queue
-import re
 import sys
 import threading
 from collections.abc import Callable
 
-Errand = Callable[[], object]
+from components.runtime.text import one_line
+
+Task = Callable[[], object]
 
 
 class BackgroundRecorder:
-    """Runs errands one after the other; one that fails becomes one line on stderr, and the next one follows."""
+    """Runs tasks one after the other in a thread. If a task fails, a warning is printed to stderr and the next task runs."""
 
     def __init__(self) -> None:
-        self._errands: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._warned: set[str] = set()
-        # a daemon: an errand that hangs in a dead store does not keep the process from ending
-        threading.Thread(target=self._work, name="courier", daemon=True).start()
+        # a daemon thread, so that a request that never returns does not keep the process alive
+        threading.Thread(target=self._run, name="recorder", daemon=True).start()
 
-    def send(self, errand: Errand) -> None:
-        """Hand over an errand and return at once."""
-        self._errands.put(errand)
+    def submit(self, task: Task) -> None:
+        """Queue a task and return at once."""
+        self._tasks.put(task)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until all errands so far are done; False if `seconds` were not enough."""
+    def flush(self, timeout: float) -> bool:
+        """Wait until all tasks submitted so far are done. Returns False if that takes more than `timeout` seconds."""
         done = threading.Event()
-        self.send(done.set)
-        return done.wait(seconds)
+        self.submit(done.set)
+        return done.wait(timeout)
 
-    def dismiss(self) -> None:
-        """End the thread after the errands so far."""
-        self._errands.put(None)
+    def close(self) -> None:
+        """End the thread after the tasks submitted so far."""
+        self._tasks.put(None)
 
-    def warn(self, line: str) -> None:
-        """Show a problem, once."""
-        if line not in self._warned:
-            self._warned.add(line)
-            print(f"tracking: {line}; the step goes on", file=sys.stderr)
+    def warn(self, message: str) -> None:
+        """Print a warning to stderr; the same one only once."""
+        if message not in self._warned:
+            self._warned.add(message)
+            print(f"tracking: {message}; the step goes on", file=sys.stderr)
 
-    def _work(self) -> None:
-        while errand := self._errands.get():
+    def _run(self) -> None:
+        while task := self._tasks.get():
             try:
-                errand()
-            except Exception as error:  # whatever is wrong with the store, the step is worth more
+                task()
+            except Exception as error:  # no error of the store may stop the thread or the step
                 self.warn(one_line(error))
-
-
-def one_line(error: Exception) -> str:
-    """What is wrong, in one line of at most 300 characters, without the passwords of its addresses."""
-    return mask_passwords((str(error) or type(error).__name__).strip().partition("\n")[0])[:300]
-
-
-def mask_passwords(text: str) -> str:
-    """`text` with the user name and password of every address in it replaced by stars."""
-    return re.sub(r"://[^\s'\"]*@", "://***@", text)

@@ -1,6 +1,7 @@
-"""Each step is one MLflow run, nested under one parent run per execution.
+"""Track each step as an MLflow run, nested under one parent run per execution.
 
-The records travel by courier: the step neither waits for the store nor fails with it. A step ends no run that it did not start.
+Records are written in the background: a slow or broken store neither delays nor fails the step. A run that was started by
+somebody else (`MLFLOW_RUN_ID`) is used, but not ended.
 """
 
 import json
@@ -9,25 +10,27 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.params.models import Params
 from components.runtime.execution import close_parent, current_execution, open_parent
-from components.runtime.recorder import BackgroundRecorder, mask_passwords
+from components.runtime.recorder import BackgroundRecorder
+from components.runtime.text import mask_passwords
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-START_PATIENCE = 8.0  # seconds for a server to answer
-PATIENCE = 60.0  # seconds for an upload, for the last records, or for a new sqlite store on a busy machine
-PREFIX = "kdflow."  # keeps our parameters apart from others' in a run that we share: MLflow rejects a second value for a name
-BATCH = 100  # parameters that MLflow takes at once
-DIGEST_LENGTH = 36  # characters that MLflow keeps of a data set's digest
+START_TIMEOUT = 8.0  # seconds for the first answer of a server
+TIMEOUT = 60.0  # seconds for an upload, for the last records, or to create a sqlite store on a busy machine
+PREFIX = "kdflow."  # of parameters and tags: in a run that others use too, MLflow rejects a second value for a parameter
+MAX_BATCH_PARAMS = 100  # MLflow's limit for one request
+MAX_DIGEST_LENGTH = 36  # MLflow's limit for the digest of a data set
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # MLflow's page opens on the runs, not on GenAI traces
 
-_QUIET = {
+_QUIET_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -37,31 +40,31 @@ _QUIET = {
 
 
 def tracking_uri() -> str:
-    """Where runs and models are kept: `MLFLOW_TRACKING_URI`, else sqlite in the working folder."""
-    # the whole path, because MLflow keeps one open store per address and folders differ
+    """The store of runs and models: `MLFLOW_TRACKING_URI` if set, else a sqlite file in the working folder."""
+    # an absolute path, because MLflow caches stores by URI and the working folder may change
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
 
 
 def sqlite_file() -> Path | None:
-    """The sqlite file of `tracking_uri()`; None if that is something else."""
+    """The file of `tracking_uri()` if it is a sqlite store, else None."""
     kind, _, file = tracking_uri().partition(":///")
     return Path(file.partition("?")[0]) if kind == "sqlite" else None
 
 
 def import_mlflow() -> None:
-    """Import MLflow without its reports home and its chatter: what matters it raises."""
-    for name, value in _QUIET.items():
+    """Import MLflow with telemetry, progress bars and log messages turned off; errors are still raised."""
+    for name, value in _QUIET_SETTINGS.items():
         os.environ.setdefault(name, value)
-    import mlflow  # noqa: F401 - here, because it takes seconds that `--help` and a wrong parameter should not cost
+    import mlflow  # noqa: F401 - takes seconds, which `--help` and a wrong parameter should not cost
 
     logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
 
 
 @contextmanager
 def step_run(step: str, params: Params) -> Iterator["Run"]:
-    """Track a step: start its run, yield it, and end it as FINISHED, FAILED or KILLED.
+    """Track a step: start a run, yield it, and end it as FINISHED, FAILED or KILLED.
 
-    The step's own exceptions pass through unchanged; the store's become lines on stderr.
+    Exceptions of the step are raised unchanged. Errors of the store are printed to stderr.
     """
     import_mlflow()
     run = Run(step, params)
@@ -77,130 +80,131 @@ def step_run(step: str, params: Params) -> Iterator["Run"]:
 
 
 class Run:
-    """The MLflow run of a step. No method raises or blocks the step for long; without a store they do nothing."""
+    """The MLflow run of a step. Its methods never raise or block for long; if the store is not available, they do nothing."""
 
     def __init__(self, step: str, params: Params) -> None:
-        self._courier = BackgroundRecorder()
-        self._session: _Session | None = None
-        self._patience = PATIENCE
-        self._courier.send(lambda: self._start(step))
-        self._send(lambda session: session.params(params))
-        if not self._courier.wait(PATIENCE if sqlite_file() else START_PATIENCE):
-            self._courier.warn(f"{mask_passwords(tracking_uri())} does not answer")
+        self._recorder = BackgroundRecorder()
+        self._stored: _StoredRun | None = None
+        self._timeout = TIMEOUT
+        self._recorder.submit(lambda: self._start(step))
+        self._submit(lambda stored: stored.log_params(params))
+        if not self._recorder.flush(TIMEOUT if sqlite_file() else START_TIMEOUT):
+            self._recorder.warn(f"{mask_passwords(tracking_uri())} does not answer")
 
     @property
     def id(self) -> str | None:
-        """MLflow's run id; None while the store has not answered."""
-        return self._session.run_id if self._session else None
+        """MLflow's run id; None until the store has answered."""
+        return self._stored.run_id if self._stored else None
 
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
-        """Record numbers, as of `step` (an epoch, for a curve)."""
+    def log_metrics(self, values: dict[str, float], step: int | None = None) -> None:
+        """Log metrics; `step` is the epoch if they are points of a curve."""
         now = int(time.time() * 1000)
-        self._send(lambda session: session.metrics(values, now, step or 0))
+        self._submit(lambda stored: stored.log_metrics(values, now, step or 0))
 
-    def dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
-        """Record data that went in: where they are, their SHA-256, what they were for ("training"), and what else is known of them."""
-        self._send(lambda session: session.dataset(name, mask_passwords(source), digest, context, known))
+    def log_dataset(self, name: str, source: str, digest: str, context: str, **tags: str) -> None:
+        """Log an input data set: its path or URL, the SHA-256 of its content, and its use (`context`, such as "training")."""
+        self._submit(lambda stored: stored.log_dataset(name, mask_passwords(source), digest, context, tags))
 
-    def artifact(self, path: Path) -> None:
-        """Keep a copy of a file or folder."""
-        self._send(lambda session: session.artifact(path))
-        self._wait()  # the step may move the file as soon as this returns
+    def log_artifact(self, path: Path) -> None:
+        """Upload a file or folder. Returns when it is uploaded, because the step may move it afterwards."""
+        self._submit(lambda stored: stored.client.log_artifact(stored.run_id, str(path)))
+        self._flush()
 
-    def tag(self, name: str, value: str) -> None:
-        """Name a fact of the run."""
-        self._send(lambda session: session.client.set_tag(session.run_id, name, value))
+    def set_tag(self, name: str, value: str) -> None:
+        """Set a tag of the run."""
+        self._submit(lambda stored: stored.client.set_tag(stored.run_id, name, value))
 
     def _start(self, step: str) -> None:
-        self._session = _Session(step)
+        self._stored = _StoredRun(step)
 
-    def _send(self, errand: Callable[["_Session"], object]) -> None:
-        self._courier.send(lambda: errand(self._session) if self._session else None)
+    def _submit(self, task: Callable[["_StoredRun"], object]) -> None:
+        self._recorder.submit(lambda: task(self._stored) if self._stored else None)
 
-    def _wait(self) -> None:
-        if self._session and not self._courier.wait(self._patience):
-            self._courier.warn(f"{mask_passwords(tracking_uri())} has stopped answering and may lack the last records")
-            self._patience = min(self._patience, START_PATIENCE)
+    def _flush(self) -> None:
+        if self._stored and not self._recorder.flush(self._timeout):
+            self._recorder.warn(f"{mask_passwords(tracking_uri())} has stopped answering and may lack the last records")
+            self._timeout = min(self._timeout, START_TIMEOUT)
 
     def _end(self, status: str) -> None:
-        self._send(lambda session: session.end(status))
-        self._wait()
-        self._courier.dismiss()
+        self._submit(lambda stored: stored.end(status))
+        self._flush()
+        self._recorder.close()
 
 
 class NullRun(Run):
-    """A run that keeps nothing, for the processes of a training that do not lead."""
+    """A run that records nothing, for the processes of a distributed training other than the main one."""
 
     def __init__(self) -> None:
-        self._courier, self._session, self._patience = BackgroundRecorder(), None, 0.0
+        self._recorder, self._stored, self._timeout = BackgroundRecorder(), None, 0.0
 
 
-class _Session:
-    """The conversation with the store about one run. It waits and raises; only the courier calls it."""
+class _StoredRun:
+    """A run in MLflow's store. Its methods block and raise; only the recorder's thread calls them."""
 
     def __init__(self, step: str) -> None:
         from mlflow import MlflowClient
 
         if (file := sqlite_file()) and file.parent.is_dir():
-            sqlite3.connect(file).close()  # fails at once where MLflow would try again for minutes
+            sqlite3.connect(file).close()  # raises at once if the file cannot be opened; MLflow would retry for minutes
         self.client = MlflowClient(tracking_uri())
         self._parent: tuple[str, str] | None = None
-        self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._open(step)
+        self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._create(step)
         self.client.set_tag(self.run_id, "kdflow.step", step)
-        self._monitor = _watch_machine(self.run_id)
+        self._monitor = _monitor_system(self.run_id)
 
-    def _open(self, step: str) -> str:
-        """Start the step's run under its parent."""
-        experiment = _experiment(self.client)
-        parent = open_parent(self.client, experiment, current_execution())
-        self._parent = (experiment, parent)
-        run = self.client.create_run(experiment, run_name=step, tags={"mlflow.parentRunId": parent})
+    def _create(self, step: str) -> str:
+        """Create the run of a step under the parent run of its execution. Returns its run id."""
+        experiment_id = _get_or_create_experiment(self.client)
+        parent_id = open_parent(self.client, experiment_id, current_execution())
+        self._parent = (experiment_id, parent_id)
+        run = self.client.create_run(experiment_id, run_name=step, tags={"mlflow.parentRunId": parent_id})
         return str(run.info.run_id)
 
     def end(self, status: str) -> None:
-        """End the run and settle its parent, unless the run was started by somebody else."""
+        """End the run and update its parent, unless somebody else started the run."""
         self._monitor.finish()
         if self._parent:
             self.client.set_terminated(self.run_id, status)
             close_parent(self.client, *self._parent)
 
-    def params(self, params: Params) -> None:
-        """Record every parameter under its dotted name."""
+    def log_params(self, params: Params) -> None:
+        """Log every parameter under its dotted name."""
         from mlflow.entities import Param
 
-        entries = [Param(name, value) for name, value in _flat(params.model_dump(mode="json"), PREFIX)]
-        for start in range(0, len(entries), BATCH):
-            self.client.log_batch(self.run_id, params=entries[start : start + BATCH])
+        entries = [Param(name, value) for name, value in _flatten(params.model_dump(mode="json"), PREFIX)]
+        for start in range(0, len(entries), MAX_BATCH_PARAMS):
+            self.client.log_batch(self.run_id, params=entries[start : start + MAX_BATCH_PARAMS])
 
-    def metrics(self, values: dict[str, float], time_ms: int, step: int) -> None:
-        """Record numbers."""
+    def log_metrics(self, values: dict[str, float], time_ms: int, step: int) -> None:
+        """Log metrics."""
         from mlflow.entities import Metric
 
         self.client.log_batch(self.run_id, metrics=[Metric(name, float(value), time_ms, step) for name, value in values.items()])
 
-    def dataset(self, name: str, source: str, digest: str, context: str, known: dict[str, str]) -> None:
-        """Record a data set, and its full digest in a tag."""
+    def log_dataset(self, name: str, source: str, digest: str, context: str, tags: dict[str, str]) -> None:
+        """Log an input data set, and its full digest as a tag of the run."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        data = Dataset(name=name, digest=digest[:DIGEST_LENGTH], source_type="local", source=json.dumps({"uri": source}))
-        tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in known.items()}
-        inputs = DatasetInput(data, [InputTag(key, value) for key, value in tags.items()])
+        data = Dataset(name=name, digest=digest[:MAX_DIGEST_LENGTH], source_type="local", source=json.dumps({"uri": source}))
+        all_tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in tags.items()}
+        inputs = DatasetInput(data, [InputTag(key, value) for key, value in all_tags.items()])
         self.client.log_inputs(self.run_id, datasets=[inputs])
         self.client.set_tag(self.run_id, f"{PREFIX}digest.{name}", digest)
 
-    def artifact(self, path: Path) -> None:
-        """Upload a file or folder."""
-        self.client.log_artifact(self.run_id, str(path))
 
-
-def _experiment(client: "MlflowClient") -> str:
+def _get_or_create_experiment(client: "MlflowClient") -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kdflow"
-    found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    experiment = client.get_experiment_by_name(name)
+    if not experiment:
+        return str(client.create_experiment(name, tags={KIND_TAG: KIND}))
+    if KIND_TAG not in experiment.tags:
+        with suppress(Exception):  # without permission to change the experiment, the run is still recorded
+            client.set_experiment_tag(experiment.experiment_id, KIND_TAG, KIND)
+    return str(experiment.experiment_id)
 
 
-def _watch_machine(run_id: str) -> "SystemMetricsMonitor":
-    """Record the load of processor, memory, disk, network and GPU every ten seconds (or as MLflow's variables say)."""
+def _monitor_system(run_id: str) -> "SystemMetricsMonitor":
+    """Log the load of CPU, memory, disk, network and GPU every ten seconds, or as MLflow's environment variables say."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=tracking_uri())
@@ -208,9 +212,9 @@ def _watch_machine(run_id: str) -> "SystemMetricsMonitor":
     return monitor
 
 
-def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def _flatten(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)[:500]

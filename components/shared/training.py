@@ -55,7 +55,7 @@ def train_network(
         Diverged: if the loss is not finite.
     """
     summary = read_json(data / "summary.json")
-    run.dataset("prepared", str(data), summary["digest"], "training")
+    run.log_dataset("prepared", str(data), summary["digest"], "training")
     spec = build_spec(section, summary)
     config = TrainConfig(**section.train.model_dump())
     augment = AugmentConfig(**params.augment.model_dump())
@@ -63,7 +63,7 @@ def train_network(
     checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
 
     def record(metrics: EpochMetrics) -> None:
-        run.metrics({name: value for name, value in metrics.items() if name != "epoch"}, step=int(metrics["epoch"]))
+        run.log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step=int(metrics["epoch"]))
 
     try:
         with init_distributed() as processes:
@@ -72,8 +72,8 @@ def train_network(
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     save_model(output / "model.safetensors", network, spec)
     write_history(output / "history.csv", history)
-    run.metrics({"parameters": count_parameters(network)})
-    run.artifact(output / "history.csv")
+    run.log_metrics({"parameters": count_parameters(network)})
+    run.log_artifact(output / "history.csv")
     checkpoint.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import nn
 
 from kd.model.build import Network
 
@@ -19,7 +20,7 @@ class ModelEMA:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, network: Network, step: int) -> None:
+    def update(self, network: nn.Module, step: int) -> None:
         """Move towards `network` after `step` steps (from 1); integer buffers are copied."""
         decay = min(self.decay, step / (step + 20))
         own, other = self.network.state_dict(), network.state_dict()

@@ -29,17 +29,17 @@ class FakeRun:
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, values: dict[str, float], step: int | None = None) -> None:
         self.calls.append(("metrics", (values,)))
 
-    def dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
+    def log_dataset(self, name: str, source: str, digest: str, context: str, **known: str) -> None:
         self.calls.append(("dataset", (name, source, digest, context, *known.values())))
 
-    def artifact(self, path: Path) -> None:
+    def log_artifact(self, path: Path) -> None:
         assert path.is_file()
         self.calls.append(("artifact", (path.name,)))
 
-    def tag(self, name: str, value: str) -> None:
+    def set_tag(self, name: str, value: str) -> None:
         self.calls.append(("tag", (name, value)))
 
     def of(self, method: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""New MLflow stores, quickly: making the tables takes longer than most tests."""
+"""New MLflow stores, copied from a template, because creating the tables takes longer than most tests."""
 
 import shutil
 import tempfile
@@ -14,14 +14,14 @@ _FOLDER = tempfile.TemporaryDirectory()
 
 
 def new_store(folder: Path) -> None:
-    """Put an empty store where `components.runtime.tracking` looks for it in the working folder `folder`."""
+    """Create an empty store where `components.runtime.tracking` searches for it in the working folder `folder`."""
     shutil.copyfile(_empty(), folder / "mlflow.db")
 
 
 @cache
 def _empty() -> Path:
     file = Path(_FOLDER.name) / "mlflow.db"
-    import_mlflow()  # whichever test comes first should not find this in its output
+    import_mlflow()  # so that MLflow's messages are not in the output of the first test
     MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
 

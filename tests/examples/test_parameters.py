@@ -1,4 +1,4 @@
-"""The parameter files are whole and agree with `params.yaml` where data and machine decide nothing."""
+"""The parameter files are complete, and differ from `params.yaml` only in settings that depend on data and machine."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from components.params.load import load_params
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples").glob("*.yaml"))
 SAME = ("seed", "evaluate", "register_model")
-"""What neither data nor machine decide."""
+"""Sections that depend on neither data nor machine."""
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_file_is_complete(file: Path) -> None:
+def test_a_file_has_all_parameters_in_the_same_order(file: Path) -> None:
     ours, default = (yaml.safe_load(path.read_text()) for path in (file, ROOT / "params.yaml"))
     params = load_params(file)
     assert list(ours) == list(default) and all(list(ours[key]) == list(default[key]) for key in ours if isinstance(ours[key], dict))
@@ -22,7 +22,13 @@ def test_a_file_is_complete(file: Path) -> None:
     assert file.read_text().startswith("# ")
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_sections_that_depend_on_neither_data_nor_machine_are_the_defaults(file: Path) -> None:
+    ours, default = (yaml.safe_load(path.read_text()) for path in (file, ROOT / "params.yaml"))
+    assert [ours[name] for name in SAME] == [default[name] for name in SAME]
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if "GPU" in file.read_text()], ids=lambda file: file.stem)
-def test_on_a_gpu_the_networks_are_the_published_ones(file: Path) -> None:
+def test_files_for_a_gpu_have_the_published_networks(file: Path) -> None:
     params = load_params(file)
     assert params.teacher.width == params.teacher.depth == params.student.width == 1

@@ -1,4 +1,4 @@
-"""Two years' archives become one data set, which prepare_data reads; nothing is downloaded here."""
+"""Merging the archives of two years into one dataset that prepare_data reads, without downloads."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 import torchvision.datasets.voc
 from PIL import Image
 
-from components.prepare_data.layouts import read_source
+from components.prepare_data.layouts import read_dataset
 from examples.voc import main
 
 XML = """<annotation><filename>{picture}.jpg</filename><size><width>40</width><height>30</height></size>
@@ -17,12 +17,12 @@ PARTS = {("2007", "trainval"): ["000001", "000002"], ("2007", "test"): ["000003"
 
 @pytest.fixture
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The archives as they are after downloading and unpacking."""
+    """The downloaded and unpacked archives."""
     folder = tmp_path / "downloads"
     for (year, part), names in PARTS.items():
         root = folder / f"VOCdevkit/VOC{year}"
-        for place in ("JPEGImages", "Annotations", "ImageSets/Main"):
-            (root / place).mkdir(parents=True, exist_ok=True)
+        for subfolder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (root / subfolder).mkdir(parents=True, exist_ok=True)
         (root / f"ImageSets/Main/{part}.txt").write_text("".join(f"{name}\n" for name in names))
         for name in names:
             Image.new("RGB", (40, 30), (90, 60, 30)).save(root / f"JPEGImages/{name}.jpg")
@@ -31,29 +31,29 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_years_are_joined(downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_both_years_are_merged_into_one_dataset(downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     main([str(tmp_path / "voc"), "--downloads", str(downloads)])
-    source = read_source(tmp_path / "voc", "auto")
-    names = {split: [picture.path.stem for picture in pictures] for split, pictures in source.splits.items()}
+    dataset = read_dataset(tmp_path / "voc", "auto")
+    names = {split: [picture.path.stem for picture in pictures] for split, pictures in dataset.splits.items()}
     assert names == {"train": ["000001", "000002", "2008_000001"], "test": ["000003"]}
-    assert list(source.classes) == ["cat", "dog"]
+    assert list(dataset.classes) == ["cat", "dog"]
     assert f"next: dvc add {tmp_path / 'voc'}" in capsys.readouterr().out
 
 
-def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    def refuse(*_: object, **__: object) -> None:
+def test_a_failed_download_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("File not found or corrupted.")
 
-    monkeypatch.setattr(torchvision.datasets.voc, "download_and_extract_archive", refuse)
-    with pytest.raises(SystemExit) as refused:
+    monkeypatch.setattr(torchvision.datasets.voc, "download_and_extract_archive", fail)
+    with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "voc"), "--downloads", str(tmp_path / "downloads")])
-    assert refused.value.code == 2 and not (tmp_path / "voc").exists()
+    assert stopped.value.code == 2 and not (tmp_path / "voc").exists()
     assert "VOC2007 trainval cannot be fetched (File not found or corrupted.); check the network" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_there_is_kept(downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_existing_folder_is_not_overwritten(downloads: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "voc").mkdir()
-    with pytest.raises(SystemExit) as refused:
+    with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "voc"), "--downloads", str(downloads)])
-    assert refused.value.code == 2
+    assert stopped.value.code == 2
     assert "voc: is there already; choose another folder" in capsys.readouterr().err

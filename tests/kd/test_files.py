@@ -1,10 +1,13 @@
 import hashlib
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kd.errors import InputError
-from kd.files import atomic_file, atomic_folder, digest, digest_json, read_json, write_json
+from kd.files import atomic_file, atomic_folder, digest, digest_json, read_json, walk_files, write_json
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -52,7 +55,16 @@ def test_equal_content_gives_equal_json(tmp_path: Path) -> None:
         write_json(tmp_path / "nan.json", float("nan"))
 
 
-@pytest.mark.parametrize(("content", "problem"), [(b'{"a": }', "line 1 column 7"), (b"\xff", "UTF-8"), (None, "missing")])
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b"\xef\xbb\xbf" + '{"a": "ü"}'.encode())
+    assert read_json(path) == {"a": "ü"}
+
+
+INVALID = [(b'{"a": }', "line 1 column 7"), (b"\xff", "UTF-8"), (None, "missing"), (b"[" * 100_000, "not JSON"), (b"9" * 5000, "not JSON")]
+
+
+@pytest.mark.parametrize(("content", "problem"), INVALID)
 def test_json_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
     path = tmp_path / "x.json"
     if content is not None:
@@ -71,3 +83,79 @@ def test_a_digest_depends_on_names_and_content_alone(tmp_path: Path) -> None:
     (tmp_path / "two" / "b").rename(tmp_path / "two" / "c")
     assert digest(tmp_path / "one") != digest(tmp_path / "two")
     assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1}) != digest_json({"a": 1, "b": 3})
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder with the files a, b/c and .d/e, a link to the folder b, and a link to a file outside."""
+    folder = tmp_path / "linked"
+    for name in ("a", "b/c", ".d/e"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (tmp_path / "outside").write_text("outside")
+    (folder / "f").symlink_to(tmp_path / "outside")
+    (folder / "g").symlink_to("b")
+    return folder
+
+
+def names(folder: Path, **options: Any) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in walk_files(folder, **options))
+
+
+def test_linked_folders_are_followed(linked: Path) -> None:
+    assert names(linked) == [".d/e", "a", "b/c", "f", "g/c"]
+    assert names(linked, skip=lambda name: name.startswith(".")) == ["a", "b/c", "f", "g/c"]
+    assert names(linked / "g", root=linked) == ["c"]
+    assert names(linked / "nowhere") == []
+
+
+def test_a_digest_covers_the_content_of_linked_folders(linked: Path, tmp_path: Path) -> None:
+    shutil.copytree(linked, tmp_path / "copy")
+    assert digest(linked) == digest(tmp_path / "copy")
+    before = digest(linked)
+    (linked / "b" / "c").write_text("changed")
+    assert digest(linked) != before
+    (tmp_path / "outside").write_text("changed")
+    (linked / "b" / "c").write_text("b/c")
+    assert digest(linked) != before
+
+
+def test_a_linked_folder_in_the_cache_of_dvc_is_followed(linked: Path, tmp_path: Path) -> None:
+    for number, cache in enumerate((".dvc/cache/ab", "shared/files/md5/ab")):
+        (tmp_path / cache).mkdir(parents=True)
+        (tmp_path / cache / "x").write_text("x")
+        (linked / f"cached{number}").symlink_to(tmp_path / cache)
+    assert {"cached0/x", "cached1/x"} <= set(names(linked))
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        (".", "h: is a link to the folder .*linked, which contains it; remove the link"),
+        ("..", "h: is a link to .*, which is outside of .*linked; copy the files to the place of the link"),
+        ("nowhere", "h: is a link to nowhere, which is missing"),
+        ("h", "h: is a link to h, which is missing"),
+    ],
+)
+def test_other_links_are_rejected(linked: Path, target: str, problem: str) -> None:
+    (linked / "h").symlink_to(target)
+    with pytest.raises(InputError, match=problem):
+        names(linked)
+    (linked / "h").unlink()
+    (linked / ".h").symlink_to("nowhere")  # an editor's lock
+    (linked / ".i").symlink_to("..")
+    assert names(linked) == [".d/e", "a", "b/c", "f", "g/c"]
+
+
+def test_a_loop_of_two_links_is_rejected(linked: Path) -> None:
+    (linked / "h").mkdir()
+    (linked / "h" / "i").symlink_to("../b")
+    (linked / "b" / "j").symlink_to("../h")
+    with pytest.raises(InputError, match="which contains it"):
+        digest(linked)
+
+
+def test_a_name_that_is_not_utf_8_is_rejected(linked: Path) -> None:
+    (linked / "b" / os.fsdecode(b"\xff.jpg")).touch()
+    with pytest.raises(InputError, match=r"contains the file name '.*', which is not UTF-8; rename the file"):
+        digest(linked)

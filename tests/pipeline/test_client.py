@@ -90,7 +90,7 @@ def test_nobody_listens(capfd):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = refusal(f"http://me:secret@127.0.0.1:{port}", USER)
-    assert error.status == 0 and error.passing
+    assert error.status == 0 and error.is_transient
     assert "Connection refused" in str(error) and "\n" not in str(error)
     assert "secret" not in str(error) and capfd.readouterr() == ("", "")
 
@@ -105,7 +105,7 @@ def test_no_encryption_where_it_is_expected(answering):
 
 
 @pytest.mark.parametrize(
-    "answer, words, passing",
+    "answer, words, transient",
     [
         (http("200 OK", "<html>Sign in</html>"), "answers with a page", False),
         (http("302 Found", "", "Location: https://login.example.org"), "redirects, to a login page", False),
@@ -115,10 +115,10 @@ def test_no_encryption_where_it_is_expected(answering):
         (http("500 Oops", '{"message": "token T0KEN at http://a:b@c is\\nbad"}'), "answers 500: token *** at http://***@c is bad", True),
     ],
 )
-def test_other_answers_than_kfps(answering, monkeypatch, answer, words, passing):
+def test_other_answers_than_kfps(answering, monkeypatch, answer, words, transient):
     monkeypatch.setenv("KF_PIPELINES_TOKEN", "T0KEN")
     error = refusal(answering(answer), USER)
-    assert isinstance(error, ServerError) and words in str(error) and error.passing == passing
+    assert isinstance(error, ServerError) and words in str(error) and error.is_transient == transient
 
 
 def test_links_show_no_password(kfp, monkeypatch):
@@ -127,4 +127,4 @@ def test_links_show_no_password(kfp, monkeypatch):
 
 
 def test_a_server_error_says_whether_it_passes():
-    assert [ServerError("h", status, "p", "r").passing for status in (0, 429, 500, 503, 401, 404)] == [True] * 4 + [False] * 2
+    assert [ServerError("h", status, "p", "r").is_transient for status in (0, 429, 500, 503, 401, 404)] == [True] * 4 + [False] * 2

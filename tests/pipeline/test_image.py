@@ -114,7 +114,8 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def resolving(repo: str) -> str:
-    return f"""python -c 'from components.prepare_data.data_source import resolve; print(resolve("pictures", "{repo}", "HEAD").version)' 2>&1"""
+    code = f'from components.prepare_data.data_source import resolve_source; print(resolve_source("pictures", "{repo}", "HEAD").version)'
+    return f"python -c '{code}' 2>&1"
 
 
 @contextmanager

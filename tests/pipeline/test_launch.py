@@ -12,7 +12,7 @@ from kd.errors import InputError
 from kd.files import digest, write_json
 from kd.model.store import load_spec
 from pipeline import launch
-from tests.components.lively import SIDE
+from tests.components.random_networks import SIDE
 from tests.components.stores import new_store
 from tests.components.trained import CLASSES, write_outputs
 

@@ -3,7 +3,7 @@ from kfp import compiler, dsl
 
 from components.params.load import load_params
 from kd.errors import InputError
-from pipeline.package import read_package, steps
+from pipeline.package import read_package, task_names
 
 IMAGE = {"image": "kdflow@sha256:1"}
 
@@ -65,7 +65,7 @@ def test_steps_stand_behind_those_that_they_wait_for(tmp_path):
     import yaml
 
     spec = yaml.safe_load(path.read_text())
-    found = steps(spec)
+    found = task_names(spec)
     assert found[0] == "work" and sorted(found) == ["work", "work", "work-2", "work-3"]
     assert found.index("work-3") > found.index("work", 1)
-    assert steps({"pipeline_spec": spec, "platform_spec": {}}) == found
+    assert task_names({"pipeline_spec": spec, "platform_spec": {}}) == found

@@ -124,7 +124,7 @@ def _compose(site: Site, scenes: int) -> None:
     (site.data / "params.yaml").write_text(yaml.safe_dump(settings))
     shutil.rmtree(site.data / DATA, ignore_errors=True)
     subprocess.run(
-        [sys.executable, "-m", "components.compose_scenes.step", "--output", DATA],
+        [sys.executable, "-m", "components.compose_scenes", "--output", DATA],
         cwd=site.data, env=site.environment(MLFLOW_TRACKING_URI=""), check=True, capture_output=True,
     )  # fmt: skip
     (site.data / "params.yaml").unlink()

@@ -96,14 +96,14 @@ def test_waiting_outlasts_a_server_that_is_away_for_a_while(kfp, command, kind):
 
     kfp.fault = fault
     done = command("submit", "--wait")
-    assert done.code == 0 and done.err.count("; asking again\n") == 4
+    assert done.code == 0 and done.err.count("; retrying\n") == 4
 
 
 def test_waiting_ends_when_the_server_stays_away(kfp, command, monkeypatch):
-    monkeypatch.setattr(submit, "PATIENCE", 3)
+    monkeypatch.setattr(submit, "MAX_FAILURES", 3)
     kfp.fault = lambda number, request: 500 if request.startswith("GET /apis/v2beta1/runs/") else None
     done = command("submit", "--wait")
-    assert done.code == 2 and done.err.count("asking again") == 2
+    assert done.code == 2 and done.err.count("retrying") == 2
     assert "the run goes on: http" in done.err and done.err.splitlines()[-1].startswith("error: http")
 
 

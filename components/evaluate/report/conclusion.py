@@ -20,7 +20,8 @@ def conclude(metrics: dict[str, Any]) -> Conclusion:
     gain, baseline, student, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
     sentences = [
         f"The same small network reaches {points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
-        f"{points(student['map50'])} when it is also distilled from the teacher (mAP {points(baseline['map'])} and {points(student['map'])}).",
+        f"{points(student['map50'])} when it is also distilled from the teacher "
+        f"(mAP {points(baseline['map'])} and {points(student['map'])}).",
         _teacher(student, teacher),
     ]
     return Conclusion(_headline(gain["map50"]), sentences + _gap(gain))

@@ -5,11 +5,18 @@ from typing import Protocol
 
 from components.prepare_data.layouts import coco, voc, yolo
 from components.prepare_data.layouts.dataset import RawDataset
+from components.prepare_data.layouts.files import is_hidden
 from kd.errors import InputError
 
 
 class Layout(Protocol):
-    """The interface of a layout's module."""
+    """The interface of a layout's module.
+
+    Attributes:
+        EXPECTED: the files that the layout is detected by, in a message.
+    """
+
+    EXPECTED: str
 
     def matches(self, folder: Path) -> bool:
         """Whether the folder has this layout."""
@@ -29,10 +36,15 @@ def read_dataset(folder: Path, layout: str) -> RawDataset:
     """
     if not folder.is_dir():
         raise InputError("data.path", f"'{folder}' is not a folder", "name the folder with your pictures and labels")
-    found = [name for name, module in LAYOUTS.items() if layout in ("auto", name) and module.matches(folder)]
+    modules = {name: module for name, module in LAYOUTS.items() if layout in ("auto", name)}
+    found = [name for name, module in modules.items() if module.matches(folder)]
     if not found:
         expected = "COCO, VOC or YOLO labels" if layout == "auto" else f"{layout} labels"
-        raise InputError(folder, f"contains no {expected}", "correct data.path or data.layout; the README shows the layouts")
+        looked_for = ", ".join(f"{module.EXPECTED} ({name.upper()})" for name, module in modules.items())
+        subfolders = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and not is_hidden(sub.name)]
+        inside = [sub.name for sub in subfolders if any(module.matches(sub) for module in modules.values())]
+        remedy = f"set data.path to its folder {inside[0]}" if len(inside) == 1 else "correct data.path or data.layout, see docs/data.md"
+        raise InputError(folder, f"contains no {expected} (looked for {looked_for})", remedy)
     if len(found) > 1:
         raise InputError(folder, f"contains labels of {' and '.join(found)}", "choose one with data.layout")
     return LAYOUTS[found[0]].read(folder)

@@ -1,30 +1,50 @@
 """The dataset that every layout is read into, and checks that the readers share."""
 
 import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components.prepare_data.findings import Finding
 from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
 
 # limit of numbers in label files, so that sums and areas stay finite
 MAX_NUMBER = 1e9
+# boxes may extend beyond the picture by this much, in pixels or as a fraction of its longer side, because labels are rounded
+TOLERANCE_PIXELS, TOLERANCE_FRACTION = 2.0, 0.01
 
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A dataset before its preparation: class names, pictures by split, and messages about what the reader dropped."""
+    """A dataset before its preparation.
+
+    Attributes:
+        classes: class names.
+        splits: pictures by split. A picture that cannot be decoded may have the size 0x0 and no boxes.
+        dropped: messages about what the reader dropped.
+        findings: what is doubtful.
+    """
 
     classes: list[str]
     splits: dict[str, list[LabeledPicture]]
     dropped: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def parse_split(name: str) -> str | None:
-    """`train`, `val` or `test` for a usual name of this split, such as `train2017` or `valid`; None for other names."""
-    match = re.fullmatch(r"(train|val|test)(?:id|idation|ing)?(?:\d{4})?", name)
-    return match and match[1]
+    """`train`, `val` or `test` for a usual name of this split, such as `train2017`, `valid` or `Validation`; None for other names.
+
+    `default` is `train`: CVAT and Datumaro use it for pictures without a split.
+    """
+    match = re.fullmatch(r"(train|val|test)(?:id|idation|ing)?(?:\d{4})?", name.lower())
+    return match[1] if match else {"default": "train"}.get(name.lower())
+
+
+def tolerance(width: int, height: int) -> float:
+    """How far a box may extend beyond its picture, in pixels."""
+    return max(TOLERANCE_PIXELS, TOLERANCE_FRACTION * max(width, height))
 
 
 def check_class_names(file: Path, field_name: str, names: Sequence[object]) -> list[str]:
@@ -35,8 +55,9 @@ def check_class_names(file: Path, field_name: str, names: Sequence[object]) -> l
     """
     classes: list[str] = []
     for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(file, f"{field_name} contains {name!r}, which is not a class name", "write every class name as quoted text")
+        if not isinstance(name, str) or not name.strip() or not _is_unicode(name):
+            problem = f"{field_name} contains {shorten(name)}, which is not a class name"
+            raise InputError(file, problem, "write every class name as quoted text")
         if name in classes:
             raise InputError(file, f"{field_name} contains the class name '{name}' twice", "rename or merge one of them")
         classes.append(name)
@@ -45,22 +66,16 @@ def check_class_names(file: Path, field_name: str, names: Sequence[object]) -> l
     return classes
 
 
-def safe_join(folder: Path, name: str, file: Path, field_name: str) -> Path:
-    """Return `folder / name`. Symbolic links are not resolved, because DVC may link its cache into the folder.
-
-    Raises:
-        InputError: if `name` is empty, absolute or points outside the folder.
-    """
-    if not name.strip() or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(file, f"{field_name} {name!r} is not a path inside the data folder", "use a relative path without '..'")
-    return folder / name
+def shorten(value: object) -> str:
+    """At most 60 characters of the `repr` of `value`."""
+    short = reprlib.Repr()  # the whole `repr` of nested YAML aliases would not fit into memory
+    short.maxstring = short.maxother = short.maxlong = 60
+    text = short.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text file; `InputError` if it is missing or not UTF-8."""
+def _is_unicode(text: str) -> bool:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(file, "is missing", "add it or correct its name") from None
-    except UnicodeDecodeError as error:
-        raise InputError(file, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False

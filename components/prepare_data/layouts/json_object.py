@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from components.prepare_data.layouts.dataset import MAX_NUMBER
+from components.prepare_data.layouts.dataset import MAX_NUMBER, shorten
 from kd.errors import InputError
 
 
@@ -12,7 +12,7 @@ from kd.errors import InputError
 class JsonObject:
     """An object in a JSON file; `name` is its location there, such as `images[3]`.
 
-    All methods raise `InputError` with the file and the field if the field is missing or has the wrong type.
+    All methods raise `InputError` with the file and the field if the field has the wrong type, or is missing where no default is given.
     """
 
     file: Path
@@ -27,11 +27,11 @@ class JsonObject:
         return value
 
     def size(self, key: str) -> int:
-        """A number of pixels, at least 1."""
-        value = self.integer(key)
-        if not 1 <= value <= MAX_NUMBER:
-            self._reject(key, value, "a number of pixels")
-        return value
+        """A number of pixels; 0 if it is unknown, that is, missing, null or 0."""
+        value = self.get(key) or 0
+        if type(value) not in (int, float) or not (0 <= value <= MAX_NUMBER and value == int(value)):
+            self._reject(key, value, "an integer" if type(value) is not int else "a number of pixels")
+        return int(value)
 
     def numbers(self, key: str, count: int) -> list[float]:
         """A list of `count` finite numbers."""
@@ -39,6 +39,15 @@ class JsonObject:
         if not isinstance(value, list) or len(value) != count or not all(_is_number(v) for v in value):
             self._reject(key, value, f"a list of {count} finite numbers")
         return [float(v) for v in value]
+
+    def polygons(self, key: str) -> list[list[float]]:
+        """Lists of numbers x, y, x, y, ...; empty if the field is missing, null, or an object, as a mask in run lengths is."""
+        value = self.get(key) or []
+        if isinstance(value, dict):
+            return []
+        if not isinstance(value, list) or not all(isinstance(part, list) and all(_is_number(v) for v in part) for part in value):
+            self._reject(key, value, "a list of lists of finite numbers")
+        return [part for part in value if len(part) >= 6 and len(part) % 2 == 0]
 
     def string(self, key: str) -> str:
         """A string."""
@@ -49,8 +58,8 @@ class JsonObject:
 
     def flag(self, key: str) -> bool:
         """0 or 1; 0 if the field is missing."""
-        value = self._object().get(key, 0)
-        if value not in (0, 1):
+        value = self.get(key)
+        if value not in (None, 0, 1):
             self._reject(key, value, "0 or 1")
         return bool(value)
 
@@ -61,9 +70,13 @@ class JsonObject:
             self._reject(key, value, "a list")
         return [JsonObject(self.file, f"{key}[{index}]", item) for index, item in enumerate(value)]
 
+    def get(self, key: str) -> Any:
+        """The unchecked value; None if it is missing."""
+        return self._object().get(key)
+
     def _object(self) -> dict[str, Any]:
         if not isinstance(self.values, dict):
-            raise InputError(self.file, f"{self.name or 'the file'} is {_shorten(self.values)}, not an object", "write it as {...}")
+            raise InputError(self.file, f"{self.name or 'the file'} is {shorten(self.values)}, not an object", "write it as {...}")
         return self.values
 
     def _value(self, key: str) -> Any:
@@ -76,14 +89,9 @@ class JsonObject:
         return f"{self.name}.{key}" if self.name else key
 
     def _reject(self, key: str, value: object, expected: str) -> NoReturn:
-        raise InputError(self.file, f"{self._field(key)} is {_shorten(value)}, not {expected}", "correct it")
+        raise InputError(self.file, f"{self._field(key)} is {shorten(value)}, not {expected}", "correct it")
 
 
 def _is_number(value: object) -> bool:
     # comparisons with NaN are false, so NaN is rejected, too
     return type(value) in (int, float) and abs(value) <= MAX_NUMBER  # type: ignore[arg-type]
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,49 +1,40 @@
-"""Checks of picture files: their size, and whether they can be decoded."""
+"""The size of pictures where the labels do not give it."""
 
-import struct
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-
-from PIL import ExifTags, Image, UnidentifiedImageError
+from typing import TypeVar
 
 from components.shared.boxes import LabeledPicture
-from kd.errors import InputError
+from kd.data.letterbox import UnreadablePicture, open_picture, shown_size
+from kd.progress import track
 
-# by file extension; PIL may only use these decoders, because others run external programs
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
-def picture_size(path: Path, decode: bool = False) -> tuple[int, int]:
-    """Width and height of a picture in pixels, with its EXIF orientation applied.
+def read_sizes(pictures: Sequence[LabeledPicture]) -> list[LabeledPicture]:
+    """The pictures, with the size of the file instead of 0x0."""
+    unknown = [picture.path for picture in pictures if not picture.width]
+    sizes = dict(zip(unknown, map_parallel(read_size, unknown, "read sizes"), strict=True)) if unknown else {}
+    return [p if p.width else replace(p, width=sizes[p.path][0], height=sizes[p.path][1]) for p in pictures]
 
-    Args:
-        path: the picture file.
-        decode: decode all pixels to detect a damaged file.
 
-    Raises:
-        InputError: if the file is missing, is not a picture, is damaged, or exceeds PIL's limit against decompression bombs.
-    """
-    if not path.is_file():
-        raise InputError(path, "the picture is missing", "add it, or remove its entry from the labels")
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture in pixels, with its EXIF orientation applied; (0, 0) if it cannot be opened."""
     try:
-        with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
-            if decode:
-                image.load()
-            width, height = image.size
-            rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise InputError(path, f"the picture cannot be decoded ({reason})", "replace the file, or remove it from the labels") from None
-    return (height, width) if rotated else (width, height)
+        with open_picture(path) as image:
+            return shown_size(image)
+    except (UnreadablePicture, OSError):
+        return 0, 0
 
 
-def check_picture(picture: LabeledPicture) -> None:
-    """Decode `picture` and compare its size with the size in the labels.
-
-    Raises:
-        InputError: if the file is missing or damaged, or its size differs from the labels.
-    """
-    size = picture_size(picture.path, decode=True)
-    if size != (picture.width, picture.height):
-        declared = f"{picture.width}x{picture.height}"
-        problem = f"width and height of {picture.path.name} are {declared}, but the picture has {size[0]}x{size[1]} pixels"
-        raise InputError(picture.label_file, problem, "give the size and boxes with the EXIF orientation applied")
+def map_parallel(function: Callable[[In], Out], items: Sequence[In], title: str) -> Iterator[Out]:
+    """Yield `function(item)` for all items in their order, computed in threads, and show the progress."""
+    size = min(100, 1 + len(items) // 100)  # a task per item would take longer than a short item
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(lambda part: [function(item) for item in part], parts)
+        yield from track(chain.from_iterable(results), title, len(items))

@@ -1,117 +1,167 @@
-"""PASCAL VOC: `Annotations/*.xml`, `JPEGImages/` and, if there are splits, `ImageSets/Main/*.txt`."""
+"""PASCAL VOC: an XML file per picture, in a folder of its own or beside the picture, and lists of the splits or a folder per split."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import parse  # type: ignore[import-untyped]
-
-from components.prepare_data.layouts.dataset import MAX_NUMBER, RawDataset, check_class_names, read_lines, safe_join
-from components.shared.boxes import Box, LabeledPicture
+from components.prepare_data.layouts.checks import check_found, find_moved, find_unlisted, find_without_box
+from components.prepare_data.layouts.dataset import RawDataset, parse_split, shorten
+from components.prepare_data.layouts.files import FileIndex, is_hidden, read_lines, split_suffix
+from components.prepare_data.layouts.pictures import read_sizes
+from components.prepare_data.layouts.voc_xml import Annotation, parse_xml, read_annotation
+from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 from kd.progress import track
 
+EXPECTED = "Annotations/*.xml with JPEGImages/, or XML files beside pictures"
+XML_FOLDERS = ("Annotations", "annotations", "labels")
+PICTURE_FOLDERS = ("JPEGImages", "images", "data")
 
-class Annotation(NamedTuple):
-    """The content of an XML file: the picture, still without boxes, class names and boxes, and the number of difficult objects."""
 
-    picture: LabeledPicture
-    objects: list[tuple[str, Box]]
-    difficult: int
+class Part(NamedTuple):
+    """A split, its XML files, and its pictures."""
+
+    split: str
+    xml: FileIndex
+    pictures: FileIndex
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` has this layout."""
-    return (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
+    return bool(_find_parts(folder))
 
 
 def read(folder: Path) -> RawDataset:
     """Read a VOC dataset; its classes are the names of the objects, sorted.
 
-    Objects marked as `difficult` are dropped, because VOC neither trains nor evaluates on them.
+    Objects marked as `difficult` are dropped, because VOC neither trains nor evaluates on them. An object without a box gets the
+    box around its polygon; without a polygon it is skipped.
 
     Raises:
         InputError: with the file and the field that is missing, not XML, or of the wrong type.
     """
-    names = [(split, name) for split, listed in _read_splits(folder).items() for name in listed]
-    annotations = [(split, _read_annotation(folder, name)) for split, name in track(names, "read labels", len(names), "files")]
-    found = sorted({name for _, annotation in annotations for name, _ in annotation.objects})
-    classes = check_class_names(folder / "Annotations", "the objects' name", found)
-    splits: dict[str, list[LabeledPicture]] = {}
-    for split, annotation in annotations:
+    parts = _find_parts(folder)
+    lists = _read_lists(folder / "ImageSets" / "Main") if len(parts) == 1 else {}
+    splits: dict[str, list[Annotation]] = {}
+    for part in parts:
+        for split, files in _files_by_split(part, lists).items():
+            splits[split] = splits.get(split, []) + _read_annotations(files, part)
+    annotations = [annotation for split in splits.values() for annotation in split]
+    classes = sorted({name for annotation in annotations for name, _ in annotation.objects})
+    if not classes:
+        raise InputError(parts[0].xml.folder, f"contains {len(annotations)} XML files, but no object with a box", "label the pictures")
+    for annotation in annotations:
         annotation.picture.boxes.extend(replace(box, label=classes.index(name)) for name, box in annotation.objects)
-        splits.setdefault(split, []).append(annotation.picture)
-    difficult = sum(annotation.difficult for _, annotation in annotations)
-    return RawDataset(classes, splits, [f"{difficult} objects are marked as difficult; dropped"] if difficult else [])
+    pictures = {split: read_sizes([annotation.picture for annotation in split_annotations]) for split, split_annotations in splits.items()}
+    difficult = sum(annotation.difficult for annotation in annotations)
+    dropped = [f"{difficult} objects are marked as difficult; dropped"] if difficult else []
+    findings = find_without_box([name for annotation in annotations for name in annotation.without_box])
+    findings += find_moved(part.pictures for part in parts)
+    if not lists:
+        findings += find_unlisted(pictures, [part.pictures for part in parts], "the XML files")
+    return RawDataset(classes, pictures, dropped, findings)
 
 
-def _read_splits(folder: Path) -> dict[str, list[str]]:
-    """The names of the XML files in each split; without lists, all files are `train`."""
-    files = (folder / "ImageSets" / "Main" / f"{split}.txt" for split in ("train", "val", "trainval", "test"))
-    lists = {file.stem: _read_list(file) for file in files if file.is_file()}
+def _find_parts(folder: Path) -> list[Part]:
+    """The whole dataset as train, or one part per folder that is named like a split."""
+    if whole := _find_folders(folder):
+        return [_part("train", folder, *whole)]
+    parents = [parent for parent in (folder, folder / "images") if parent.is_dir()]
+    subfolders = [sub for parent in parents for sub in sorted(sub for sub in parent.iterdir() if parse_split(sub.name))]
+    found = [(parse_split(sub.name) or "", folders) for sub in subfolders if (folders := _find_folders(sub) or _flat(sub))]
+    if found:
+        return [_part(split, folder, *folders) for split, folders in found]
+    flat = _flat(folder) or _flat(folder / "images")
+    return [_part("train", folder, *flat)] if flat else []
+
+
+def _part(split: str, root: Path, xml: Path, pictures: Path) -> Part:
+    return Part(split, FileIndex(xml, root, (".xml",)), FileIndex(pictures, root, EXTENSIONS))
+
+
+def _find_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders of the XML files and of the pictures in `folder`."""
+    pictures = next((folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()), folder)
+    for xml in (folder / name for name in XML_FOLDERS if (folder / name).is_dir()):
+        if pictures.name == "JPEGImages" or any(file.suffix.lower() == ".xml" and not is_hidden(file.name) for file in xml.iterdir()):
+            return xml, pictures
+    return None
+
+
+def _flat(folder: Path) -> tuple[Path, Path] | None:
+    """`folder` twice, if it contains an XML file beside a picture of the same name."""
+    names = [split_suffix(entry.name) for entry in os.scandir(folder) if not is_hidden(entry.name)] if folder.is_dir() else []
+    stems = {stem for stem, suffix in names if suffix in EXTENSIONS}
+    return (folder, folder) if any(suffix == ".xml" and stem in stems for stem, suffix in names) else None
+
+
+def _read_lists(folder: Path) -> dict[str, list[str]]:
+    """The names in the lists of the splits; a missing train list is `trainval` without val."""
+    lists: dict[str, list[str]] = {}
+    for file in sorted(folder.glob("*.txt")):
+        split = "trainval" if file.stem.lower() == "trainval" else parse_split(file.stem)
+        if split in lists:
+            raise InputError(file, f"is a second list of {split}", "keep one of them")
+        if split:
+            lists[split] = _read_list(file)
     trainval = lists.pop("trainval", [])
     if trainval and "train" not in lists:
         val = set(lists.get("val", []))
         lists["train"] = [name for name in trainval if name not in val]
-    return lists or {"train": sorted(file.stem for file in (folder / "Annotations").glob("*.xml"))}
+    return {split: lists[split] for split in ("train", "val", "test") if split in lists}
 
 
 def _read_list(file: Path) -> list[str]:
-    names = [line.strip() for line in read_lines(file) if line.strip()]
+    names = [line.strip().strip('"') for line in read_lines(file) if line.strip()]
     for name, count in Counter(names).items():
         if count > 1:
-            raise InputError(file, f"lists '{name}' {count} times", "list every picture once")
-        safe_join(file.parent, name, file, "the entry")
+            raise InputError(file, f"lists {shorten(name)} {count} times", "list every picture once")
     return names
 
 
-def _read_annotation(folder: Path, name: str) -> Annotation:
-    file = folder / "Annotations" / f"{name}.xml"
-    root = _parse(file)
-    path = safe_join(folder / "JPEGImages", _text(file, root, "filename"), file, "filename")
-    picture = LabeledPicture(path, int(_number(file, root, "size/width")), int(_number(file, root, "size/height")), [], file)
-    elements = list(enumerate(root.findall("object"), 1))
-    kept = [(index, element) for index, element in elements if (element.findtext("difficult") or "").strip() != "1"]
-    objects = [(_text(file, element, "name", f"object {index}: "), _box(file, element, f"object {index}")) for index, element in kept]
-    return Annotation(picture, objects, len(elements) - len(kept))
+def _files_by_split(part: Part, lists: dict[str, list[str]]) -> dict[str, list[Path]]:
+    """The XML files of each list; without lists, all of them."""
+    if not lists:
+        files = [file for file in part.xml.files.values() if file.suffix.lower() == ".xml"]
+        return {part.split: sorted(files, key=lambda file: str(file.with_suffix("")))}
+    return {split: [_find_xml(part.xml, name, split) for name in names] for split, names in lists.items()}
 
 
-def _parse(file: Path) -> Element:
-    try:
-        root: Element = parse(file).getroot()
-    except FileNotFoundError:
-        raise InputError(file, "is missing", "add the file, or remove its name from ImageSets/Main") from None
-    except DefusedXmlException as error:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-        line = next((number for number, text in enumerate(lines, 1) if "<!ENTITY" in text), 1)
-        raise InputError(file, f"line {line} declares an XML entity ({type(error).__name__})", "remove the declaration") from None
-    except (ParseError, ValueError, LookupError) as error:
-        raise InputError(file, f"is not XML: {error}", "correct that line") from None
-    return root
+def _find_xml(index: FileIndex, name: str, split: str) -> Path:
+    stem, suffix = split_suffix(name)
+    stem = stem if suffix in (".xml", *EXTENSIONS) else name
+    file = index.find(f"{stem}.xml", index.folder, f"the entry of ImageSets/Main for {split}")
+    if not file:
+        raise InputError(index.folder / f"{stem}.xml", "is missing", "add the file, or remove its name from ImageSets/Main")
+    return file
 
 
-def _box(file: Path, element: Element, name: str) -> Box:
-    """The box of an object; VOC counts pixels from 1 and includes the last one."""
-    left, top, right, bottom = (_number(file, element, f"bndbox/{side}", f"{name}: ") for side in ("xmin", "ymin", "xmax", "ymax"))
-    return Box(0, left - 1, top - 1, right - left + 1, bottom - top + 1, name=name)
+def _read_annotations(files: list[Path], part: Part) -> list[Annotation]:
+    annotations = []
+    missing: list[str] = []
+    pictures: dict[Path, Path] = {}
+    for file in track(files, f"read labels of {part.split}", len(files), "files"):
+        root = parse_xml(file)
+        name = (root.findtext("filename") or "").strip()
+        path = _find_picture(file, name, part)
+        if not path:
+            missing.append(name or file.stem)
+            continue
+        if path in pictures:
+            raise InputError(file, f"filename {shorten(name)} is also the picture of {pictures[path].name}", "correct it")
+        pictures[path] = file
+        annotations.append(read_annotation(file, root, path))
+    check_found(missing, len(files), part.pictures.folder, part.xml.folder)
+    return annotations
 
 
-def _text(file: Path, element: Element, field: str, prefix: str = "") -> str:
-    text = (element.findtext(field) or "").strip()
-    if not text:
-        raise InputError(file, f"{prefix}{field} is missing or empty", "add it")
-    return text
-
-
-def _number(file: Path, element: Element, field: str, prefix: str = "") -> float:
-    text = _text(file, element, field, prefix)
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not abs(number) <= MAX_NUMBER:  # not `>`, because comparisons with NaN are false
-        raise InputError(file, f"{prefix}{field} is '{text}', not a finite number", "correct it")
-    return number
+def _find_picture(file: Path, name: str, part: Part) -> Path | None:
+    """The picture with this name, or else the picture that is named like the XML file."""
+    if name and (path := part.pictures.find(name, file, "filename")):
+        return path
+    path = part.pictures.find(str(file.relative_to(part.xml.folder).with_suffix("")), file, "the file's name")
+    if name and path:
+        part.pictures.moved.append(f"{file.name}: {name} -> {path.name}")
+    return path

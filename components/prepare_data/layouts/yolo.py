@@ -1,130 +1,84 @@
-"""YOLO: `data.yaml`, pictures in `images/<split>` or `<split>/images`, and a text file per picture under `labels`."""
+"""YOLO: a text file with boxes per picture, in a folder `labels` that mirrors the folder `images`, or beside the picture."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from components.prepare_data.layouts.dataset import RawDataset, check_class_names, parse_split, read_lines, safe_join
-from components.prepare_data.layouts.pictures import FORMATS, picture_size
-from components.shared.boxes import Box, LabeledPicture
+from components.prepare_data.findings import Finding, find
+from components.prepare_data.layouts.checks import check_found, find_moved
+from components.prepare_data.layouts.dataset import RawDataset, parse_split
+from components.prepare_data.layouts.files import read_lines
+from components.prepare_data.layouts.pictures import map_parallel, read_size
+from components.prepare_data.layouts.yolo_config import Config, find_config, read_config, resolve
+from components.prepare_data.layouts.yolo_files import Files, Labels
+from components.prepare_data.layouts.yolo_lines import read_boxes
+from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
-from kd.progress import track
 
-SPLIT_KEYS = ("train", "val", "valid", "test")
+EXPECTED = "data.yaml, dataset.yaml, obj.data, or classes.txt with label files"
+SPLITS = ("train", "val", "test")
 
 
 def matches(folder: Path) -> bool:
     """Whether `folder` has this layout."""
-    return (folder / "data.yaml").is_file()
+    return find_config(folder) is not None
 
 
 def read(folder: Path) -> RawDataset:
-    """Read a YOLO dataset; its classes are `names` of `data.yaml`, in their order.
+    """Read a YOLO dataset; its classes are those of `data.yaml`, `obj.names` or `classes.txt`, in their order.
 
     A picture without a label file has no boxes, as in Ultralytics; a label file without a picture is an error.
 
     Raises:
         InputError: with the file and the field or line that is missing, unknown or of the wrong type.
     """
-    file = folder / "data.yaml"
-    content = _read_yaml(file)
-    classes = _read_classes(file, content.get("names"))
-    base = _base_folder(folder, content.get("path"))
+    config, files = read_config(folder), Files(folder)
     splits: dict[str, list[LabeledPicture]] = {}
-    for key, value in _split_entries(base, content).items():
-        paths = sorted(path for name in _check_paths(file, key, value) for path in _find_pictures(file, key, base, name))
-        tracked = track(paths, f"read labels of {key}", len(paths), "files")
-        splits.setdefault(parse_split(key) or key, []).extend(_read_picture(path, len(classes)) for path in tracked)
-    return RawDataset(classes, splits)
+    labels: list[Labels] = []
+    missing: list[str] = []
+    for key, names in sorted(config.paths.items(), key=lambda item: SPLITS.index(parse_split(item[0]) or "train")):
+        paths = {name: resolve(config, key, name) for name in names}
+        missing += [f"{key}: {name}" for name, path in paths.items() if not path]
+        found = [label for path in paths.values() if path for label in _find_labels(config, key, path, files)]
+        read_one = partial(_read_picture, classes=len(config.classes), pose=config.pose)
+        if any(paths.values()):
+            pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
+            splits.setdefault(parse_split(key) or key, []).extend(pictures)
+        labels += found
+    return RawDataset(config.classes, splits, findings=_find_doubts(config, labels, missing) + find_moved([files.index]))
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load("\n".join(read_lines(file)))
-    except yaml.YAMLError as error:
-        raise InputError(file, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
-    if not isinstance(content, dict):
-        raise InputError(file, "has no 'names'", "add `names:` with the class names")
-    return content
+def _find_labels(config: Config, key: str, path: Path, files: Files) -> list[Labels]:
+    """The pictures in a folder, or those that a text file lists, with their label files."""
+    if path.is_dir():
+        labels = files.pictures(path)
+    else:
+        names = [line.strip() for line in read_lines(path) if line.strip()]
+        prefix = "" if config.base == files.root else f"{config.base.relative_to(files.root).as_posix()}/"
+        pictures = [(name, files.index.find(name if name.startswith("/") else prefix + name, path, "the entry")) for name in names]
+        check_found([name for name, picture in pictures if not picture], len(names), config.base, path)
+        labels = [files.labels(picture.relative_to(files.root).as_posix()) for _, picture in pictures if picture]
+    if not labels and parse_split(key) == "train":
+        raise InputError(path, "contains no pictures", f"add pictures, or correct `{key}` of {config.file.name}")
+    if labels and not any(label.exists for label in labels):
+        places = " and ".join(dict.fromkeys([str(labels[0].file), str(labels[0].picture.with_suffix(".txt"))]))
+        raise InputError(path, f"has {len(labels)} pictures without any label file; looked for {places}", "put the label files there")
+    return labels
 
 
-def _read_classes(file: Path, names: object) -> list[str]:
-    if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise InputError(file, f"names has the keys {list(names)}", "number the classes 0, 1, 2, ...")
-        names = [names[label] for label in range(len(names))]
-    if not isinstance(names, list):
-        raise InputError(file, f"names is {names!r}, not a list of class names", "write `names: [first, second]`")
-    return check_class_names(file, "names", names)
+def _read_picture(labels: Labels, classes: int, pose: bool) -> LabeledPicture:
+    width, height = read_size(labels.picture)
+    boxes = read_boxes(labels.file, classes, width, height, pose) if labels.exists and width else []
+    return LabeledPicture(labels.picture, width, height, boxes, labels.file)
 
 
-def _base_folder(folder: Path, path: object) -> Path:
-    """The folder that the splits' paths are relative to; an absolute `path` is ignored, because it is of another machine."""
-    if isinstance(path, str) and not Path(path).is_absolute() and ".." not in Path(path).parts and (folder / path).is_dir():
-        return folder / path
-    return folder
-
-
-def _split_entries(base: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """The splits of `data.yaml`, or else the split folders that exist."""
-    entries = {key: content[key] for key in SPLIT_KEYS if content.get(key)}
-    folders = {key: f"images/{key}" for key in SPLIT_KEYS if (base / "images" / key).is_dir()}
-    return entries or folders or {"train": "images"}
-
-
-def _check_paths(file: Path, key: str, value: object) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    paths = [path for path in values if isinstance(path, str)]
-    if len(paths) < len(values):
-        raise InputError(file, f"{key} is {value!r}, not a path", "write the path of the split's pictures")
-    return paths
-
-
-def _find_pictures(file: Path, key: str, base: Path, name: str) -> list[Path]:
-    """The pictures in a folder, or those that a text file lists."""
-    # Roboflow writes ../train/images for a folder next to data.yaml
-    path = safe_join(base, name.removeprefix("../"), file, key)
-    if path.suffix == ".txt":
-        return [safe_join(base, line.strip(), path, "the entry") for line in read_lines(path) if line.strip()]
-    if not path.is_dir():
-        raise InputError(file, f"the folder {path} of {key} is missing", "correct the path or add the folder")
-    pictures = [picture for picture in path.rglob("*") if picture.suffix.lower() in FORMATS]
-    _check_label_files(path, pictures)
-    return pictures
-
-
-def _check_label_files(folder: Path, pictures: list[Path]) -> None:
-    expected = {_label_file(picture) for picture in pictures}
-    for file in sorted(_label_file(folder / "any").parent.rglob("*.txt")):
-        if file not in expected and file.name != "classes.txt":
-            raise InputError(file, "has no picture", f"add the picture in {folder} or remove the label file")
-
-
-def _label_file(picture: Path) -> Path:
-    """The path of the picture with the last folder `images` replaced by `labels`."""
-    parts = list(picture.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
-    return Path(*parts).with_suffix(".txt")
-
-
-def _read_picture(path: Path, classes: int) -> LabeledPicture:
-    file = _label_file(path)
-    width, height = picture_size(path)
-    lines = read_lines(file) if file.is_file() else []
-    boxes = [_parse_box(file, number, line, classes, width, height) for number, line in enumerate(lines, 1) if line.strip()]
-    return LabeledPicture(path, width, height, boxes, file)
-
-
-def _parse_box(file: Path, number: int, line: str, classes: int, width: int, height: int) -> Box:
-    """Parse a line `class cx cy w h`; the last four are fractions of the picture's width and height."""
-    try:
-        label, cx, cy, w, h = (float(text) for text in line.split())
-    except ValueError:
-        raise InputError(file, f"line {number} is '{line.strip()[:60]}', not five numbers", "write `class cx cy w h`") from None
-    if label not in range(classes):
-        raise InputError(file, f"line {number} has the class {label:g}", f"use the classes 0 to {classes - 1} of data.yaml")
-    if not all(0 <= fraction <= 1 for fraction in (cx, cy, w, h)):
-        raise InputError(file, f"line {number} has a number outside 0 to 1", "write fractions of the picture's width and height")
-    return Box(int(label), (cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height, name=f"line {number}")
+def _find_doubts(config: Config, labels: Sequence[Labels], missing: list[str]) -> list[Finding]:
+    without = [label.picture.name for label in labels if not label.exists]
+    beside = [label.file.name for label in labels if label.beside]
+    remedy = "add the forgotten label files, and an empty one for a picture without objects"
+    cut = f"paths in {config.file.name} are missing, so these splits are cut from train"
+    return [
+        *find("pictures without labels", without, "pictures have no label file, so they count as background without objects", remedy),
+        *find("labels beside pictures", beside, "label files beside their pictures were read", "move them to the folder labels"),
+        *find("missing splits", missing, cut, "correct or remove them"),
+    ]

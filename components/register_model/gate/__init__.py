@@ -1,1 +1,1 @@
-"""The gate: whether a challenger may take the champion's place."""
+"""The gate: decides whether a challenger replaces the champion."""

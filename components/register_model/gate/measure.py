@@ -1,4 +1,4 @@
-"""Measuring models as their consumers get them: loaded from the registry, in one process, on the same test pictures."""
+"""Measure registered models on the test pictures, in one process and loaded from the registry like by any other user."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,8 @@ import torch
 from onnx import numpy_helper
 
 from components.evaluate.latency import DEPLOYED, Task, time_interleaved
-from components.params.models import Gate
-from components.register_model.gate.bootstrap import Matches, matches, paired_bootstrap
-from components.register_model.gate.rules import Comparison, Measurements
+from components.register_model.gate.bootstrap import Matches, read_matches
+from components.register_model.gate.rules import Measurements
 from components.register_model.packaging import RegisteredDetector
 from kd.data.dataset import DetectionData
 from kd.data.pictures import read_picture
@@ -21,71 +20,67 @@ from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import coco_evaluation, read_scores, to_coco_results
 from kd.progress import track
 
-TIMED = 16
-"""Test pictures that are timed, over and over."""
+TIMED_PICTURES = 16
+"""Test pictures whose latency is measured."""
 ROUNDS = 100
-"""Times that each is timed: on a busy machine few turns are undisturbed."""
+"""Measurements of the latency; most of them are disturbed on a busy machine."""
 
 
 class LoadedModel(NamedTuple):
-    """A model of the registry: as a function, and its ONNX file."""
+    """A registered model: its detector and its ONNX file."""
 
     detect: RegisteredDetector
     file: Path
 
 
 class MeasuredModel(NamedTuple):
-    """A model's measures, what it found [pictures], and what of that matched."""
+    """The measurements of a model, with its detections in each test picture and their matches."""
 
-    measured: Measurements
-    found: list[Detections]
+    measurements: Measurements
+    detections: list[Detections]
     matches: list[Matches]
 
 
-def measure(title: str, contender: LoadedModel, data: DetectionData, nms: NMSConfig) -> MeasuredModel:
-    """Score a model on a split as the step `evaluate` does; classes are matched by name."""
-    detect, batch = contender.detect, contender.detect.batch
-    parts = ([data.file(i) for i in range(start, min(start + batch, len(data)))] for start in range(0, len(data), batch))
-    found = [
-        in_labels_of(data.classes, detect.classes, one)
-        for part in track(parts, f"score {title}", -(-len(data) // batch), "batches")
-        for one in detect(part, nms.confidence, nms.nms_iou, nms.max_detections)
+def measure(name: str, model: LoadedModel, data: DetectionData, nms: NMSConfig) -> MeasuredModel:
+    """Score a model on a split like the step `evaluate`. Classes are matched by name; `name` is shown in the progress bar."""
+    detect, batch = model.detect, model.detect.batch
+    batches = ([data.file(i) for i in range(start, min(start + batch, len(data)))] for start in range(0, len(data), batch))
+    detections = [
+        map_labels(found, detect.classes, data.classes)
+        for files in track(batches, f"score {name}", -(-len(data) // batch), "batches")
+        for found in detect(files, nms.confidence, nms.nms_iou, nms.max_detections)
     ]
-    rows = [row for image_id, one in zip(data.ids, found, strict=True) for row in to_coco_results(image_id, one)]
-    evaluation = coco_evaluation(data.ground_truth, rows, nms.max_detections)
+    results = [row for image_id, found in zip(data.ids, detections, strict=True) for row in to_coco_results(image_id, found)]
+    evaluation = coco_evaluation(data.ground_truth, results, nms.max_detections)
     scores = read_scores(evaluation)
     per_class = {name: values["ap50"] for name, values in scores.per_class.items()}
-    finite = finite_weights(contender.file) and all(bool(part.isfinite().all()) for one in found for part in one)
-    measured = Measurements(tuple(detect.classes), scores.map, scores.map50, per_class, contender.file.stat().st_size / 1e6, finite)
-    return MeasuredModel(measured, found, matches(evaluation))
+    finite = has_finite_weights(model.file) and all(bool(part.isfinite().all()) for found in detections for part in found)
+    megabytes = model.file.stat().st_size / 1e6
+    measurements = Measurements(tuple(detect.classes), scores.map, scores.map50, per_class, megabytes, finite)
+    return MeasuredModel(measurements, detections, read_matches(evaluation))
 
 
-def compare(ours: MeasuredModel, theirs: MeasuredModel, contenders: tuple[LoadedModel, LoadedModel], data: DetectionData, gate: Gate) -> Comparison:
-    """The challenger, first in each pair, against the champion."""
-    times = milliseconds({"challenger": contenders[0], "champion": contenders[1]}, data)
-    gain = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence)
-    return Comparison(theirs.measured, gain, times["challenger"] / times["champion"])
+def measure_latency(models: Mapping[str, LoadedModel], data: DetectionData) -> dict[str, float]:
+    """Milliseconds from a decoded picture to its detections, by model; interleaved, one picture at a time."""
+    pictures = [read_picture(data.file(index)) for index in range(min(TIMED_PICTURES, len(data)))]
+    settings = (DEPLOYED.confidence, DEPLOYED.nms_iou, DEPLOYED.max_detections)
+
+    def task(model: LoadedModel) -> Task:
+        return lambda turn: model.detect([pictures[turn % len(pictures)]], *settings)
+
+    return time_interleaved({name: task(model) for name, model in models.items()}, ROUNDS)
 
 
-def milliseconds(contenders: Mapping[str, LoadedModel], data: DetectionData) -> dict[str, float]:
-    """Milliseconds from a decoded picture to its detections, one at a time and in turns."""
-    pictures = [read_picture(data.file(index)) for index in range(min(TIMED, len(data)))]
-
-    def task(contender: LoadedModel) -> Task:
-        return lambda turn: contender.detect([pictures[turn % len(pictures)]], DEPLOYED.confidence, DEPLOYED.nms_iou, DEPLOYED.max_detections)
-
-    return time_interleaved({name: task(contender) for name, contender in contenders.items()}, ROUNDS)
+def map_labels(detections: Detections, classes: tuple[str, ...], target: tuple[str, ...]) -> Detections:
+    """Convert labels that index `classes` to those of the same names in `target`; detections of other classes are removed."""
+    index = {name: label for label, name in enumerate(target)}
+    labels = torch.tensor([index.get(name, -1) for name in classes], dtype=torch.int64)[detections.labels]
+    return Detections(detections.boxes[labels >= 0], detections.scores[labels >= 0], labels[labels >= 0])
 
 
-def in_labels_of(wanted: tuple[str, ...], known: tuple[str, ...], found: Detections) -> Detections:
-    """Detections labelled by the classes `known` with the labels of the same names in `wanted`; those without are left out."""
-    places = {name: label for label, name in enumerate(wanted)}
-    labels = torch.tensor([places.get(name, -1) for name in known], dtype=torch.int64)[found.labels]
-    return Detections(found.boxes[labels >= 0], found.scores[labels >= 0], labels[labels >= 0])
-
-
-def finite_weights(file: Path) -> bool:
-    """Whether no weight of an ONNX file is NaN or infinite: a network with such a weight finds nothing, without an error."""
+def has_finite_weights(file: Path) -> bool:
+    """Whether no weight of an ONNX file is NaN or infinite. A network with such a weight detects nothing, without an error."""
     values = (numpy_helper.to_array(weight) for weight in onnx.load(file).graph.initializer)
-    weights = (array for array in values if array.ndim and np.issubdtype(array.dtype, np.floating))  # a padding of -inf is no array
+    # scalars are left out, because a padding may be -inf
+    weights = (array for array in values if array.ndim and np.issubdtype(array.dtype, np.floating))
     return all(bool(np.isfinite(array).all()) for array in weights)

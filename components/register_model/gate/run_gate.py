@@ -1,4 +1,4 @@
-"""One judgement: the challenger and its opponent, fetched from the registry, measured and judged."""
+"""Run the gate on one version: load it and the reference version from the registry, measure both, and check the rules."""
 
 import math
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from components.params.models import Params
-from components.register_model.gate.bootstrap import Interval
-from components.register_model.gate.measure import LoadedModel, MeasuredModel, compare, measure
-from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, judge
+from components.register_model.gate.bootstrap import Interval, paired_bootstrap
+from components.register_model.gate.measure import LoadedModel, MeasuredModel, measure, measure_latency
+from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 from components.register_model.packaging import open_model
 from components.register_model.registry import Registry, Version
 from kd.data.dataset import DetectionData
@@ -17,55 +17,66 @@ from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError
 from kd.files import read_json
 
-CHALLENGER = "challenger"
 DIGITS = 6
-EXPORT_DIFFERENCE = "kdflow.export_difference"
-EVALUATED = ("kdflow.map", "kdflow.map50")
+EXPORT_DIFFERENCE_TAG = "kdflow.export_difference"
+SCORE_TAGS = ("kdflow.map", "kdflow.map50")
 
 
 class GateResult(NamedTuple):
-    """What the gate found.
+    """The result of the gate for one version, the challenger.
 
     Attributes:
         version: the challenger's number.
-        opponent: the number of the version that it was judged against; "" for none.
+        reference_version: the number of the version that it was compared with; "" for none.
         data_digest: digest of the prepared data.
-        facts: what was measured.
-        verdicts: what the rules say to that.
-        result: what the challenger found on the test pictures.
-        split: these pictures.
+        inputs: the inputs of the rules.
+        rule_results: the results of the rules.
+        challenger: the challenger's detections in the test pictures.
+        split: the test pictures.
     """
 
     version: str
     reference_version: str
     data_digest: str
-    facts: GateInputs
+    inputs: GateInputs
     rule_results: list[RuleResult]
-    result: MeasuredModel
+    challenger: MeasuredModel
     split: DetectionData
 
     @property
     def passed(self) -> bool:
-        """Whether every rule is kept."""
-        return all(rule_result.passed for rule_result in self.rule_results)
+        """Whether the challenger passed every rule."""
+        return all(result.passed for result in self.rule_results)
 
     @property
     def decision(self) -> str:
-        """The decision as a word."""
+        """The decision: "promote" or "reject"."""
         return "promote" if self.passed else "reject"
 
     @property
     def reasons(self) -> list[str]:
-        """What speaks for the decision: the broken rules or, where there are none, those that say what is better."""
+        """The reasons of the failed rules or, if all passed, of the rules about the gain."""
         if not self.passed:
-            return [rule_result.reason for rule_result in self.rule_results if not rule_result.passed]
-        if not self.facts.comparison:
-            return ["there is no champion to beat, and every floor is reached"]
-        return [rule_result.reason for rule_result in self.rule_results if rule_result.rule in ("gain", "certainty")]
+            return [result.reason for result in self.rule_results if not result.passed]
+        if not self.inputs.comparison:
+            return ["there is no champion yet, and every minimum is reached"]
+        return [result.reason for result in self.rule_results if result.rule in ("gain", "certainty")]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON. It contains no times, so equal inputs and an equal registry give an equal result."""
+        comparison = self.inputs.comparison
+        return {
+            "decision": self.decision,
+            "reasons": self.reasons,
+            "rules": {result.rule: {"passed": result.passed, "reason": result.reason} for result in self.rule_results},
+            "challenger": _scores(self.inputs.challenger),
+            "champion": _scores(comparison.champion) if comparison else None,
+            "gain": _intervals(comparison.gain) if comparison else None,
+        }
 
 
-def load(registry: Registry, number: str, folder: Path) -> LoadedModel:
-    """Load a version as a consumer does, by way of a new `folder`.
+def load_version(registry: Registry, number: str, folder: Path) -> LoadedModel:
+    """Download a version to the new `folder` and load it.
 
     Raises:
         InputError: if it cannot be loaded.
@@ -75,90 +86,80 @@ def load(registry: Registry, number: str, folder: Path) -> LoadedModel:
         local = registry.download(number, folder)
         files = sorted(local.rglob("*.onnx"))
         if len(files) != 1:
-            raise InputError(local.name, f"holds {len(files)} ONNX files instead of one", "register it with kdflow")
+            raise InputError(local.name, f"contains {len(files)} ONNX files instead of one", "register it with kdflow")
         return LoadedModel(open_model(str(local)), files[0])
     except InputError as error:
         problem = f"cannot be loaded ({error}), so nothing was changed"
-        remedy = "put its files back; if it is the champion, `kdflow rollback` or `kdflow promote VERSION --force` replaces it"
+        replace = "`kdflow registry rollback` or `kdflow registry promote VERSION --force`"
+        remedy = f"restore its files; if it is the champion, replace it with {replace}"
         raise InputError(f"{registry.name} version {number}", problem, remedy) from error
 
 
 def check_loadable(registry: Registry, number: str) -> None:
     """Raise an `InputError` if a version cannot be loaded."""
     with TemporaryDirectory() as folder:
-        load(registry, number, Path(folder) / "model")
+        load_version(registry, number, Path(folder) / "model")
 
 
 def run_gate(registry: Registry, version: Version, reference_version: str, params: Params, data: Path) -> GateResult:
-    """Judge a version against the version `opponent`, "" for none, on the test split of the prepared `data`.
+    """Compare a version with the version `reference_version`, "" for none, on the test split of the prepared `data`.
 
     Raises:
         InputError: if one of them cannot be loaded, or there are no test pictures.
     """
     section = params.register_model
     with TemporaryDirectory() as folder:
-        champion = load(registry, reference_version, Path(folder) / "champion") if reference_version else None
-        challenger = load(registry, version.number, Path(folder) / "challenger")
-        split = test_split(data, challenger)
-        if champion:
-            result, comparison = against(challenger, champion, split, params)
-        else:
-            result, comparison = measure(CHALLENGER, challenger, split, _selection(params)), None
-    difference = version.tags.get(EXPORT_DIFFERENCE)
-    evaluated = tuple(float(version.tags[tag]) for tag in EVALUATED if tag in version.tags)
-    facts = GateInputs(result.measured, comparison, evaluated, float(difference) if difference else None, section.tolerance)
+        champion = load_version(registry, reference_version, Path(folder) / "champion") if reference_version else None
+        challenger = load_version(registry, version.number, Path(folder) / "challenger")
+        split = load_test_split(data, challenger)
+        measured, comparison = measure_models(challenger, champion, split, params)
+    difference = version.tags.get(EXPORT_DIFFERENCE_TAG)
+    evaluated = tuple(float(version.tags[tag]) for tag in SCORE_TAGS if tag in version.tags)
+    inputs = GateInputs(measured.measurements, comparison, evaluated, float(difference) if difference else None, section.tolerance)
     digest = str(read_json(data / "summary.json")["digest"])
-    return GateResult(version.number, reference_version, digest, facts, judge(facts, section.gate), result, split)
+    return GateResult(version.number, reference_version, digest, inputs, check_rules(inputs, section.gate), measured, split)
 
 
-def test_split(data: Path, contender: LoadedModel) -> DetectionData:
-    """The test split of prepared data, for a model.
+def load_test_split(data: Path, model: LoadedModel) -> DetectionData:
+    """The test split of prepared data, in the image size of a model.
 
     Raises:
         InputError: if there are no test pictures.
     """
-    split = DetectionData(data / "test", contender.detect.image_size)
+    split = DetectionData(data / "test", model.detect.image_size)
     if not len(split):
         raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
     return split
 
 
-def against(challenger: LoadedModel, champion: LoadedModel, split: DetectionData, params: Params) -> tuple[MeasuredModel, Comparison]:
-    """Measure both on the same pictures and compare."""
-    ours, theirs = (measure(name, c, split, _selection(params)) for name, c in ((CHALLENGER, challenger), ("champion", champion)))
-    return ours, compare(ours, theirs, (challenger, champion), split, params.register_model.gate)
+def measure_models(
+    challenger: LoadedModel, champion: LoadedModel | None, split: DetectionData, params: Params
+) -> tuple[MeasuredModel, Comparison | None]:
+    """Measure the challenger and compare it with the champion, if there is one, on the same pictures."""
+    nms = NMSConfig(params.evaluate.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
+    ours = measure("challenger", challenger, split, nms)
+    if not champion:
+        return ours, None
+    theirs = measure("champion", champion, split, nms)
+    gate = params.register_model.gate
+    gain = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence)
+    times = measure_latency({"challenger": challenger, "champion": champion}, split)
+    return ours, Comparison(theirs.measurements, gain, times["challenger"] / times["champion"])
 
 
-def content(gate_result: GateResult) -> dict[str, Any]:
-    """A judgement as JSON: what equal inputs and an equal registry make equal, so no times."""
-    comparison = gate_result.facts.comparison
+def finite_or_none(value: float) -> float | None:
+    """A score rounded for JSON; None if it is NaN or infinite, which JSON cannot represent."""
+    return round(value, DIGITS) if math.isfinite(value) else None
+
+
+def _scores(model: Measurements) -> dict[str, Any]:
     return {
-        "decision": gate_result.decision,
-        "reasons": gate_result.reasons,
-        "rules": {rule_result.rule: {"passed": rule_result.passed, "reason": rule_result.reason} for rule_result in gate_result.rule_results},
-        "challenger": _measures(gate_result.facts.challenger),
-        "champion": _measures(comparison.champion) if comparison else None,
-        "gain": _intervals(comparison.gain) if comparison else None,
-    }
-
-
-def _selection(params: Params) -> NMSConfig:
-    return NMSConfig(params.evaluate.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
-
-
-def _measures(model: Measurements) -> dict[str, Any]:
-    return {
-        "map": number(model.map),
-        "map50": number(model.map50),
-        "per_class": {name: number(value) for name, value in model.per_class.items()},
-        "megabytes": number(model.megabytes),
+        "map": finite_or_none(model.map),
+        "map50": finite_or_none(model.map50),
+        "per_class": {name: finite_or_none(value) for name, value in model.per_class.items()},
+        "megabytes": finite_or_none(model.megabytes),
     }
 
 
 def _intervals(gain: Mapping[str, Interval]) -> dict[str, Any]:
-    return {name: {key: number(value) for key, value in interval._asdict().items()} for name, interval in gain.items()}
-
-
-def number(value: float) -> float | None:
-    """A score rounded for JSON, which cannot say NaN: that is None."""
-    return round(value, DIGITS) if math.isfinite(value) else None
+    return {name: {key: finite_or_none(value) for key, value in interval._asdict().items()} for name, interval in gain.items()}

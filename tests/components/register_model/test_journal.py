@@ -1,4 +1,4 @@
-"""The journal: what its replay means, and that aliases follow it whatever happened before."""
+"""The journal: the result of its replay, and that the aliases are set to it whatever happened before."""
 
 from pathlib import Path
 
@@ -14,30 +14,30 @@ from tests.components.stores import new_store
 Move = tuple[Action, str, str]
 
 
-def written(*moves: Move) -> list[Entry]:
+def entries_of(*moves: Move) -> list[Entry]:
     return [Entry(*move, "somebody", "because", str(token)) for token, move in enumerate(moves)]
 
 
 def champions(*moves: Move) -> tuple[str, ...]:
-    return replay(written(*moves)).champions
+    return replay(entries_of(*moves)).champions
 
 
 FIRST: Move = ("promote", "", "1")
 SECOND: Move = ("promote", "1", "2")
 
 
-def test_a_move_counts_if_it_starts_from_the_champion() -> None:
+def test_a_move_is_valid_if_it_was_decided_against_the_champion() -> None:
     assert champions() == ()
     assert champions(FIRST, SECOND, ("force", "2", "3")) == ("1", "2", "3")
-    state = replay(written(FIRST, SECOND, ("promote", "1", "3"), ("promote", "2", "4")))
+    state = replay(entries_of(FIRST, SECOND, ("promote", "1", "3"), ("promote", "2", "4")))
     assert (state.champions, state.void) == (("1", "2", "4"), {"2"})
 
 
-def test_of_two_first_champions_one_counts() -> None:
+def test_of_two_first_champions_one_is_valid() -> None:
     assert champions(FIRST, ("promote", "", "2")) == ("1",)
 
 
-def test_rolling_back_walks_down_the_reigns() -> None:
+def test_repeated_rollbacks_return_to_earlier_champions() -> None:
     back: Move = ("rollback", "3", "2")
     assert champions(FIRST, SECOND, ("promote", "2", "3"), back) == ("1", "2")
     assert champions(FIRST, SECOND, ("promote", "2", "3"), back, ("rollback", "2", "1")) == ("1",)
@@ -45,36 +45,36 @@ def test_rolling_back_walks_down_the_reigns() -> None:
     assert champions(FIRST, SECOND, ("rollback", "2", "1"), ("promote", "1", "3"), ("rollback", "3", "1")) == ("1",)
 
 
-def test_a_rollback_leads_to_the_one_before_and_nowhere_else() -> None:
+def test_a_rollback_to_another_version_than_the_previous_champion_is_void() -> None:
     assert champions(FIRST, ("rollback", "1", "")) == ("1",)
     assert champions(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "3", "1")) == ("1", "2", "3")
 
 
-def test_a_version_may_reign_again() -> None:
+def test_a_version_can_become_champion_again() -> None:
     assert champions(FIRST, SECOND, ("force", "2", "1"), ("rollback", "1", "2"), ("rollback", "2", "1")) == ("1",)
 
 
-def test_registrations_move_the_challenger_alone() -> None:
-    state = replay(written(("register", "", "1"), FIRST, ("register", "", "2")))
+def test_registrations_move_only_the_challenger() -> None:
+    state = replay(entries_of(("register", "", "1"), FIRST, ("register", "", "2")))
     assert (state.champion, state.challenger, state.void) == ("1", "2", frozenset())
 
 
-def test_the_opponent_is_the_champion_or_its_predecessor() -> None:
-    entries = written(FIRST, SECOND, ("promote", "1", "4"))
+def test_the_reference_version_is_the_champion_or_its_predecessor() -> None:
+    entries = entries_of(FIRST, SECOND, ("promote", "1", "4"))
     assert reference_version([], "1") == ""
     assert reference_version(entries, "3") == "2"
-    assert reference_version(entries, "2") == "1", "judged again after its promotion, against the same as before"
+    assert reference_version(entries, "2") == "1", "compared again after its promotion, with the same version as before"
     assert reference_version(entries, "4") == "2", "its promotion came too late"
-    rolled = [*entries, *written(("rollback", "2", "1"))]
-    assert reference_version(rolled, "1") == ""
+    with_rollback = [*entries, *entries_of(("rollback", "2", "1"))]
+    assert reference_version(with_rollback, "1") == ""
 
 
-def test_a_version_stays_taken_back_until_somebody_forces_it() -> None:
-    entries = written(FIRST, SECOND, ("rollback", "2", "1"))
-    found = rolled_back(entries, "2")
-    assert found and found.action == "rollback" and rolled_back(entries, "1") is rolled_back(entries, "3") is None
-    assert rolled_back(written(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
-    assert rolled_back(written(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"
+def test_a_version_stays_rolled_back_until_it_is_forced() -> None:
+    entries = entries_of(FIRST, SECOND, ("rollback", "2", "1"))
+    rollback = rolled_back(entries, "2")
+    assert rollback and rollback.action == "rollback" and rolled_back(entries, "1") is rolled_back(entries, "3") is None
+    assert rolled_back(entries_of(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
+    assert rolled_back(entries_of(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
     monkeypatch.chdir(tmp_path)
     new_store(tmp_path)
     registry = Registry("m")
-    registry.create("m")
+    registry.create_model("m")
     for _ in range(3):
         registry.client.create_model_version("m", "runs:/0/model")
     return Journal(registry)
@@ -94,7 +94,7 @@ def aliases() -> dict[str, str]:
     return {alias: str(version) for alias, version in MlflowClient(tracking_uri()).get_registered_model("m").aliases.items()}
 
 
-def test_aliases_follow_the_journal(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aliases_are_set_to_the_state_of_the_journal(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDFLOW_USER", "Ada")
     assert journal.append("register", "", "1", "new")
     assert journal.append("promote", "", "1", "the first")
@@ -112,7 +112,7 @@ def test_aliases_follow_the_journal(journal: Journal, monkeypatch: pytest.Monkey
     assert journal.sync_aliases().void == {entries[2].token}
 
 
-def test_a_champion_from_before_the_journal_is_taken_over(journal: Journal) -> None:
+def test_a_champion_from_before_the_journal_is_adopted(journal: Journal) -> None:
     journal.registry.client.set_registered_model_alias("m", "champion", "2")
     assert journal.sync_aliases().champions == ("2",)
     assert [(e.action, e.version) for e in journal.entries()] == [("adopt", "2")]
@@ -120,42 +120,42 @@ def test_a_champion_from_before_the_journal_is_taken_over(journal: Journal) -> N
     assert aliases()["champion"] == "3"
 
 
-def test_an_alias_moved_by_hand_is_put_back_with_a_note(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alias_set_by_hand_is_set_back_with_a_message(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
     journal.append("promote", "", "1", "the first")
     journal.registry.client.set_registered_model_alias("m", "champion", "3")
     journal.sync_aliases()
     assert aliases()["champion"] == "1"
-    assert capsys.readouterr().err == "m: @champion was at version 3, put back to 1, as the journal says\n"
+    assert capsys.readouterr().err == "m: @champion was version 3, set back to 1 as in the journal\n"
     journal.registry.client.delete_registered_model_alias("m", "champion")
     journal.sync_aliases()
     assert aliases()["champion"] == "1"
 
 
-def test_a_late_writer_repairs_what_it_did(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between reading the journal and moving the alias, another process does both."""
+def test_a_slow_writer_corrects_the_alias(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading the journal and setting the alias, another process does both."""
     journal.append("promote", "", "1", "the first")
-    other, point, late = Journal(Registry("m")), Journal._point, []
+    other, set_alias, late = Journal(Registry("m")), Journal._set_alias, []
 
     def interrupted(self: Journal, alias: str, version: str) -> None:
         if self is journal and not late:
             late.append(version)
             other.append("promote", "2", "3", "faster")
             self.registry.client.set_registered_model_alias("m", alias, version)
-        point(self, alias, version)
+        set_alias(self, alias, version)
 
-    monkeypatch.setattr(Journal, "_point", interrupted)
+    monkeypatch.setattr(Journal, "_set_alias", interrupted)
     assert journal.append("promote", "1", "2", "slow")
     assert late == ["2"] and aliases()["champion"] == "3"
 
 
-def test_a_request_that_was_sent_twice_is_one_entry(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retried_request_is_one_entry(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     write = Journal._write
     monkeypatch.setattr(Journal, "_write", lambda self, entry: (write(self, entry), write(self, entry)))
     assert journal.append("promote", "", "1", "the first")
     assert len(journal.entries()) == 1 and replay(journal.entries()).void == frozenset()
 
 
-def test_a_deleted_champion_does_not_stop_the_move_to_another(journal: Journal) -> None:
+def test_a_deleted_champion_does_not_prevent_a_move_to_another_version(journal: Journal) -> None:
     journal.append("promote", "", "1", "the first")
     journal.append("promote", "1", "2", "better")
     journal.registry.client.delete_model_version("m", "2")
@@ -164,10 +164,10 @@ def test_a_deleted_champion_does_not_stop_the_move_to_another(journal: Journal) 
     assert aliases()["champion"] == "1"
 
 
-def test_a_strange_entry_is_named(journal: Journal) -> None:
+def test_a_version_that_is_not_a_journal_entry_is_an_error(journal: Journal) -> None:
     journal.append("promote", "", "1", "the first")
     journal.registry.client.create_model_version("m.journal", "models:/m/1")
-    with pytest.raises(InputError, match=r"m\.journal version 2: is no entry that kdflow wrote"):
+    with pytest.raises(InputError, match=r"m\.journal version 2: is not a journal entry of kdflow"):
         journal.sync_aliases()
 
 

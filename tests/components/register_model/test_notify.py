@@ -1,4 +1,4 @@
-"""Notifications: what a receiver gets, and that no receiver holds a decision up."""
+"""Notifications: the message, and that a failing or slow receiver does not delay a decision."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.register_model.notify import tell
+from components.register_model.notify import notify
 
 MESSAGE = {"event": "promote", "model": "m", "version": "2", "previous": "1", "why": 'it is "better"'}
 POST = "import os, sys, urllib.request as u; u.urlopen(u.Request(os.environ['HOOK'], sys.stdin.buffer.read()), timeout=60)"
@@ -22,12 +22,12 @@ COMMAND = shlex.join([sys.executable, "-c", POST])
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A local HTTP receiver; what it got."""
-    got: list[Any] = []
+    """A local HTTP receiver; gives the messages that it received."""
+    received: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             time.sleep(20 if self.path == "/slow" else 0)
             self.send_response(500 if self.path == "/broken" else 200)
             self.end_headers()
@@ -35,50 +35,50 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    running = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{running.server_port}/")
-    yield got
-    threading.Thread(target=running.shutdown, daemon=True).start()
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{server.server_port}/")
+    yield received
+    threading.Thread(target=server.shutdown, daemon=True).start()
 
 
-def test_a_receiver_gets_the_decision(receiver: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    tell(COMMAND, MESSAGE)
+def test_the_command_receives_the_message(receiver: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    notify(COMMAND, MESSAGE)
     assert receiver == [MESSAGE]
     assert capsys.readouterr().err == ""
 
 
-def test_a_receiver_that_refuses_is_one_line(
+def test_an_error_of_the_receiver_is_one_line(
     receiver: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOOK", os.environ["HOOK"] + "broken")
-    tell(COMMAND, MESSAGE)
-    said = capsys.readouterr().err
-    assert receiver == [MESSAGE] and "register_model.notify: ended with 1" in said and "500" in said
-    assert said.count("\n") == 1 and said.endswith("the decision stands\n")
+    notify(COMMAND, MESSAGE)
+    stderr = capsys.readouterr().err
+    assert receiver == [MESSAGE] and "register_model.notify: ended with 1" in stderr and "500" in stderr
+    assert stderr.count("\n") == 1 and stderr.endswith("the decision stands\n")
 
 
-def test_a_dead_receiver_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_receiver_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/")
-    tell(COMMAND, MESSAGE)
-    said = capsys.readouterr().err
-    assert "refused" in said and said.count("\n") == 1
+    notify(COMMAND, MESSAGE)
+    stderr = capsys.readouterr().err
+    assert "refused" in stderr and stderr.count("\n") == 1
 
 
-def test_what_a_command_says_is_shown_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("echo cannot reach http://somebody:secret@example.org/ >&2; exit 3", MESSAGE)
+def test_the_error_output_is_shown_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+    notify("echo cannot reach http://somebody:secret@example.org/ >&2; exit 3", MESSAGE)
     assert "ended with 3: cannot reach http://***@example.org/;" in capsys.readouterr().err
 
 
-def test_a_slow_receiver_is_left_with_all_that_was_started(
+def test_a_slow_command_is_stopped_with_its_child_processes(
     receiver: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOOK", os.environ["HOOK"] + "slow")
-    tell(f"{COMMAND}; touch {tmp_path}/afterwards", MESSAGE, seconds=3)
+    notify(f"{COMMAND}; touch {tmp_path}/afterwards", MESSAGE, timeout=3)
     assert capsys.readouterr().err == "register_model.notify: took longer than 3 seconds and was stopped; the decision stands\n"
     assert not (tmp_path / "afterwards").exists()
 
 
-def test_a_command_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    tell("no-such-command-here", MESSAGE)
+def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    notify("no-such-command-here", MESSAGE)
     assert "ended with 127" in capsys.readouterr().err

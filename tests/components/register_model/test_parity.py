@@ -1,4 +1,4 @@
-"""The comparison of an export with its network: it sees what differs and forgives what does not."""
+"""The comparison of an export with its network: it finds differences, and ignores the order of equal scores."""
 
 from pathlib import Path
 
@@ -7,67 +7,67 @@ import pytest
 import torch
 from PIL import Image
 
-from components.register_model import parity as module
+from components.register_model import parity as parity_module
 from components.register_model.export import export_onnx
 from components.register_model.parity import compare_export, difference
 from kd.data.dataset import DetectionData
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
-from tests.components.lively import SIDE, lively_network
+from tests.components.random_networks import SIDE, random_network
 
-FOUND = Detections(
+DETECTIONS = Detections(
     torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 40, 40]]), torch.tensor([0.9, 0.9, 0.5]), torch.tensor([1, 1, 0])
 )
 
 
-def picked(*rows: int) -> Detections:
-    return Detections(*(part[list(rows)].clone() for part in FOUND))
+def select(*rows: int) -> Detections:
+    return Detections(*(part[list(rows)].clone() for part in DETECTIONS))
 
 
 def test_equal_detections_do_not_differ() -> None:
-    assert difference(FOUND, FOUND, 100, 0.25) == (0, 0)
-    assert difference(picked(), picked(), 100, 0.25) == (0, 0)
+    assert difference(DETECTIONS, DETECTIONS, 100, 0.25) == (0, 0)
+    assert difference(select(), select(), 100, 0.25) == (0, 0)
 
 
-def test_equal_scores_come_in_any_order() -> None:
-    assert difference(FOUND, picked(1, 0, 2), 100, 0.25) == (0, 0)
+def test_equal_scores_may_come_in_any_order() -> None:
+    assert difference(DETECTIONS, select(1, 0, 2), 100, 0.25) == (0, 0)
 
 
-def test_a_moved_box_counts_in_shares_of_the_side() -> None:
-    moved = picked(0, 1, 2)
+def test_a_moved_box_counts_as_a_fraction_of_the_image_size() -> None:
+    moved = select(0, 1, 2)
     moved.boxes[2, 3] += 5
-    assert difference(FOUND, moved, 100, 0.25) == pytest.approx((0.05, 0))
+    assert difference(DETECTIONS, moved, 100, 0.25) == pytest.approx((0.05, 0))
 
 
-def test_outside_the_square_boxes_may_be_anywhere() -> None:
-    ours, theirs = picked(0, 1, 2), picked(0, 1, 2)
-    ours.boxes[0, 0], theirs.boxes[0, 0] = -1000, -1010
-    assert difference(ours, theirs, 100, 0.25) == (0, 0)
+def test_parts_of_boxes_outside_the_picture_do_not_count() -> None:
+    expected, actual = select(0, 1, 2), select(0, 1, 2)
+    expected.boxes[0, 0], actual.boxes[0, 0] = -1000, -1010
+    assert difference(expected, actual, 100, 0.25) == (0, 0)
 
 
 def test_a_changed_score_counts() -> None:
-    changed = picked(0, 1, 2)
+    changed = select(0, 1, 2)
     changed.scores[2] -= 0.125
-    assert difference(FOUND, changed, 100, 0.25) == pytest.approx((0, 0.125))
+    assert difference(DETECTIONS, changed, 100, 0.25) == pytest.approx((0, 0.125))
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_a_missing_detection_counts_by_what_would_make_it_vanish(swap: bool) -> None:
-    pair = (picked(0, 1), FOUND) if swap else (FOUND, picked(0, 1))
+def test_a_missing_detection_counts_as_its_score_above_the_confidence(swap: bool) -> None:
+    pair = (select(0, 1), DETECTIONS) if swap else (DETECTIONS, select(0, 1))
     assert difference(*pair, 100, 0.499) == pytest.approx((0, 0.001))
     assert difference(*pair, 100, 0.25) == pytest.approx((0, 0.25))
 
 
-def test_another_class_is_another_detection() -> None:
-    other = picked(0, 1, 2)
+def test_detections_of_different_classes_are_not_matched() -> None:
+    other = select(0, 1, 2)
     other.labels[2] = 1
-    assert difference(FOUND, other, 100, 0.25)[1] == pytest.approx(0.25)
+    assert difference(DETECTIONS, other, 100, 0.25)[1] == pytest.approx(0.25)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> DetectionData:
-    """Eleven pictures of noise, of different shapes."""
+    """Eleven noise pictures of different shapes."""
     noise = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     images = [{"id": i, "file_name": f"{i}.png", "width": 40 + 5 * i, "height": 70} for i in range(1, 12)]
@@ -77,17 +77,17 @@ def data(tmp_path: Path) -> DetectionData:
     return DetectionData(tmp_path, SIDE)
 
 
-def test_an_export_agrees_with_its_network_and_not_with_another(
+def test_an_export_equals_its_network_and_differs_from_another(
     data: DetectionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, spec = lively_network()
+    network, spec = random_network()
     nms = NMSConfig(0.3, 0.5, 20)
     export_onnx(network, spec, tmp_path / "model.onnx", nms)
-    found = compare_export(network, spec, tmp_path / "model.onnx", data, nms, pictures=10)
-    assert found.pictures == 10 and found.detections > 30
-    assert found.box_difference < 1e-5 and found.score_difference < 1e-5
+    parity = compare_export(network, spec, tmp_path / "model.onnx", data, nms, pictures=10)
+    assert parity.pictures == 10 and parity.detections > 30
+    assert parity.box_difference < 1e-5 and parity.score_difference < 1e-5
     assert compare_export(network, spec, tmp_path / "model.onnx", data, nms, pictures=99).pictures == 11
-    other, _ = lively_network(seed=1)
+    other, _ = random_network(seed=1)
     assert compare_export(other, spec, tmp_path / "model.onnx", data, nms, pictures=3).score_difference > 0.05
-    monkeypatch.setattr(module, "BATCH", 4)
-    assert compare_export(network, spec, tmp_path / "model.onnx", data, nms, pictures=10)[:2] == found[:2]
+    monkeypatch.setattr(parity_module, "BATCH", 4)
+    assert compare_export(network, spec, tmp_path / "model.onnx", data, nms, pictures=10)[:2] == parity[:2]

@@ -1,4 +1,4 @@
-"""The registry against a real store: one version per content, copies, and faults in one line."""
+"""The registry with a real store: one version per content, copies, and one-line errors."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from components.registry.copies import copy_version
 from components.runtime.tracking import tracking_uri
 from kd.errors import InputError
 from kd.files import digest
-from tests.components.oracles import register, write_model
 from tests.components.stores import new_store
+from tests.components.stub_models import register, write_model
 
 
 @pytest.fixture(autouse=True)
@@ -29,19 +29,19 @@ def run_id() -> str:
     return str(client.create_run(client.create_experiment("test")).info.run_id)
 
 
-def test_the_same_content_registers_once(tmp_path: Path, run_id: str) -> None:
+def test_the_same_content_is_registered_once(tmp_path: Path, run_id: str) -> None:
     registry = Registry("detector")
     first = registry.register(write_model(tmp_path / "a.onnx", [0.5]), run_id, {"kdflow.data_digest": "d"})
     assert registry.register(write_model(tmp_path / "b.onnx", [0.5]), run_id, {"kdflow.data_digest": "e"}) == first
     second = Registry("detector").register(write_model(tmp_path / "c.onnx", [0.6]), run_id, {})
     assert (first, second) == ("1", "2")
     assert [version.number for version in registry.versions()] == ["1", "2"]
-    made = registry.version("1")
-    assert made.run_id == run_id and made.aliases == [] and made.created > 1.7e12
-    assert made.tags == {"kdflow.content": digest(tmp_path / "a.onnx"), "kdflow.data_digest": "d"}
+    version = registry.version("1")
+    assert version.run_id == run_id and version.aliases == [] and version.created > 1.7e12
+    assert version.tags == {"kdflow.content": digest(tmp_path / "a.onnx"), "kdflow.data_digest": "d"}
 
 
-def test_of_the_same_content_registered_twice_at_once_the_first_stays(tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_registrations_at_once_the_lower_number_is_kept(tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file, package, others = write_model(tmp_path / "a.onnx", [0.5]), registry_module.package, []
 
     def slow(*arguments: Path) -> None:
@@ -69,27 +69,28 @@ def test_the_registered_files_are_the_package(tmp_path: Path, run_id: str) -> No
     assert (folder / "MLmodel").is_file()
 
 
-def test_a_version_is_found_by_number_and_alias_and_what_there_is_is_named(tmp_path: Path) -> None:
+def test_versions_are_found_by_number_and_alias_and_the_error_lists_the_existing_ones(tmp_path: Path) -> None:
     register("m", write_model(tmp_path / "a.onnx", [0.5]))
     registry = Registry("m")
     registry.client.set_registered_model_alias("m", "champion", "1")
     assert registry.version("1") == registry.version("champion") == registry.version("@champion")
     with pytest.raises(InputError, match="m version 7: does not exist \\(there are 1/@champion\\)"):
         registry.version("7")
-    with pytest.raises(InputError, match="holds no versions of 'n' \\(there are m\\); name another with --model"):
+    with pytest.raises(InputError, match="contains no versions of 'n' \\(there are m\\); name another model with --model"):
         Registry("n").version("1")
-    assert Registry("n").versions() == [] and len(registry.client.search_registered_models()) == 1, "looking makes nothing"
+    assert Registry("n").versions() == [] and len(registry.client.search_registered_models()) == 1, "searching creates no model"
 
 
-def test_a_copy_keeps_the_lineage_and_loses_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stale = {"kdflow.gate": "promote", "kdflow.previous_champion": "0", "somebody.elses": "tag"}
-    number = register("m", write_model(tmp_path / "a.onnx", [0.5]), **{"kdflow.teacher_digest": "t", "kdflow.git_commit": "c", **stale})
+def test_a_copy_has_the_lineage_but_not_the_gate_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    not_copied = {"kdflow.gate": "promote", "kdflow.previous_champion": "0", "other": "tag"}
+    tags = {"kdflow.teacher_digest": "t", "kdflow.git_commit": "c", **not_copied}
+    number = register("m", write_model(tmp_path / "a.onnx", [0.5]), **tags)
     source = Registry("m")
     source.client.set_registered_model_alias("m", "champion", number)
-    (tmp_path / "elsewhere").mkdir()
-    new_store(tmp_path / "elsewhere")
-    away = f"sqlite:///{tmp_path}/elsewhere/mlflow.db"
-    for target in (Registry("production"), Registry("m", away)):
+    (tmp_path / "other").mkdir()
+    new_store(tmp_path / "other")
+    other_store = f"sqlite:///{tmp_path}/other/mlflow.db"
+    for target in (Registry("production"), Registry("m", other_store)):
         assert copy_version(source, source.version(number), target) == copy_version(source, source.version(number), target) == "1"
         [copied] = target.versions()
         assert copied.aliases == []
@@ -105,12 +106,12 @@ def test_a_copy_keeps_the_lineage_and_loses_the_verdict(tmp_path: Path, monkeypa
         }
         (tmp_path / target.name).mkdir()
         assert digest(target.download("1", tmp_path / target.name) / "artifacts/a.onnx") == digest(tmp_path / "a.onnx")
-    with pytest.raises(InputError, match="'m' is where version 1 comes from"):
+    with pytest.raises(InputError, match="'m' is the source of version 1"):
         copy_version(source, source.version(number), Registry("m"))
 
 
 @pytest.mark.parametrize("broken", ["sqlite:///{}/broken.db", "http://user:secret@127.0.0.1:1"])
-def test_a_fault_is_one_error_without_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_an_error_of_the_store_is_one_line_without_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", broken.format(tmp_path))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

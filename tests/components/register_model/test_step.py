@@ -1,4 +1,4 @@
-"""The step as a whole, on a tiny network and a real store."""
+"""The step register_model, with a tiny network and a real store."""
 
 import json
 from pathlib import Path
@@ -22,10 +22,10 @@ from kd.detection.decode import decode_boxes
 from kd.errors import InputError
 from kd.files import digest, write_json
 from kd.model.store import save_model
-from tests.components.lively import lively_network
+from tests.components.random_networks import random_network
 from tests.components.stores import new_store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LENIENT = ("register_model.gate.min_map=0", "register_model.gate.min_map50=0", "register_model.gate.max_latency_ratio=100")
 OUTPUT = Path("outputs/register_model")
 
@@ -37,7 +37,7 @@ def settings() -> Params:
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working folder in which everything but the registration has been done."""
+    """A working folder with the outputs of all previous steps."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("KDFLOW_EXECUTION", "one")
     monkeypatch.setenv("KDFLOW_GIT_COMMIT", "abc")
@@ -60,17 +60,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_model(step: str, seed: int) -> None:
-    save_model(Path("outputs") / step / "model.safetensors", *lively_network(seed=seed))
+    save_model(Path("outputs") / step / "model.safetensors", *random_network(seed=seed))
 
 
 def decision() -> dict[str, Any]:
     return dict(json.loads((OUTPUT / "decision.json").read_text()))
 
 
-def test_the_first_model_is_champion_and_the_next_must_be_better(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_model_becomes_champion_and_the_next_must_be_better(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
     run_step(register_model, settings)
     first, files = decision(), digest(OUTPUT)
-    assert "kdflow-student version 1: promote (there is no champion to beat" in capsys.readouterr().out
+    assert "kdflow-student version 1: promote (there is no champion yet" in capsys.readouterr().out
     assert first["champion"] is first["gain"] is None
 
     run_step(register_model, settings)
@@ -82,7 +82,9 @@ def test_the_first_model_is_champion_and_the_next_must_be_better(settings: Param
     assert "kdflow-student version 2: reject (on resampled test pictures" in capsys.readouterr().out
     assert (first["decision"], second["decision"]) == ("promote", "reject")
     assert first["content"] != second["content"] == digest(OUTPUT / "student.onnx")
-    assert {rule for rule, said in second["rules"].items() if not said["passed"]} == {"certainty"}, "nothing is labelled: both score 0"
+    assert {rule for rule, result in second["rules"].items() if not result["passed"]} == {"certainty"}, (
+        "there are no labels, so both score 0"
+    )
     assert second["gain"]["map"] == {"difference": 0, "low": 0, "high": 0} and second["champion"] == {**first["challenger"]}
 
     client = MlflowClient(tracking_uri())
@@ -93,7 +95,7 @@ def test_the_first_model_is_champion_and_the_next_must_be_better(settings: Param
     assert run.data.metrics["gate.map_low"] == 0 and run.data.metrics["gate.latency_ratio"] > 0
 
 
-def test_no_time_gets_into_the_output(settings: Params) -> None:
+def test_the_output_contains_no_times(settings: Params) -> None:
     run_step(register_model, settings)
     write_model("distill_student", seed=2)
     run_step(register_model, settings)
@@ -111,14 +113,14 @@ def test_a_student_whose_scores_are_not_finite_is_rejected(settings: Params) -> 
     assert "champion" not in MlflowClient(tracking_uri()).get_registered_model("kdflow-student").aliases
 
 
-def test_a_version_tells_where_it_comes_from_and_runs(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     run_step(register_model, settings)
     version = Registry("kdflow-student").version("champion")
-    facts = decision()
+    content = decision()
     gate = {key: version.tags.pop(key) for key in sorted(version.tags) if "gate" in key}
     assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
     assert version.tags == {
-        "kdflow.export_difference": f"{max(facts['export']['box_difference'], facts['export']['score_difference']):g}",
+        "kdflow.export_difference": f"{max(content['export']['box_difference'], content['export']['score_difference']):g}",
         "kdflow.previous_champion": "",
         "kdflow.content": digest(OUTPUT / "student.onnx"),
         "kdflow.student_digest": digest(Path("outputs/distill_student/model.safetensors")),
@@ -130,16 +132,16 @@ def test_a_version_tells_where_it_comes_from_and_runs(settings: Params, monkeypa
         "kdflow.map": "0.25",
         "kdflow.map50": "0.5",
     }
-    assert facts["scores"]["baseline"] == {"map": 0.25, "map50": 0.5}
-    assert facts["export"]["pictures"] == 3 and facts["export"]["detections"] > 0
-    assert facts["export"]["box_difference"] <= facts["export"]["tolerance"] == settings.register_model.tolerance
+    assert content["scores"]["baseline"] == {"map": 0.25, "map50": 0.5}
+    assert content["export"]["pictures"] == 3 and content["export"]["detections"] > 0
+    assert content["export"]["box_difference"] <= content["export"]["tolerance"] == settings.register_model.tolerance
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
     model = mlflow.pyfunc.load_model("models:/kdflow-student@champion")
-    [found] = model.predict({"picture": [Path("outputs/prepare_data/test/images/1.png").read_bytes()]})
-    assert len(found["boxes"]) == len(found["scores"]) == len(found["classes"]) > 0
+    [prediction] = model.predict({"picture": [Path("outputs/prepare_data/test/images/1.png").read_bytes()]})
+    assert len(prediction["boxes"]) == len(prediction["scores"]) == len(prediction["classes"]) > 0
 
 
-def test_an_export_that_disagrees_is_not_registered(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_differs_from_pytorch_is_not_registered(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity, "decode_boxes", lambda *inputs: (decode_boxes(*inputs)[0] + 1, decode_boxes(*inputs)[1]))
     with pytest.raises(InputError, match=r"differs from PyTorch \(boxes by 0\.01.*nothing is registered"):
         run_step(register_model, settings)
@@ -148,7 +150,7 @@ def test_an_export_that_disagrees_is_not_registered(settings: Params, monkeypatc
 
 
 def test_without_a_registry_the_step_fails(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "START_PATIENCE", 0.5)
+    monkeypatch.setattr(tracking, "START_TIMEOUT", 0.5)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:1")
     with pytest.raises(InputError, match=r"http://\*\*\*@127.0.0.1:1: the model registry does not answer"):
         run_step(register_model, settings)

@@ -1,4 +1,4 @@
-"""Executions against real stores: which steps belong together, how they ended, and which code they ran."""
+"""Executions in real stores: the parent run of the steps, its status, and the version of the code."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from components.runtime.execution import current_execution, git_tags
 from components.runtime.tracking import step_run
 from tests.components.stores import records
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("execution_one")
 
 
@@ -38,7 +38,7 @@ def test_another_execution_has_another_parent(settings: Params, monkeypatch: pyt
     assert runs["evaluate"].data.tags["mlflow.parentRunId"] == runs["by hand"].info.run_id != runs["one"].info.run_id
 
 
-def test_the_last_try_of_a_step_counts_for_the_parent(settings: Params) -> None:
+def test_the_last_run_of_a_step_determines_the_status_of_the_parent(settings: Params) -> None:
     with pytest.raises(ValueError), step_run("train_teacher", settings):
         raise ValueError
     with step_run("prepare_data", settings):
@@ -57,8 +57,8 @@ def test_steps_of_one_dvc_command_are_one_execution(tmp_path: Path) -> None:
     del environment["KDFLOW_EXECUTION"]
 
     def run() -> list[str]:
-        answer = subprocess.run([sys.executable, dvc, "repro"], env=environment, capture_output=True, text=True, check=True)
-        return answer.stdout.splitlines()
+        completed = subprocess.run([sys.executable, dvc, "repro"], env=environment, capture_output=True, text=True, check=True)
+        return completed.stdout.splitlines()
 
     first, second = run()
     assert first == second and "dvc repro" in first
@@ -67,13 +67,13 @@ def test_steps_of_one_dvc_command_are_one_execution(tmp_path: Path) -> None:
     assert "muddy-toad" in run()[0]
 
 
-def test_by_hand_is_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_run_by_hand_is_an_execution_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KDFLOW_EXECUTION")
-    assert current_execution().identity.startswith(f"{os.getpid()}-")
+    assert current_execution().id.startswith(f"{os.getpid()}-")
     assert current_execution().name == "by hand"
 
 
-def test_the_code_is_named_by_commit_and_changes(tmp_path: Path) -> None:
+def test_git_tags_are_the_commit_and_whether_there_are_changes(tmp_path: Path) -> None:
     assert git_tags() == {}
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for name in ("code.py", "dvc.lock"):
@@ -88,6 +88,6 @@ def test_the_code_is_named_by_commit_and_changes(tmp_path: Path) -> None:
     assert git_tags() == tags | {"kdflow.git_dirty": "true"}
 
 
-def test_an_image_names_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_takes_the_commit_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KDFLOW_GIT_COMMIT", "abc")
     assert git_tags() == {"kdflow.git_commit": "abc"}

@@ -1,4 +1,4 @@
-"""Tracking against real stores: what is recorded, and how a step's run ends."""
+"""Tracking in real stores: what is logged, and how the run of a step ends."""
 
 import os
 import subprocess
@@ -8,23 +8,24 @@ from pathlib import Path
 import mlflow.data
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from components.params.models import Params
 from components.runtime.tracking import step_run, tracking_uri
 from tests.components.stores import records
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("execution_one")
 
 
-def test_records_come_back(settings: Params, tmp_path: Path) -> None:
+def test_metrics_tags_artifacts_and_parameters_are_logged(settings: Params, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     report.write_text("<p>report</p>")
     with step_run("evaluate", settings) as run:
-        run.metrics({"map": 0.5}, step=1)
-        run.metrics({"map": 0.75}, step=2)
-        run.tag("kdflow.note", "hello")
-        run.artifact(report)
+        run.log_metrics({"map": 0.5}, step=1)
+        run.log_metrics({"map": 0.75}, step=2)
+        run.set_tag("kdflow.note", "hello")
+        run.log_artifact(report)
         report.unlink()
     record = records()["evaluate"]
     assert run.id == record.info.run_id
@@ -36,10 +37,10 @@ def test_records_come_back(settings: Params, tmp_path: Path) -> None:
     assert Path(copy).read_text() == "<p>report</p>"
 
 
-def test_a_data_set_comes_back_with_its_full_digest(settings: Params) -> None:
+def test_a_dataset_is_logged_with_its_full_digest(settings: Params) -> None:
     digest = "0123456789abcdef" * 4
     with step_run("train_teacher", settings) as run:
-        run.dataset("digits", "outputs/prepare_data", digest, "training")
+        run.log_dataset("digits", "outputs/prepare_data", digest, "training")
     record = records()["train_teacher"]
     assert record.inputs
     (used,) = record.inputs.dataset_inputs
@@ -50,7 +51,7 @@ def test_a_data_set_comes_back_with_its_full_digest(settings: Params) -> None:
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError("mine"), "FAILED"), (SystemExit(2), "FAILED"), (KeyboardInterrupt(), "KILLED")])
-def test_the_steps_own_error_passes_through(settings: Params, error: BaseException, status: str) -> None:
+def test_an_error_of_the_step_is_raised_unchanged(settings: Params, error: BaseException, status: str) -> None:
     with pytest.raises(type(error)) as caught, step_run("train_teacher", settings):
         raise error
     assert caught.value is error
@@ -58,13 +59,13 @@ def test_the_steps_own_error_passes_through(settings: Params, error: BaseExcepti
     assert records()["one"].info.status == status
 
 
-def test_a_run_started_by_others_is_used_and_not_ended(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_somebody_else_started_is_used_and_not_ended(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     client = MlflowClient(tracking_uri())
     theirs = client.create_run(client.create_experiment("theirs")).info.run_id
     client.log_param(theirs, "student.width", "another text for a parameter of ours")
     monkeypatch.setenv("MLFLOW_RUN_ID", theirs)
     with pytest.raises(ValueError), step_run("train_teacher", settings) as run:
-        run.metrics({"map": 0.5})
+        run.log_metrics({"map": 0.5})
         raise ValueError
     assert run.id == theirs
     client.log_metric(theirs, "later", 1.0)
@@ -75,13 +76,44 @@ def test_a_run_started_by_others_is_used_and_not_ended(settings: Params, monkeyp
     assert os.environ["MLFLOW_RUN_ID"] == theirs
 
 
-def test_a_new_store_is_made_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing_tags", [None, {}, {"team": "vision"}], ids=["new experiment", "without tags", "with other tags"])
+def test_the_experiment_is_of_the_kind_custom_model_development(settings: Params, existing_tags: dict[str, str] | None) -> None:
+    """So that MLflow's page of the experiment opens on the runs instead of GenAI traces."""
+    client = MlflowClient(tracking_uri())
+    if existing_tags is not None:
+        client.create_experiment("kdflow", tags=existing_tags)
+    with step_run("evaluate", settings):
+        pass
+    tags = client.get_experiment_by_name("kdflow").tags
+    assert (existing_tags or {}).items() | {("mlflow.experimentKind", "custom_model_development")} <= tags.items()
+
+
+def test_an_experiment_of_another_kind_keeps_it(settings: Params) -> None:
+    client = MlflowClient(tracking_uri())
+    client.create_experiment("kdflow", tags={"mlflow.experimentKind": "genai_development"})
+    with step_run("evaluate", settings):
+        pass
+    assert client.get_experiment_by_name("kdflow").tags["mlflow.experimentKind"] == "genai_development"
+
+
+def test_a_run_is_recorded_if_the_experiment_cannot_be_tagged(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("permission denied")
+
+    MlflowClient(tracking_uri()).create_experiment("kdflow")
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+    with step_run("evaluate", settings):
+        pass
+    assert records()["evaluate"].info.status == "FINISHED"
+
+
+def test_a_new_store_is_created_without_output(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; from components.params.load import load_params; from components.runtime.tracking import step_run\n"
-        f"with step_run('evaluate', load_params(Path({str(ROOT / 'params.yaml')!r}))) as run: run.metrics({{'map': 0.5}})"
+        f"with step_run('evaluate', load_params(Path({str(ROOT / 'params.yaml')!r}))) as run: run.log_metrics({{'map': 0.5}})"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     (tmp_path / "mlflow.db").unlink()
-    answer = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert (answer.stdout, answer.stderr) == ("", "")
+    completed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert (completed.stdout, completed.stderr) == ("", "")
     assert records()["evaluate"].info.status == "FINISHED"

@@ -51,7 +51,7 @@ class Job:
     data: Path
     checkpoint: Path
     config: TrainConfig
-    augment: AugmentConfig = AugmentConfig()
+    augment: AugmentConfig
     seed: int = 0
 
     def run(

@@ -22,6 +22,15 @@ def test_a_folder_without_a_layout_is_rejected(tmp_path):
         read_dataset(tmp_path, "auto")
 
 
+def test_the_message_for_a_folder_without_a_layout_lists_the_files_that_were_looked_for(writers, data, tmp_path):
+    with pytest.raises(InputError) as error:
+        read_dataset(tmp_path, "auto")
+    assert all(name in str(error.value) for name in ("annotations.json", "Annotations/*.xml", "data.yaml", "docs/data.md"))
+    folder = writers["voc"](data)
+    with pytest.raises(InputError, match=r"; set data\.path to its folder voc$"):
+        read_dataset(folder.parent, "auto")
+
+
 def test_a_folder_with_another_layout_is_rejected(writers, data):
     with pytest.raises(InputError, match="contains no voc labels"):
         read_dataset(writers["coco"](data), "voc")

@@ -1,6 +1,11 @@
 """The VOC reader: its coordinates and split lists, and the errors that it reports."""
 
+import shutil
+import unicodedata
+from xml.sax.saxutils import escape
+
 import pytest
+from PIL import Image
 
 from components.prepare_data.layouts import voc
 from kd.errors import InputError
@@ -50,13 +55,203 @@ def test_difficult_objects_are_dropped_and_counted(writers, data):
     assert dataset.dropped == ["1 objects are marked as difficult; dropped"]
 
 
+def flatten(folder, target):
+    """Move the XML files and pictures of `folder` to one folder per split, as Roboflow exports them."""
+    for split in ("train", "val", "test"):
+        (folder / target.format(split)).mkdir(parents=True)
+        for name in (folder / "ImageSets" / "Main" / f"{split}.txt").read_text().split():
+            (folder / "Annotations" / f"{name}.xml").rename(folder / target.format(split) / f"{name}.xml")
+            (folder / "JPEGImages" / f"{name}.jpg").rename(folder / target.format(split) / f"{name}.jpg")
+    for name in ("Annotations", "JPEGImages", "ImageSets"):
+        shutil.rmtree(folder / name)
+
+
+@pytest.mark.parametrize("target", ["{}", "images/{}"])
+def test_reads_xml_files_beside_pictures_in_a_folder_per_split(writers, data, target):
+    folder = writers["voc"](data)
+    before = voc.read(folder)
+    flatten(folder, target)
+    dataset = voc.read(folder)
+    assert names(dataset) == names(before)
+    assert [p.boxes for p in dataset.splits["train"]] == [p.boxes for p in before.splits["train"]]
+
+
+@pytest.mark.parametrize("target", [".", "images"])
+def test_reads_xml_files_beside_pictures_in_one_folder(writers, data, target):
+    folder = writers["voc"]({"train": data["train"]})
+    (folder / "ImageSets" / "Main" / "train.txt").unlink()
+    (folder / target).mkdir(exist_ok=True)
+    for file in [*(folder / "Annotations").iterdir(), *(folder / "JPEGImages").iterdir()]:
+        file.rename(folder / target / file.name)
+    (folder / "Annotations").rmdir()
+    (folder / "JPEGImages").rmdir()
+    assert names(voc.read(folder)) == {"train": list("abcd")}
+
+
+@pytest.mark.parametrize(
+    ("xml", "pictures"),
+    [("labels", "data"), ("annotations", "images"), ("Annotations", "images"), ("Annotations", ".")],
+)
+def test_reads_other_names_of_the_folders(writers, data, xml, pictures):
+    folder = writers["voc"](data)
+    (folder / "Annotations").rename(folder / xml)
+    for file in (folder / "JPEGImages").iterdir():
+        (folder / pictures).mkdir(exist_ok=True)
+        file.rename(folder / pictures / file.name)
+    (folder / "JPEGImages").rmdir()
+    assert names(voc.read(folder)) == {"train": ["a", "b", "c", "d"], "val": ["e"], "test": ["f", "g"]}
+
+
+def test_reads_the_lists_of_cvat(writers, data):
+    folder = writers["voc"](data)
+    lists = folder / "ImageSets" / "Main"
+    for split, subset in (("train", "default"), ("val", "Validation"), ("test", "Test")):
+        (lists / f"{split}.txt").rename(lists / f"{subset}.txt")
+    (lists / "cat_train.txt").write_text("a 1\nb -1\n")
+    assert names(voc.read(folder)) == {"train": ["a", "b", "c", "d"], "val": ["e"], "test": ["f", "g"]}
+
+
+def test_two_lists_of_a_split_are_rejected(writers, data):
+    folder = writers["voc"](data)
+    shutil.copy(folder / "ImageSets" / "Main" / "val.txt", folder / "ImageSets" / "Main" / "valid.txt")
+    with pytest.raises(InputError, match=r"valid\.txt: is a second list of val"):
+        voc.read(folder)
+
+
+def test_lists_may_have_suffixes_and_a_byte_order_mark(writers, data):
+    folder = writers["voc"](data)
+    (folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.xml\r\nJPEGImages/c.jpg\r\nD\r\n\r\n")
+    assert names(voc.read(folder))["train"] == ["a", "b", "c", "d"]
+
+
+def test_a_byte_order_mark_in_an_xml_file_is_ignored(writers, data):
+    folder = writers["voc"](data)
+    before = voc.read(folder)
+    for file in (folder / "Annotations").iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert voc.read(folder) == before
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["", "<size/>", "<size><width>0</width><height>0</height></size>", "<size><width>40</width></size>", "<size><width/><height/></size>"],
+)
+def test_an_unknown_size_is_read_from_the_picture(writers, data, size):
+    folder = writers["voc"](data)
+    before = voc.read(folder)
+    file = folder / "Annotations" / "a.xml"
+    file.write_text(file.read_text().replace("<size><width>40</width><height>20</height></size>", size))
+    assert voc.read(folder) == before
+
+
+def test_a_size_from_a_picture_has_the_exif_orientation_applied(writers, data):
+    folder = writers["voc"](data)
+    for file in (folder / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("<width>40<", "<width>0<"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20)).save(folder / "JPEGImages" / "a.jpg", exif=exif)
+    picture = voc.read(folder).splits["train"][0]
+    assert (picture.width, picture.height) == (20, 40)
+
+
+NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("file_name", "found", "doubtful"),
+    [
+        ("", "a.jpg", False),
+        ("a", "a.jpg", False),
+        ("a.png", "a.jpg", False),
+        ("A.JPG", "a.jpg", False),
+        ("C:\\pictures\\a.jpg", "a.jpg", False),
+        ("/home/someone/a.jpg", "a.jpg", False),
+        (f"{NFD}.jpg", f"{NFC}.jpg", False),
+        (f"{NFC}.jpg", f"{NFD}.jpg", False),
+        ("renamed.jpg", "a.jpg", True),
+        ("camera/a.jpg", "a.jpg", True),
+    ],
+)
+def test_a_picture_is_found_in_another_spelling_or_by_the_name_of_the_xml_file(writers, data, file_name, found, doubtful):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    file.write_text(file.read_text().replace("a.jpg", escape(file_name)), encoding="utf-8")
+    (folder / "JPEGImages" / "a.jpg").rename(folder / "JPEGImages" / found)
+    dataset = voc.read(folder)
+    assert dataset.splits["train"][0].path == folder / "JPEGImages" / found
+    assert [finding.check for finding in dataset.findings] == ["pictures under another name"] * doubtful
+
+
+def test_a_missing_picture_is_rejected(writers, data):
+    folder = writers["voc"](data)
+    (folder / "JPEGImages" / "b.jpg").unlink()
+    with pytest.raises(InputError, match=r"JPEGImages/b\.jpg: the picture is missing"):
+        voc.read(folder)
+
+
+def test_two_xml_files_of_a_picture_are_rejected(writers, data):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "b.xml"
+    file.write_text(file.read_text().replace("b.jpg", "a.jpg"))
+    with pytest.raises(InputError, match=r"b\.xml: filename 'a\.jpg' is also the picture of a\.xml"):
+        voc.read(folder)
+
+
+@pytest.mark.parametrize("box", ["", "<bndbox/>"])
+def test_an_object_without_a_box_is_skipped_and_counted(writers, data, box):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    file.write_text(file.read_text().replace("</annotation>", f"<object><name>dog</name>{box}</object></annotation>"))
+    dataset = voc.read(folder)
+    assert [b.name for b in dataset.splits["train"][0].boxes] == ["object 1", "object 2"]
+    (finding,) = dataset.findings
+    assert (finding.check, finding.count, finding.examples) == ("annotations without a box", 1, ["a.xml, object 3"])
+
+
+def test_an_object_without_a_box_gets_the_box_around_its_polygon(writers, data):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    points = "<x1>3</x1><y1>4</y1><x2>9</x2><y2>4</y2><x3>5</x3><y3>11</y3>"
+    file.write_text(file.read_text().replace("</annotation>", f"<object><name>dog</name><polygon>{points}</polygon></object></annotation>"))
+    box = voc.read(folder).splits["train"][0].boxes[2]
+    assert (box.label, box.x, box.y, box.w, box.h) == (1, 2, 3, 7, 8)
+
+
+def test_hidden_files_are_ignored(writers, data):
+    folder = writers["voc"](data)
+    for file in (folder / "ImageSets" / "Main").iterdir():
+        file.unlink()
+    before = voc.read(folder)
+    for hidden in ("Annotations/._a.xml", "JPEGImages/._a.jpg", "Annotations/.ipynb_checkpoints/a-checkpoint.xml", "JPEGImages/Thumbs.db"):
+        (folder / hidden).parent.mkdir(exist_ok=True)
+        (folder / hidden).write_bytes(b"\0\5\26\7")
+    assert voc.read(folder) == before
+
+
+def test_pictures_without_an_xml_file_are_reported(writers, data):
+    folder = writers["voc"](data)
+    for file in (folder / "ImageSets" / "Main").iterdir():
+        file.unlink()
+    (folder / "Annotations" / "c.xml").unlink()
+    dataset = voc.read(folder)
+    assert names(dataset) == {"train": list("abdefg")}
+    (finding,) = dataset.findings
+    assert (finding.check, finding.count, finding.examples) == ("pictures without labels", 1, ["c.jpg"])
+
+
+def test_xml_files_without_objects_are_rejected(writers, data):
+    folder = writers["voc"]({"train": {"c": data["train"]["c"]}})
+    with pytest.raises(InputError, match=r"Annotations: contains 1 XML files, but no object with a box"):
+        voc.read(folder)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("<filename>a.jpg</filename>", "", "filename is missing"),
         ("a.jpg", "../a.jpg", "filename '../a.jpg' is not a path inside the data folder"),
         ("a.jpg", "/etc/hostname", "is not a path inside the data folder"),
-        ("<width>40</width>", "", "size/width is missing"),
+        ("<width>40<", "<width>1e12<", "size/width is '1e12', not a finite number"),
         ("<width>40<", "<width>wide<", "size/width is 'wide', not a finite number"),
         ("<width>40<", "<width>nan<", "size/width is 'nan'"),
         ("<name>cat<", "<name><", "object 1: name is missing or empty"),

@@ -1,4 +1,4 @@
-"""Each rule at its limit, with its reason; MLflow's own validator is the reference where it has the rule."""
+"""Each rule at its limit, with its reason, and compared with MLflow's validation if MLflow has the rule."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from mlflow.models.evaluation.validation import ModelValidationFailedException
 
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import Interval
-from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, judge
+from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 
 GATE = Gate(
     min_map=0.2, min_map50=0.4, min_gain=0.01, confidence=0.95, resamples=1000, max_class_drop=0.1, max_size_ratio=1.5,
@@ -21,54 +21,54 @@ BETTER = MODEL._replace(map=0.35, map50=0.56, per_class={"cat": 0.62, "dog": 0.5
 RISES = {"map": Interval(0.05, 0.02, 0.08), "map50": Interval(0.06, 0.01, 0.1)}
 
 
-def facts(challenger: Measurements = BETTER, champion: Measurements | None = MODEL, latency: float = 1.0, **changes: object) -> GateInputs:
+def inputs(challenger: Measurements = BETTER, champion: Measurements | None = MODEL, latency: float = 1.0, **changes: object) -> GateInputs:
     gain = {**RISES, **{key: value for key, value in changes.items() if key in RISES}}
     other = {key: value for key, value in changes.items() if key not in RISES}
     comparison = Comparison(champion, gain, latency) if champion else None  # type: ignore[arg-type]
     return GateInputs(challenger, comparison, (0.3, 0.5), 0.0001, 0.001)._replace(**other)  # type: ignore[arg-type]
 
 
-def broken(facts: GateInputs, gate: Gate = GATE) -> dict[str, str]:
-    return {rule_result.rule: rule_result.reason for rule_result in judge(facts, gate) if not rule_result.passed}
+def failed(gate_inputs: GateInputs, gate: Gate = GATE) -> dict[str, str]:
+    return {result.rule: result.reason for result in check_rules(gate_inputs, gate) if not result.passed}
 
 
-def test_a_better_model_keeps_every_rule() -> None:
-    rule_results = judge(facts(), GATE)
-    assert [v.rule for v in rule_results] == [
+def test_a_better_model_passes_every_rule() -> None:
+    rule_results = check_rules(inputs(), GATE)
+    assert [result.rule for result in rule_results] == [
         "finite", "export", "floor_map", "floor_map50", "classes", "gain", "certainty", "class_drop", "size", "latency",
     ]  # fmt: skip
-    assert all(v.passed and v.reason for v in rule_results)
+    assert all(result.passed and result.reason for result in rule_results)
 
 
-def test_a_first_model_has_floors_alone() -> None:
-    assert [v.rule for v in judge(facts(champion=None), GATE)] == ["finite", "export", "floor_map", "floor_map50"]
-    assert broken(facts(MODEL._replace(map=0.19, map50=0.39), champion=None)) == {
+def test_a_first_model_is_checked_without_a_comparison() -> None:
+    assert [result.rule for result in check_rules(inputs(champion=None), GATE)] == ["finite", "export", "floor_map", "floor_map50"]
+    assert failed(inputs(MODEL._replace(map=0.19, map50=0.39), champion=None)) == {
         "floor_map": "mAP is 19.0, less than 20.0",
         "floor_map50": "mAP50 is 39.0, less than 40.0",
     }
-    assert broken(facts(MODEL._replace(map=0.2, map50=0.4), champion=None)) == {}
+    assert failed(inputs(MODEL._replace(map=0.2, map50=0.4), champion=None)) == {}
 
 
-def test_an_equal_model_is_not_promoted_even_without_a_least_gain() -> None:
-    still = Interval(0.0, 0.0, 0.0)
-    assert set(broken(facts(MODEL, map=still, map50=still), GATE.model_copy(update={"min_gain": 0.0}))) == {"certainty"}
+def test_an_equal_model_is_not_promoted_even_without_a_minimum_gain() -> None:
+    no_gain = Interval(0.0, 0.0, 0.0)
+    assert set(failed(inputs(MODEL, map=no_gain, map50=no_gain), GATE.model_copy(update={"min_gain": 0.0}))) == {"certainty"}
 
 
-def test_noise_does_not_promote() -> None:
-    found = broken(facts(map=Interval(0.05, -0.001, 0.1)))
-    assert found == {"certainty": "on resampled test pictures mAP changes by -0.1 to +10.0 points: with 95% confidence it does not rise"}
+def test_a_gain_that_may_be_noise_fails() -> None:
+    result = failed(inputs(map=Interval(0.05, -0.001, 0.1)))
+    assert result == {"certainty": "on resampled test pictures mAP changes by -0.1 to +10.0 points: with 95% confidence it does not rise"}
 
 
-def test_a_gain_below_the_least_is_too_small() -> None:
-    assert broken(facts(map=Interval(0.009, 0.001, 0.02))) == {"gain": "mAP changes by +0.9 points, less than +1.0"}
-    assert broken(facts(map=Interval(0.01, 0.001, 0.02))) == {}
+def test_a_gain_below_the_minimum_fails() -> None:
+    assert failed(inputs(map=Interval(0.009, 0.001, 0.02))) == {"gain": "mAP changes by +0.9 points, less than +1.0"}
+    assert failed(inputs(map=Interval(0.01, 0.001, 0.02))) == {}
 
 
-def test_a_class_that_collapses_is_caught_while_map_rises() -> None:
+def test_the_drop_of_one_class_fails_although_map_rises() -> None:
     collapsed = BETTER._replace(per_class={"cat": 0.9, "dog": 0.25})
-    assert broken(facts(collapsed)) == {"class_drop": "class 'dog' falls from 40.0 to 25.0 AP50, more than 10.0 points"}
-    assert broken(facts(BETTER._replace(per_class={"cat": 0.9, "dog": 0.3}))) == {}
-    assert set(broken(facts(BETTER._replace(per_class={"cat": 0.9})))) == {"class_drop"}, "a class that is gone has fallen to 0"
+    assert failed(inputs(collapsed)) == {"class_drop": "class 'dog' drops from 40.0 to 25.0 AP50, more than 10.0 points"}
+    assert failed(inputs(BETTER._replace(per_class={"cat": 0.9, "dog": 0.3}))) == {}
+    assert set(failed(inputs(BETTER._replace(per_class={"cat": 0.9})))) == {"class_drop"}, "a missing class counts as 0"
 
 
 @pytest.mark.parametrize(
@@ -77,37 +77,37 @@ def test_a_class_that_collapses_is_caught_while_map_rises() -> None:
     ids=lambda change: next(iter(change)),
 )
 @pytest.mark.parametrize("champion", [MODEL, None], ids=["against a champion", "first"])
-def test_what_is_not_finite_is_caught(change: dict[str, object], champion: Measurements | None) -> None:
-    assert broken(facts(BETTER._replace(**change), champion))["finite"] == "a weight or a score is NaN or infinite"  # type: ignore[arg-type]
+def test_numbers_that_are_not_finite_fail(change: dict[str, object], champion: Measurements | None) -> None:
+    assert failed(inputs(BETTER._replace(**change), champion))["finite"] == "a weight or a score is NaN or infinite"  # type: ignore[arg-type]
 
 
-def test_a_score_that_evaluate_found_not_finite_is_caught() -> None:
-    assert set(broken(facts(evaluated=(math.nan, 0.5)))) == {"finite"}
+def test_a_score_of_evaluate_that_is_not_finite_fails() -> None:
+    assert set(failed(inputs(evaluated=(math.nan, 0.5)))) == {"finite"}
 
 
 @pytest.mark.parametrize("difference", [0.0011, math.nan, None])
-def test_an_export_that_is_another_model_is_caught(difference: float | None) -> None:
-    assert set(broken(facts(export_difference=difference))) == {"export"}
+def test_an_export_that_differs_from_the_network_fails(difference: float | None) -> None:
+    assert set(failed(inputs(export_difference=difference))) == {"export"}
 
 
-def test_other_classes_need_an_override() -> None:
+def test_other_classes_must_be_allowed() -> None:
     other = BETTER._replace(classes=("cat", "bird"))
-    assert broken(facts(other)) == {"classes": "the classes are not the champion's (+bird, -dog)"}
-    assert broken(facts(BETTER._replace(classes=("dog", "cat")))) == {"classes": "the classes are not the champion's (another order)"}
-    assert broken(facts(other), GATE.model_copy(update={"allow_other_classes": True})) == {}
+    assert failed(inputs(other)) == {"classes": "the classes differ from the champion's (+bird, -dog)"}
+    assert failed(inputs(BETTER._replace(classes=("dog", "cat")))) == {"classes": "the classes differ from the champion's (another order)"}
+    assert failed(inputs(other), GATE.model_copy(update={"allow_other_classes": True})) == {}
 
 
 def test_size_and_latency_are_ratios_to_the_champion() -> None:
-    assert broken(facts(BETTER._replace(megabytes=3.0), latency=1.25)) == {}
-    assert broken(facts(BETTER._replace(megabytes=3.1), latency=1.26)) == {
-        "size": "the file has 1.55 times the champion's size, more than 1.5",
-        "latency": "a picture takes more than 1.25 times the champion's time",
+    assert failed(inputs(BETTER._replace(megabytes=3.0), latency=1.25)) == {}
+    assert failed(inputs(BETTER._replace(megabytes=3.1), latency=1.26)) == {
+        "size": "the file is 1.55 times as large as the champion's, more than 1.5",
+        "latency": "a picture takes more than 1.25 times as long as with the champion",
     }
 
 
-def test_no_reason_tells_a_time() -> None:
-    """So a decision is the same text on every machine."""
-    assert judge(facts(latency=1.01), GATE) == judge(facts(latency=1.24), GATE)
+def test_no_reason_contains_a_time() -> None:
+    """A decision is the same text on every machine."""
+    assert check_rules(inputs(latency=1.01), GATE) == check_rules(inputs(latency=1.24), GATE)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.2, 0.200001, 0.35, 1.0])
@@ -121,12 +121,12 @@ def test_floor_and_gain_decide_as_mlflow_does(value: float, champion: float) -> 
     except ModelValidationFailedException:
         theirs = False
     gain = Interval(round(value - champion, 6), 0.001, 1.0)
-    found = broken(facts(BETTER._replace(map=value), MODEL._replace(map=champion), map=gain))
-    assert theirs == (not {"floor_map", "gain"} & set(found))
+    rules = failed(inputs(BETTER._replace(map=value), MODEL._replace(map=champion), map=gain))
+    assert theirs == (not {"floor_map", "gain"} & set(rules))
 
 
-def test_the_committed_rules_are_read() -> None:
+def test_the_committed_parameters_are_valid_for_all_rules() -> None:
     from components.params.load import load_params
 
-    gate = load_params(Path(__file__).parents[3] / "params.yaml").register_model.gate
-    assert all(isinstance(rule_result, RuleResult) for rule_result in judge(facts(), gate))
+    gate = load_params(Path(__file__).parents[4] / "params.yaml").register_model.gate
+    assert all(isinstance(result, RuleResult) for result in check_rules(inputs(), gate))

@@ -1,7 +1,7 @@
-"""Models whose scores are known beforehand, pictures to score them on, and a registry to put them in.
+"""ONNX models with known scores, pictures to score them on, and a function that registers them.
 
-Picture i is plain grey, and in each lies one object of every class, at the same place. A model finds class k in the pictures that
-are brighter than a threshold of its own: with it, the share of pictures in which it finds the class, its AP is chosen.
+Each picture has one grey level and one object of every class, in the same position in all pictures. A model detects class k in
+the pictures that are brighter than a threshold. The threshold sets the fraction of pictures with a detection, and so the AP.
 """
 
 import json
@@ -24,11 +24,11 @@ SIDE, PICTURES = 64, 40
 CLASSES = ("cat", "dog")
 NETWORK = """
 <ir_version: 10, opset_import: ["" : 18]>
-network (float[N, 3, 64, 64] images) => (float[N, {places}, 4] candidates, float[N, {places}, {places}] strengths)
+network (float[N, 3, 64, 64] images) => (float[N, {boxes}, 4] candidates, float[N, {boxes}, {boxes}] strengths)
 {{
     over_all = Constant <value_ints = [1, 2, 3]> ()
     batch = Shape <start = 0, end = 1> (images)
-    each = Constant <value_ints = [{places}, 4]> ()
+    each = Constant <value_ints = [{boxes}, 4]> ()
     whole = Concat <axis = 0> (batch, each)
     candidates = Expand (corners, whole)
     grey = ReduceMean <keepdims = 1> (images, over_all)
@@ -41,16 +41,16 @@ network (float[N, 3, 64, 64] images) => (float[N, {places}, 4] candidates, float
 """
 
 
-def write_model(path: Path, shares: Sequence[float], classes: Sequence[str] = CLASSES, certainty: float = 0.9, ballast: int = 0) -> Path:
-    """A model that finds class k in the brightest share `shares[k]` of the pictures; `ballast` floats make its file larger."""
+def write_model(path: Path, shares: Sequence[float], classes: Sequence[str] = CLASSES, score: float = 0.9, extra_weights: int = 0) -> Path:
+    """A model that detects class k in the brightest fraction `shares[k]` of the pictures, with `extra_weights` unused floats."""
     count = len(classes)
-    network = parser.parse_model(NETWORK.format(places=count))
+    network = parser.parse_model(NETWORK.format(boxes=count))
     thresholds = [1 - share for share in shares]
     for name, values in {
         "corners": [[box(k) for k in range(count)]],
-        "certainty": [(np.eye(count) * certainty).tolist()],
+        "certainty": [(np.eye(count) * score).tolist()],
         "thresholds": [[thresholds]],
-        "ballast": list(range(ballast)),
+        "extra": list(range(extra_weights)),
     }.items():
         network.graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32), name))
     end = postprocess_model(count, count, NMSConfig(0.25), 10, 18)
@@ -67,7 +67,7 @@ def box(label: int) -> list[float]:
 
 
 def write_data(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
-    """Prepared data with a test split of `PICTURES`, the grey levels evenly spread."""
+    """Prepared data with a test split of `PICTURES` pictures with evenly spaced grey levels."""
     images, annotations = [], []
     for i in range(PICTURES):
         images.append({"id": i + 1, "file_name": f"{i}.png", "width": SIDE, "height": SIDE})
@@ -83,10 +83,14 @@ def write_data(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
     return folder
 
 
-def register(name: str, file: Path, **tags: str) -> str:
-    """Register a model as the step does, in a run of its own."""
+def create_run() -> str:
+    """Create a run in the experiment "tests"; return its id."""
     client = MlflowClient(tracking_uri())
     experiment = client.get_experiment_by_name("tests")
-    run = client.create_run(experiment.experiment_id if experiment else client.create_experiment("tests"))
-    compared = {"kdflow.export_difference": "0", "kdflow.map": "0.5", "kdflow.map50": "0.5"}
-    return Registry(name).register(file, run.info.run_id, {**compared, **tags})
+    return str(client.create_run(experiment.experiment_id if experiment else client.create_experiment("tests")).info.run_id)
+
+
+def register(name: str, file: Path, **tags: str) -> str:
+    """Register a model like the step register_model, in a new run."""
+    step_tags = {"kdflow.export_difference": "0", "kdflow.map": "0.5", "kdflow.map50": "0.5"}
+    return Registry(name).register(file, create_run(), {**step_tags, **tags})

@@ -1,0 +1,54 @@
+"""Checks that the readers share: missing pictures, and findings about labels."""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from components.prepare_data.findings import Finding, find
+from components.prepare_data.layouts.dataset import shorten
+from components.prepare_data.layouts.files import FileIndex
+from components.shared.boxes import LabeledPicture
+from kd.data.letterbox import EXTENSIONS
+from kd.errors import InputError
+
+
+def check_found(missing: Sequence[str], total: int, folder: Path, label_file: Path) -> None:
+    """Raise `InputError` if pictures are missing.
+
+    Args:
+        missing: names of the missing pictures.
+        total: number of all pictures in `label_file`.
+        folder: where they were looked up.
+        label_file: the file that lists them.
+    """
+    if len(missing) == total > 1:
+        problem = f"lists {total} pictures, such as {shorten(missing[0])}, but none of them is in {folder}"
+        raise InputError(label_file, problem, "put the pictures there, or correct data.path")
+    if missing:
+        more = f" (and {len(missing) - 1} more of {total} in {label_file})" if len(missing) > 1 else ""
+        remedy = "add it, or remove its entry from the labels"
+        raise InputError(folder / missing[0], f"the picture is missing, also with another suffix or spelling{more}", remedy)
+
+
+def find_moved(indexes: Iterable[FileIndex]) -> list[Finding]:
+    """Pictures that are in another folder, or have another name, than the labels give."""
+    moved = [name for index in indexes for name in index.moved]
+    problem = "pictures were found under another folder or name than the labels give"
+    return find("pictures under another name", moved, problem, "check that they are the right pictures, and correct the labels")
+
+
+def find_unlisted(splits: dict[str, list[LabeledPicture]], indexes: Collection[FileIndex], labels: str) -> list[Finding]:
+    """Pictures in the folders of `indexes` that `labels` do not list."""
+    listed = {picture.path for pictures in splits.values() for picture in pictures}
+    files = {file: None for index in indexes for file in index.files.values() if file.suffix.lower() in EXTENSIONS and file not in listed}
+    remedy = "label them, list them without boxes if they show no object, or remove them"
+    return find("pictures without labels", [file.name for file in files], f"pictures are not in {labels}; left out", remedy)
+
+
+def find_without_box(skipped: Sequence[str]) -> list[Finding]:
+    """Annotations that were skipped, because they have neither a box nor a polygon."""
+    return find("annotations without a box", skipped, "annotations have neither a box nor a polygon; skipped", "draw a box, or remove them")
+
+
+def surround(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
+    """The box (left, top, width, height) around points."""
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)

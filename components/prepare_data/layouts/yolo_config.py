@@ -1,0 +1,161 @@
+"""The file that describes a YOLO dataset: `data.yaml` (Ultralytics), `obj.data` (Darknet, CVAT), or a list of classes (Label Studio)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
+from components.prepare_data.layouts.files import list_files, path_exists, read_lines, split_path
+from kd.data.letterbox import EXTENSIONS
+from kd.errors import InputError
+
+YAML_NAMES = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
+CLASS_FILES = ("classes.txt", "obj.names", "labels/classes.txt", "images/classes.txt", "train/_darknet.labels")  # the last one of Roboflow
+
+
+@dataclass(frozen=True)
+class Config:
+    """The description of a YOLO dataset.
+
+    Attributes:
+        file: the file that it was read from.
+        classes: class names.
+        base: folder that `paths` are relative to.
+        paths: folders, or text files that list pictures, by their key in `file`.
+        pose: whether the numbers after a box are key points, and not the corners of a polygon.
+    """
+
+    file: Path
+    classes: list[str]
+    base: Path
+    paths: dict[str, list[str]]
+    pose: bool = False
+
+
+def find_config(folder: Path) -> Path | None:
+    """The file that describes the YOLO dataset in `folder`; a list of classes counts only with label files."""
+    for name in (*YAML_NAMES, "obj.data"):
+        if (folder / name).is_file():
+            return folder / name
+    classes = next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
+    return classes if classes and _has_labels(folder) else None
+
+
+def read_config(folder: Path) -> Config:
+    """Read the file that `find_config` finds in `folder`.
+
+    Raises:
+        InputError: if there is none, or with the field or line that is missing or of the wrong type.
+    """
+    file = find_config(folder)
+    if not file:
+        raise InputError(folder, f"contains none of {', '.join((*YAML_NAMES, 'obj.data', *CLASS_FILES))}", "add one of them")
+    if file.name == "obj.data":
+        return _read_darknet(folder, file)
+    if file.name not in YAML_NAMES:
+        return Config(file, _read_names(file), folder, _find_split_folders(folder))
+    if others := [name for name in YAML_NAMES if (folder / name).is_file() and name != file.name]:
+        raise InputError(file, f"is beside {others[0]}", "keep one of them")
+    content = _read_yaml(file)
+    classes = _read_classes(file, content.get("names"))
+    base = _base_folder(folder, content.get("path"))
+    entries = {key: value for key, value in content.items() if isinstance(key, str) and parse_split(key) and value}
+    paths = {key: _check_paths(file, key, value) for key, value in entries.items()}
+    return Config(file, classes, base, paths or _find_split_folders(base), "kpt_shape" in content)
+
+
+def resolve(config: Config, key: str, name: str) -> Path | None:
+    """The folder or text file that `name` gives; None if it is missing and `key` is not train.
+
+    Roboflow writes ../train/images for a folder beside data.yaml, others a path on another machine: the longest end of the path
+    that exists counts, but the folder `images` of all splits does not.
+
+    Raises:
+        InputError: if train is missing, or `name` is a path that could leave the dataset.
+    """
+    name = name.replace("\\", "/").removeprefix("../")
+    parts = split_path(name, config.file, key) if name not in (".", "./") else [""]
+    for start in range(len(parts)):
+        path = config.base.joinpath(*parts[start:])
+        if path_exists(path) and (start == 0 or parts[start:] != ["images"]):
+            return path
+    if parse_split(key) != "train":
+        return None
+    if Path(name).is_absolute():
+        raise InputError(config.file, f"{key} {shorten(name)} is not a path inside the data folder", "use a relative path without '..'")
+    kind = "list" if name.endswith(".txt") else "folder"
+    raise InputError(config.file, f"the {kind} {config.base / name} of {key} is missing", f"correct the path or add the {kind}")
+
+
+def _has_labels(folder: Path) -> bool:
+    files = list_files(folder, folder, (".txt", *EXTENSIONS))
+    texts = {file for file in files if file.suffix.lower() == ".txt" and file.name != "classes.txt"}
+    beside = any(file.with_suffix(".txt") in texts for file in files if file.suffix.lower() in EXTENSIONS)
+    return beside or any("labels" in file.relative_to(folder).parts[:-1] for file in texts)
+
+
+def _read_yaml(file: Path) -> dict[Any, Any]:
+    lines = read_lines(file)
+    try:
+        content = yaml.safe_load("\n".join(lines))
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # PyYAML leaks the others
+        raise InputError(file, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
+    if not isinstance(content, dict):
+        raise InputError(file, "has no 'names'", "add `names:` with the class names")
+    return content
+
+
+def _read_classes(file: Path, names: object) -> list[str]:
+    if isinstance(names, dict):
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise InputError(file, f"names has the keys {shorten(list(names))}", "number the classes 0, 1, 2, ...")
+        names = [names[label] for label in range(len(names))]
+    if not isinstance(names, list):
+        raise InputError(file, f"names is {shorten(names)}, not a list of class names", "write `names: [first, second]`")
+    return check_class_names(file, "names", names)
+
+
+def _base_folder(folder: Path, path: object) -> Path:
+    """The folder that the splits' paths are relative to; an absolute `path` is ignored, because it is of another machine."""
+    inside = isinstance(path, str) and not Path(path).is_absolute() and ".." not in Path(path).parts
+    return folder / str(path) if inside and path_exists(folder / str(path)) and (folder / str(path)).is_dir() else folder
+
+
+def _check_paths(file: Path, key: str, value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    paths = [path for path in values if isinstance(path, str)]
+    if len(paths) < len(values):
+        raise InputError(file, f"{key} is {shorten(value)}, not a path", "write the path of the split's pictures")
+    return paths
+
+
+def _read_darknet(folder: Path, file: Path) -> Config:
+    """Read the lines `key = value` of obj.data; CVAT writes it."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(read_lines(file), 1):
+        key, equals, value = line.partition("=")
+        if line.strip() and not equals:
+            raise InputError(file, f"line {number} is {shorten(line)}, not `key = value`", "correct it")
+        values[key.strip()] = value.strip()
+    paths = {key: [value] for key, value in values.items() if parse_split(key) and value}
+    config = Config(file, [], folder, paths or _find_split_folders(folder))
+    names = resolve(config, "names", values.get("names") or "obj.names")
+    if not names:
+        raise InputError(file, f"names the file {shorten(values.get('names'))} for the class names, which is missing", "add it")
+    return Config(file, _read_names(names), folder, config.paths)
+
+
+def _read_names(file: Path) -> list[str]:
+    return check_class_names(file, "the list", [line.strip() for line in read_lines(file) if line.strip()])
+
+
+def _find_split_folders(base: Path) -> dict[str, list[str]]:
+    """The folders of the splits, by their names: images/train, train/images or train; or else all pictures as train."""
+    has_images = (base / "images").is_dir()
+    for parent, inside in (("images", ""), ("", "images"), *([] if has_images else [("", "")])):
+        folders = [path for path in sorted((base / parent).glob("*")) if parse_split(path.name) and (path / inside).is_dir()]
+        if folders:
+            return {path.name: [(path / inside).relative_to(base).as_posix()] for path in folders}
+    return {"train": ["images" if has_images else "."]}

@@ -1,0 +1,92 @@
+"""The pictures of a dataset in YOLO layout, and their label files."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from components.prepare_data.layouts.files import FileIndex, fold, read_lines, split_suffix
+from kd.data.letterbox import EXTENSIONS
+from kd.errors import InputError
+
+
+class Labels(NamedTuple):
+    """A picture and its label file.
+
+    Attributes:
+        picture: the picture.
+        file: the label file, or the path where Ultralytics reads it if it is missing.
+        exists: whether there is a label file.
+        beside: whether the label file is beside the picture, although Ultralytics reads it elsewhere.
+    """
+
+    picture: Path
+    file: Path
+    exists: bool
+    beside: bool
+
+
+class Files:
+    """The files of a dataset in YOLO layout; names are paths relative to its folder.
+
+    Args:
+        root: the dataset's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.index = root, FileIndex(root, root, EXTENSIONS)
+        self._texts = {name[:-4]: file for name, file in self.index.files.items() if name.lower().endswith(".txt")}
+        self._folded = {fold(name): file for name, file in self._texts.items()}
+
+    def pictures(self, folder: Path) -> list[Labels]:
+        """The pictures below `folder` with their label files.
+
+        Raises:
+            InputError: if a picture has two label files that differ, or a label file has no picture.
+        """
+        start = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
+        names = [name for name in self.index.files if name.startswith(start)]
+        pictures = [name for name in names if split_suffix(name)[1] in EXTENSIONS]
+        self._check_texts(folder, start, {split_suffix(name)[0] for name in pictures})
+        return [self.labels(name) for name in pictures]
+
+    def _check_texts(self, folder: Path, start: str, pictures: set[str]) -> None:
+        """Raise `InputError` for a label file without a picture; text files beside pictures may be something else."""
+        expected = {fold(name) for picture in pictures for name in (picture, _mirror(picture))}
+        mirrored = _mirror(start)
+        for name, file in self._texts.items():
+            is_label = mirrored != start and name.startswith(mirrored) and file.name != "classes.txt"
+            if fold(name) not in expected and (is_label or (name.startswith(start) and _contains_boxes(file))):
+                raise InputError(file, *self._without_picture(start + name.removeprefix(mirrored), folder))
+
+    def labels(self, name: str) -> Labels:
+        """A picture with its label file; `InputError` if there are two that differ."""
+        own = split_suffix(name)[0]
+        mirrored = _mirror(own)
+        expected, beside = (self._texts.get(text) or self._folded.get(fold(text)) for text in (mirrored, own))
+        if expected and beside and expected != beside and _stripped(expected) != _stripped(beside):
+            raise InputError(beside, f"and {expected} are different labels of one picture", "remove one of them")
+        file = expected or beside
+        return Labels(self.index.files[name], file or self.root / f"{mirrored}.txt", bool(file), bool(file) and not expected)
+
+    def _without_picture(self, stem: str, folder: Path) -> tuple[str, str]:
+        """The problem and the remedy of a label file without a picture."""
+        for name, file in self.index.files.items():
+            if name.startswith(f"{stem}.") and split_suffix(name)[1] != ".txt":
+                return f"has no picture, but {file.name}", f"convert {file.name} to one of {', '.join(EXTENSIONS)}"
+        return "has no picture", f"add the picture in {folder} or remove the label file"
+
+
+def _mirror(name: str) -> str:
+    """`name` with the last folder `images` replaced by `labels`."""
+    before, images, after = f"/{name}".rpartition("/images/")
+    return f"{before}/labels/{after}"[1:] if images else name
+
+
+def _contains_boxes(file: Path) -> bool:
+    """Whether the first line has at least five fields, and all but the first are numbers."""
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        fields = stream.readline(1000).split()
+    return len(fields) >= 5 and all(text.lstrip("-").replace(".", "", 1).isdigit() for text in fields[1:])
+
+
+def _stripped(file: Path) -> list[list[str]]:
+    return [line.split() for line in read_lines(file) if line.strip()]

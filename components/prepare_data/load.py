@@ -1,0 +1,53 @@
+"""Read a dataset, check it, and split it; what `prepare_data` and `kdflow check` have in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.params.models import Data
+from components.prepare_data.checks import check_splits
+from components.prepare_data.clipping import clip_boxes, drop_duplicates
+from components.prepare_data.findings import Finding
+from components.prepare_data.inspection import Inspection, check_sizes, drop_unreadable, inspect_pictures, picture_findings
+from components.prepare_data.layouts import read_dataset
+from components.prepare_data.splits import check_classes_have_boxes, split_dataset
+from components.shared.boxes import LabeledPicture
+
+
+@dataclass(frozen=True)
+class CheckedDataset:
+    """A dataset that can be trained on.
+
+    Attributes:
+        classes: class names.
+        splits: the pictures of train, val and test.
+        dropped: messages about dropped and clipped labels.
+        findings: what is doubtful.
+        inspections: what decoding the pictures showed.
+    """
+
+    classes: list[str]
+    splits: dict[str, list[LabeledPicture]]
+    dropped: list[str]
+    findings: list[Finding]
+    inspections: Mapping[Path, Inspection]
+
+
+def load_dataset(data: Data, folder: Path) -> CheckedDataset:
+    """Read, check and split the dataset in `folder` as the section `data` says.
+
+    Raises:
+        InputError: if it is invalid; the message names the file and the field.
+    """
+    dataset = read_dataset(folder, data.layout)
+    inspections = inspect_pictures(dataset)
+    findings = [*dataset.findings, *drop_unreadable(dataset, inspections, data.skip_unreadable)]
+    check_sizes(dataset, inspections)
+    dropped = dataset.dropped + clip_boxes(dataset)
+    findings += [*drop_duplicates(dataset), *picture_findings(dataset, inspections)]
+    own_splits = bool(dataset.splits.get("test"))
+    digests = {path: inspection.digest for path, inspection in inspections.items()}
+    splits, moved = split_dataset(dataset, data.val, data.test, data.split_seed, digests)
+    check_classes_have_boxes(dataset.classes, splits)
+    findings += [*moved, *check_splits(dataset.classes, splits, inspections, data.image_size, own_splits)]
+    return CheckedDataset(dataset.classes, splits, dropped, findings, inspections)
