@@ -42,7 +42,7 @@ def split_dataset(
     _check_listed_once(splits)
     moved: list[str] = []
     for split, fraction in (("test", test), ("val", val)):
-        if not splits[split] and splits["train"]:
+        if fraction and not splits[split] and splits["train"]:
             groups = _groups(splits["train"], digests)
             places = {key: _hash_fraction(f"{split} {seed} {key}") for key in groups}
             chosen = {key for key, place in places.items() if place < fraction}

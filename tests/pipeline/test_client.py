@@ -108,9 +108,9 @@ def test_no_encryption_where_it_is_expected(answering):
     "answer, words, transient",
     [
         (http("200 OK", "<html>Sign in</html>"), "answers with a page", False),
-        (http("302 Found", "", "Location: https://login.example.org"), "redirects, to a login page", False),
-        (http("401 Unauthorized", "who are you"), "answers 401: who are you; give a fresh token", False),
-        (http("403 Forbidden", '{"error": "not yours"}'), "answers 403: not yours; ask for the right", False),
+        (http("302 Found", "", "Location: https://login.example.org"), "redirects to a login page", False),
+        (http("401 Unauthorized", "who are you"), "answers 401: who are you; set KF_PIPELINES_TOKEN to a valid token", False),
+        (http("403 Forbidden", '{"error": "not yours"}'), "answers 403: not yours; ask for access", False),
         (http("503 Service Unavailable", "<h1>down</h1>\nfor repair"), "answers 503: <h1>down</h1> for repair; try again", True),
         (http("500 Oops", '{"message": "token T0KEN at http://a:b@c is\\nbad"}'), "answers 500: token *** at http://***@c is bad", True),
     ],

@@ -104,7 +104,7 @@ def test_a_task_hands_its_step_all_its_sections_and_inputs(name: str, monkeypatc
     assert call.get("sections", {"data": call.get("data")}) == {section: section for section in STAGES[name]["params"]}
     assert call.get("step", name) == name
     if name != "prepare_data":
-        step = inspect.signature(launch._step(name)).parameters.values()
+        step = inspect.signature(launch._import_step(name)).parameters.values()
         assert set(call["inputs"]) == {p.name for p in step if isinstance(p.default, Path)} - {"output"}
         assert all(value.removesuffix("_model").replace("dataset", "data") == key for key, value in call["inputs"].items())
 

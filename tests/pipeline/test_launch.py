@@ -129,7 +129,7 @@ def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, cap
     (project / "mine").mkdir()
     with pytest.raises(SystemExit) as exit:
         launch.prepare_data(sections("prepare_data")["data"] | {"path": "mine"}, "", "", "an older version", artifact(project / "out"))
-    assert exit.value.code == 2 and "moved from an older version" in capsys.readouterr().err
+    assert exit.value.code == 2 and "changed from an older version" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_sections_and_other_arguments(package, repository):
     "more, words",
     [
         ({}, "pipeline 'kdflow': its parameter 'image' has no value; add --image NAME@sha256"),
-        ({**IMAGE, "train_basline": False}, "no parameter 'train_basline'; choose of data_rev, distill, image, seed, train_baseline"),
+        ({**IMAGE, "train_basline": False}, "no parameter 'train_basline'; use one of data_rev, distill, image, seed, train_baseline"),
         ({**IMAGE, "train_baseline": "no"}, "'train_baseline' is 'no', not of the type BOOLEAN"),
         ({**IMAGE, "seed": True}, "'seed' is True, not of the type NUMBER_INTEGER"),
         ({**IMAGE, "data_rev": 20}, "'data_rev' is 20, not of the type STRING"),
@@ -35,7 +35,7 @@ def test_wrong_arguments(package, repository, more, words):
 def test_what_is_no_package(tmp_path, text):
     path = tmp_path / "pipeline.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match="is no compiled pipeline"):
+    with pytest.raises(InputError, match="is not a compiled pipeline"):
         read_package(path)
 
 

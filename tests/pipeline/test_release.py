@@ -2,7 +2,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.cluster import load_cluster
-from pipeline.package import steps
+from pipeline.package import task_names
 from pipeline.release import PIPELINE
 from tests.pipeline.conftest import IMAGE, ROOT
 
@@ -25,14 +25,14 @@ def test_a_version_is_never_two_things(kfp, command):
     command("submit")
     next(iter(kfp.versions.values()))["description"] = "sha256 of another"
     refused = command("submit")
-    assert refused.code == 2 and "the server holds another pipeline as" in refused.err and len(kfp.runs) == 1
+    assert refused.code == 2 and "exists with other content" in refused.err and len(kfp.runs) == 1
 
 
 def test_without_git(kfp, command, tmp_path, monkeypatch, repository):
     (tmp_path / "params.yaml").write_text((repository.path / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     refused = command("submit")
-    assert refused.code == 2 and "tells no commit here" in refused.err
+    assert refused.code == 2 and "finds no commit here" in refused.err
     assert "version v7\n" in command("submit", "--version", "v7").out
 
 
@@ -50,4 +50,4 @@ def test_the_graph_as_it_is_runs_on_the_server(kfp, monkeypatch, capsys):
     (version,) = kfp.versions.values()
     assert run["service_account"] == load_cluster().service_account
     assert run["runtime_config"]["parameters"].keys() >= {"image", "data_repo", "data_rev", "seed", "data", "teacher", "student", "distill"}
-    assert steps(version["pipeline_spec"])[-1] == "register-model"
+    assert task_names(version["pipeline_spec"])[-1] == "register-model"

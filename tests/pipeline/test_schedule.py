@@ -19,7 +19,7 @@ FRIDAYS = ("schedule", "--cron", "0 3 * * 5")
 
 @pytest.fixture(autouse=True)
 def in_no_time(monkeypatch):
-    monkeypatch.setattr(schedule, "PAUSES", (0, 0))
+    monkeypatch.setattr(schedule, "RETRY_DELAYS", (0, 0))
 
 
 def the_one(kfp):

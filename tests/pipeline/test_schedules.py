@@ -2,7 +2,7 @@ import re
 
 
 def test_schedules_are_listed_with_their_last_run(kfp, command):
-    assert command("schedules").out == "nothing is scheduled\n"
+    assert command("schedules").out == "there are no schedules\n"
     command("schedule", "--cron", "0 3 * * 1")
     command("schedule", "--cron", "@daily", "--name", "fresh", "--pause")
     schedule = next(iter(kfp.schedules.values()))

@@ -9,7 +9,7 @@ def test_status_shows_a_run(kfp, command):
     (run_id,) = kfp.runs
     shown = command("status", run_id)
     assert shown.code == 0 and f"#/runs/details/{run_id}" in shown.out
-    assert re.search(r"prepare │ succeeded │ 1:02:03", shown.out)
+    assert re.search(r"prepare │ succeeded │  1:02:03", shown.out)
     unknown = command("status", "nothing")
     assert unknown.code == 2 and "answers 404: nothing not found; check the id" in unknown.err
 

@@ -111,7 +111,7 @@ def test_a_run_whose_start_is_unsure_is_not_started_blindly_again(kfp, command):
     kfp.fault = lambda number, request: "mute" if request == "POST /apis/v2beta1/runs" else None
     done = command("submit")
     assert done.code == 2 and len(kfp.runs) == 1
-    assert re.search(r"the run may have started all the same; look at http://.*/#/experiments/details/", done.err)
+    assert re.search(r"the run may have started; see http://.*/#/experiments/details/", done.err)
 
 
 def test_on_a_terminal_a_table_is_redrawn(monkeypatch):

@@ -41,7 +41,7 @@ def find_unlisted(splits: dict[str, list[LabeledPicture]], indexes: Collection[F
     listed = {picture.path for pictures in splits.values() for picture in pictures}
     files = {file: None for index in indexes for file in index.files.values() if file.suffix.lower() in EXTENSIONS and file not in listed}
     remedy = "label them, list them without boxes if they show no object, or remove them"
-    return find("pictures without labels", [file.name for file in files], f"pictures are not in {labels}; left out", remedy)
+    return find("unlisted pictures", [file.name for file in files], f"pictures are not in {labels}; left out", remedy)
 
 
 def find_without_box(skipped: Sequence[str]) -> list[Finding]:

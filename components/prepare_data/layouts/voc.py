@@ -85,7 +85,8 @@ def _find_folders(folder: Path) -> tuple[Path, Path] | None:
     """The folders of the XML files and of the pictures in `folder`."""
     pictures = next((folder / name for name in PICTURE_FOLDERS if (folder / name).is_dir()), folder)
     for xml in (folder / name for name in XML_FOLDERS if (folder / name).is_dir()):
-        if pictures.name == "JPEGImages" or any(file.suffix.lower() == ".xml" and not is_hidden(file.name) for file in xml.iterdir()):
+        named = (xml.name, pictures.name) == ("Annotations", "JPEGImages")
+        if named or any(not is_hidden(file.name) for file in xml.rglob("*.xml")):
             return xml, pictures
     return None
 

@@ -63,7 +63,7 @@ def read_config(folder: Path) -> Config:
     base = _base_folder(folder, content.get("path"))
     entries = {key: value for key, value in content.items() if isinstance(key, str) and parse_split(key) and value}
     paths = {key: _check_paths(file, key, value) for key, value in entries.items()}
-    return Config(file, classes, base, paths or _find_split_folders(base), "kpt_shape" in content)
+    return Config(file, classes, base, _check_train(file, paths) or _find_split_folders(base), "kpt_shape" in content)
 
 
 def resolve(config: Config, key: str, name: str) -> Path | None:
@@ -131,6 +131,12 @@ def _check_paths(file: Path, key: str, value: object) -> list[str]:
     return paths
 
 
+def _check_train(file: Path, paths: dict[str, list[str]]) -> dict[str, list[str]]:
+    if paths and not any(parse_split(key) == "train" for key in paths):
+        raise InputError(file, f"has {' and '.join(paths)}, but no train", "add the path of the training pictures")
+    return paths
+
+
 def _read_darknet(folder: Path, file: Path) -> Config:
     """Read the lines `key = value` of obj.data; CVAT writes it."""
     values: dict[str, str] = {}
@@ -140,7 +146,7 @@ def _read_darknet(folder: Path, file: Path) -> Config:
             raise InputError(file, f"line {number} is {shorten(line)}, not `key = value`", "correct it")
         values[key.strip()] = value.strip()
     paths = {key: [value] for key, value in values.items() if parse_split(key) and value}
-    config = Config(file, [], folder, paths or _find_split_folders(folder))
+    config = Config(file, [], folder, _check_train(file, paths) or _find_split_folders(folder))
     names = resolve(config, "names", values.get("names") or "obj.names")
     if not names:
         raise InputError(file, f"names the file {shorten(values.get('names'))} for the class names, which is missing", "add it")

@@ -109,7 +109,7 @@ def test_links_into_the_dvc_cache_are_copied_as_files(writers, data, prepare):
 def test_records_counts_and_a_preview(writers, data, prepare, run):
     prepared = prepare(writers["coco"](data))
     assert run.of("metrics")[0][0] == {
-        "train_pictures": 4, "train_boxes": 4, "val_pictures": 1, "val_boxes": 1, "test_pictures": 2, "test_boxes": 2,
+        "train_pictures": 4, "train_boxes": 4, "val_pictures": 1, "val_boxes": 1, "test_pictures": 2, "test_boxes": 2, "warnings": 2,
     }  # fmt: skip
     assert run.of("artifact") == [("preview.jpg",)]
     with Image.open(prepared / "preview.jpg") as preview:
@@ -128,6 +128,25 @@ def test_boxes_without_area_are_dropped_with_a_warning(writers, data, prepare, e
 def test_only_the_first_ten_warnings_are_printed(writers, data, prepare, capsys):
     data["train"]["c"] = (32, 32, [(0, 40, 2, 8, 8)] * 25)
     assert len(summary(prepare(writers["coco"](data)))["dropped"]) == 25
-    lines = capsys.readouterr().err.splitlines()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(lines) == 11
     assert lines[-1] == "warning: 15 more, see `dropped` in summary.json"
+
+
+def test_unreadable_pictures_are_skipped_if_asked(writers, data, prepare, run, capsys):
+    folder = writers["coco"](data)
+    (folder / "train" / "images" / "a.jpg").write_text("no picture")
+    prepared = prepare(folder, "data.skip_unreadable=true")
+    assert "a.jpg" not in {image["file_name"] for image in annotations(prepared, "train")["images"]}
+    assert not (prepared / "train" / "images" / "a.jpg").exists()
+    (warning,) = (warning for warning in summary(prepared)["warnings"] if warning["check"] == "unreadable pictures")
+    assert warning["count"] == 1 and warning["examples"] == ["a.jpg"]
+    assert "  1 pictures cannot be decoded; dropped (a.jpg); replace them\n" in capsys.readouterr().err
+    (tag,) = (value for name, value in run.of("tag") if name == "kdflow.warnings")
+    assert "pictures cannot be decoded" in tag
+
+
+def test_strict_data_must_not_be_doubtful(writers, data, prepare, tmp_path):
+    with pytest.raises(InputError, match=r"data\.strict: rare classes: .*correct the data, or set data\.strict: false"):
+        prepare(writers["coco"](data), "data.strict=true")
+    assert list((tmp_path / "out").iterdir()) == []

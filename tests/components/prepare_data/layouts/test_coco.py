@@ -296,7 +296,7 @@ def test_pictures_that_the_annotations_do_not_list_are_reported(writers, data, w
     dataset = coco.read(folder)
     assert names(dataset) == EVERYTHING
     (finding,) = dataset.findings
-    assert (finding.check, finding.count, finding.examples) == ("pictures without labels", 1, ["new.jpg"])
+    assert (finding.check, finding.count, finding.examples) == ("unlisted pictures", 1, ["new.jpg"])
 
 
 def image(**values):

@@ -90,16 +90,24 @@ def test_reads_xml_files_beside_pictures_in_one_folder(writers, data, target):
 
 @pytest.mark.parametrize(
     ("xml", "pictures"),
-    [("labels", "data"), ("annotations", "images"), ("Annotations", "images"), ("Annotations", ".")],
+    [("labels", "data"), ("annotations", "images"), ("annotations/xmls", "images"), ("Annotations", "images"), ("Annotations", ".")],
 )
 def test_reads_other_names_of_the_folders(writers, data, xml, pictures):
     folder = writers["voc"](data)
+    (folder / xml).parent.mkdir(exist_ok=True)
     (folder / "Annotations").rename(folder / xml)
     for file in (folder / "JPEGImages").iterdir():
         (folder / pictures).mkdir(exist_ok=True)
         file.rename(folder / pictures / file.name)
     (folder / "JPEGImages").rmdir()
     assert names(voc.read(folder)) == {"train": ["a", "b", "c", "d"], "val": ["e"], "test": ["f", "g"]}
+
+
+def test_text_files_in_a_folder_named_labels_do_not_match(tmp_path):
+    for file in ("labels/a.txt", "labels/._a.xml", "JPEGImages/a.jpg"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert not voc.matches(tmp_path)
 
 
 def test_reads_the_lists_of_cvat(writers, data):
@@ -237,7 +245,7 @@ def test_pictures_without_an_xml_file_are_reported(writers, data):
     dataset = voc.read(folder)
     assert names(dataset) == {"train": list("abdefg")}
     (finding,) = dataset.findings
-    assert (finding.check, finding.count, finding.examples) == ("pictures without labels", 1, ["c.jpg"])
+    assert (finding.check, finding.count, finding.examples) == ("unlisted pictures", 1, ["c.jpg"])
 
 
 def test_xml_files_without_objects_are_rejected(writers, data):

@@ -448,6 +448,7 @@ def test_invalid_lines_are_rejected(folder, line, words):
         ({"names": ["cat", 5]}, "names contains 5, which is not a class name"),
         ({"names": []}, "names is empty"),
         ({"names": {0: "cat", 2: "dog"}}, "names has the keys [0, 2]"),
+        ({"train": None}, "has test and val, but no train; add the path of the training pictures"),
         ({"train": "images/nowhere"}, "images/nowhere of train is missing"),
         ({"train": {"a": 1}}, "train is {'a': 1}, not a path"),
         ({"train": "/somewhere/else"}, "train '/somewhere/else' is not a path inside the data folder"),

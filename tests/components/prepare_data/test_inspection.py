@@ -1,0 +1,77 @@
+"""Every picture is decoded before anything is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.prepare_data.inspection import check_sizes, drop_unreadable, inspect_picture, inspect_pictures, picture_findings
+from components.prepare_data.layouts.dataset import RawDataset
+from components.shared.boxes import Box, LabeledPicture
+from kd.errors import InputError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+def save(path, pixels=PIXELS, orientation=1, **options):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif, **options)
+    return path
+
+
+def dataset(*paths, size=(32, 24)):
+    pictures = [LabeledPicture(path, *size, [Box(0, 1, 1, 5, 5)], Path("labels.json")) for path in paths]
+    return RawDataset(["a"], {"train": pictures})
+
+
+def test_the_digest_is_of_the_upright_pixels_whatever_the_format(tmp_path):
+    png, bmp = save(tmp_path / "a.png"), save(tmp_path / "b.bmp")
+    turned = save(tmp_path / "c.png", np.ascontiguousarray(np.rot90(PIXELS)), orientation=6)
+    other = save(tmp_path / "d.png", PIXELS[::-1].copy())
+    digests = [inspect_picture(path).digest for path in (png, bmp, turned, other)]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+    assert inspect_picture(turned).size == (32, 24) and inspect_picture(turned).orientation == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "not a picture"), (b"text", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture")],
+)
+def test_what_is_not_a_picture(tmp_path, content, reason):
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert reason in inspect_picture(tmp_path / "a.jpg").error
+    assert inspect_picture(tmp_path / "b.jpg").error == "the file is missing"
+
+
+def test_all_broken_pictures_are_named_at_once(tmp_path):
+    paths = [save(tmp_path / f"{i:02}.png") for i in range(15)]
+    for path in paths[:12]:
+        path.write_bytes(path.read_bytes()[:60])
+    data = dataset(*paths)
+    inspections = inspect_pictures(data)
+    with pytest.raises(InputError) as error:
+        drop_unreadable(data, inspections, skip=False)
+    assert "12 pictures cannot be decoded" in str(error.value) and "and 2 more" in str(error.value)
+    assert all(str(path) in str(error.value) for path in paths[:10]) and len(data.splits["train"]) == 15
+    (finding,) = drop_unreadable(data, inspections, skip=True)
+    assert finding.count == 12 and [picture.path for picture in data.splits["train"]] == paths[12:]
+
+
+def test_sizes_are_compared_once_for_all(tmp_path):
+    paths = [save(tmp_path / f"{i}.png") for i in range(3)]
+    right, wrong = dataset(*paths), dataset(*paths, size=(24, 32))
+    check_sizes(right, inspect_pictures(right))
+    with pytest.raises(InputError, match=r"labels\.json: width and height of 0\.png are 24x32, .* 32x24 pixels \(2 more pictures differ\)"):
+        check_sizes(wrong, inspect_pictures(wrong))
+
+
+def test_dark_and_turned_pictures_are_doubtful(tmp_path):
+    deep = tmp_path / "deep.png"
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 15).save(deep)
+    full = tmp_path / "full.png"
+    Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(full)
+    data = dataset(deep, full, save(tmp_path / "turned.png", orientation=3), save(tmp_path / "good.png"))
+    found = {finding.check: finding.examples for finding in picture_findings(data, inspect_pictures(data))}
+    assert found == {"12-bit pictures": ["deep.png"], "upside-down pictures": ["turned.png"]}
