@@ -19,6 +19,7 @@ TRAIN, VAL, TEST = 5, 1, 6
 SIZE = (70, 50)  # not square, and larger than the networks' input
 HISTORY = "epoch,box,objectness,class,val_map,val_map50\n1,3,2,1,,\n2,2,1,0.5,0.1,0.2\n"
 TAUGHT = "epoch,box,objectness,class,distill_backbone_16,gradient_ratio,val_map,val_map50\n1,3,2,1,1,0.5,,\n2,2,1,0.5,0.5,0.25,0.2,0.3\n"
+WARNINGS = [{"check": "x", "count": 4, "problem": "4 <things> are odd", "examples": ["a", "b", "c"], "remedy": "look at them"}]
 STRIDES = (8, 16, 32)
 PLACES = {
     "data": "outputs/prepare_data",
@@ -37,7 +38,7 @@ def write_outputs(root: Path, classes: list[str] = CLASSES) -> dict[str, Path]:
     splits = {
         split: _write_split(places["data"] / split, count, classes) for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST))
     }
-    summary = {"classes": classes, "digest": "0123abcd", "splits": splits, "image_size": SIDE, "dropped": []}
+    summary = {"classes": classes, "digest": "0123abcd", "splits": splits, "image_size": SIDE, "dropped": [], "warnings": WARNINGS}
     write_json(places["data"] / "summary.json", summary)
     write_model(places["teacher"], "yolov3", classes, seed=0)
     write_model(places["baseline"], "yolov3-tiny", classes, seed=1)

@@ -94,6 +94,10 @@ def test_names_are_escaped(report: Callable[..., str]) -> None:
     assert not Page(text).all("script")
 
 
+def test_it_shows_what_is_doubtful_about_the_data(report: Callable[..., str]) -> None:
+    assert "<li>4 &lt;things&gt; are odd (a, b, c, ...); look at them</li>" in report()
+
+
 def test_it_shows_what_shapes_the_scores_and_nothing_else(report: Callable[..., str]) -> None:
     text = report(CLASSES, "data.path=some/where", "register_model.name=famous", "distill.weight=3.25")
     assert "distill.weight" in text and "3.25" in text

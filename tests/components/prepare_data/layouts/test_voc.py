@@ -294,6 +294,16 @@ def test_invalid_lists_are_rejected(writers, data, lines, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_entities_are_rejected_in_every_encoding(writers, data, encoding):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    declaration = f'<?xml version="1.0" encoding="{encoding[:6]}"?><!DOCTYPE a [<!ENTITY b "bb">]>'
+    file.write_bytes((declaration + file.read_text()).encode(encoding))
+    with pytest.raises(InputError, match=r"a\.xml: (line 1 declares an XML entity|is not XML)"):
+        voc.read(folder)
+
+
 def test_a_list_that_is_not_text_is_rejected(writers, data):
     folder = writers["voc"](data)
     (folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe\x00")
