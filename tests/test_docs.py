@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/README.m
 TEXT = {page: page.read_text() for page in PAGES}
 MAKEFILE = (ROOT / "Makefile").read_text()
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-GROUPS = ("pipeline", "registry")
+GROUPS = ("pipeline", "registry", "benchmark")
 """Commands of `kdflow` that have commands of their own."""
 FOLDERS = r"(?:kd|components|pipeline|benchmarks|examples|tests|docs|\.ci|\.dvc)"
 Command = tuple[str, ...]
@@ -83,6 +83,7 @@ def test_the_commands_are_documented() -> None:
     assert documented >= {(name,) for name in ("check", "predict", "convert", "show", "params", "results")}
     assert documented >= {("pipeline", name) for name in ("compile", "run", "submit", "schedule", "schedules", "unschedule", "status")}
     assert documented >= {("registry", name) for name in ("list", "show", "compare", "promote", "rollback", "history", "copy")}
+    assert documented >= {("benchmark", name) for name in ("ablation", "pictures", "step_cost")}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -219,7 +219,7 @@ def test_a_damaged_dataset_is_read_or_rejected(writers, data, tmp_path, layout):
     source = (LAYOUTS | EXPORTS)[layout](writers, data)
     numbers = count()
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def damage(drawn):
         folder = tmp_path / f"damaged{next(numbers)}"
