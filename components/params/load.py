@@ -90,4 +90,4 @@ def _explain(error: ValidationError) -> tuple[str, str]:
         return f"unknown parameter '{shown}'", "remove it or correct its name; `kdflow params` lists all"
     if problem["type"] == "missing":
         return f"parameter '{shown}' is missing", "add it; `kdflow params` explains it"
-    return f"parameter '{shown}' is {problem['input']!r}: {problem['msg']}", "correct its value"
+    return f"parameter '{shown}' is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}", "correct its value"

@@ -1,17 +1,51 @@
 """Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kd.files import digest_json
 
+T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_ascending(values: list[int]) -> list[int]:
+    if values != sorted(values):
+        raise ValueError("the minimum is above the maximum")
+    return values
+
+
+def _check_distinct(values: list[T]) -> list[T]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is repeated")
+    return values
+
+
+def _check_path(path: str) -> str:
+    if not path.strip():
+        raise ValueError("a folder is needed; '.' is the working folder")
+    return path
+
+
+def _check_model_name(name: str) -> str:
+    if not name.strip() or set(name) & set("/:"):
+        raise ValueError("MLflow refuses empty names, and names with / or :")
+    return name
+
+
+def _check_opset(opset: int) -> int:
+    import onnx.defs  # a tenth of a second that `kdflow --help` should not cost
+
+    if opset > onnx.defs.onnx_opset_version():
+        raise ValueError(f"the installed onnx knows opsets up to {onnx.defs.onnx_opset_version()}")
+    return opset
 
 
 class Section(BaseModel):
@@ -30,18 +64,22 @@ class ComposeScenes(Section):
     train: Count = Field(description="number of training pictures")
     test: Count = Field(description="number of test pictures")
     size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of a picture in pixels")
-    objects: list[Count] = Field(description="minimum and maximum number of digits in a picture", min_length=2, max_length=2)
-    seed: int = Field(description="random seed of the pictures")
+    objects: Annotated[list[Count], AfterValidator(_check_ascending)] = Field(
+        description="minimum and maximum number of digits in a picture", min_length=2, max_length=2
+    )
+    seed: Seed = Field(description="random seed of the pictures")
 
 
 class Data(Section):
     """The labeled pictures and their preparation."""
 
-    path: str = Field(description="folder with pictures and labels; the default is the embedded dataset")
+    path: Annotated[str, AfterValidator(_check_path)] = Field(
+        description="folder with pictures and labels; the default is the embedded dataset"
+    )
     layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
     val: Share = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
     test: Share = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
-    split_seed: int = Field(description="random seed of these splits")
+    split_seed: Seed = Field(description="random seed of these splits")
     image_size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of the networks' input in pixels")
     anchors: Literal["kmeans", "coco"] = Field(description="kmeans: fitted to the training boxes; coco: the published anchors of COCO")
     strict: bool = Field(description="whether doubtful data are an error instead of a warning")
@@ -96,8 +134,10 @@ class InfoMaps(Section):
 class Distill(Section):
     """The distillation loss: weight * (backbone * losses of its taps + neck * losses of its taps) + response * response loss."""
 
-    taps: list[Literal["backbone", "neck"]] = Field(description="parts of the networks that are distilled; [] for none")
-    strides: list[Literal[8, 16, 32]] = Field(
+    taps: Annotated[list[Literal["backbone", "neck"]], AfterValidator(_check_distinct)] = Field(
+        description="parts of the networks that are distilled; [] for none"
+    )
+    strides: Annotated[list[Literal[8, 16, 32]], AfterValidator(_check_distinct)] = Field(
         description="strides of the teacher's features; the student has no stride 8 and uses its stride 16"
     )
     loss: Literal["features", "channels"] = Field(
@@ -139,9 +179,9 @@ class Gate(Section):
 class RegisterModel(Section):
     """The export to ONNX and the model registry."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(description="name of the registered model in MLflow")
+    name: Annotated[str, AfterValidator(_check_model_name)] = Field(description="name of the registered model in MLflow")
     confidence: Fraction = Field(description="default minimum score of a detection in the exported model")
-    opset: Annotated[int, Field(ge=18)] = Field(description="ONNX opset version")
+    opset: Annotated[int, Field(ge=18), AfterValidator(_check_opset)] = Field(description="ONNX opset version")
     compare_pictures: Count = Field(description="number of test pictures on which ONNX and PyTorch are compared")
     tolerance: Positive = Field(
         description="maximum difference between ONNX and PyTorch in a score, or in a box coordinate as a fraction of the picture's side"
@@ -153,7 +193,7 @@ class RegisterModel(Section):
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(description="random seed of the three trainings")
+    seed: Seed = Field(description="random seed of the three trainings")
     compose_scenes: ComposeScenes
     data: Data
     augment: Augment

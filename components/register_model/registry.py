@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from components.register_model.packaging import package
-from components.runtime.text import mask_passwords, one_line
+from components.runtime.text import mask_passwords, one_line, quote_filter
 from components.runtime.tracking import import_mlflow, tracking_uri
 from kd.errors import InputError
 from kd.files import digest
@@ -61,7 +61,7 @@ class Registry:
 
     def search(self, name: str, tags: Mapping[str, str]) -> list["ModelVersion"]:
         """The versions of the registered model `name` that have all `tags`, by ascending number."""
-        query = " and ".join([f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items())])
+        query = " and ".join([f"name = {quote_filter(name)}", *(f"tags.`{key}` = {quote_filter(value)}" for key, value in tags.items())])
         versions: list[ModelVersion] = []
         token = None
         with self.wrap_errors():

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from components.runtime.text import quote_filter
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -73,7 +75,7 @@ def close_parent(client: "MlflowClient", experiment_id: str, parent_id: str) -> 
 
 def _search_runs(client: "MlflowClient", experiment_id: str, tag: str, value: str) -> list["Run"]:
     """The runs with this tag, oldest first."""
-    return list(client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", order_by=["attributes.start_time ASC"]))
+    return list(client.search_runs([experiment_id], f"tags.`{tag}` = {quote_filter(value)}", order_by=["attributes.start_time ASC"]))
 
 
 def _find_dvc() -> psutil.Process | None:

@@ -7,12 +7,14 @@ somebody else (`MLFLOW_RUN_ID`) is used, but not ended.
 import json
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from components.params.models import Params
 from components.runtime.execution import close_parent, current_execution, open_parent
@@ -27,6 +29,7 @@ START_TIMEOUT = 8.0  # seconds for the first answer of a server
 TIMEOUT = 60.0  # seconds for an upload, for the last records, or to create a sqlite store on a busy machine
 PREFIX = "kdflow."  # of parameters and tags: in a run that others use too, MLflow rejects a second value for a parameter
 MAX_BATCH_PARAMS = 100  # MLflow's limit for one request
+MAX_KEY_LENGTH = 250  # MLflow's limit for the key of a tag
 MAX_DIGEST_LENGTH = 36  # MLflow's limit for the digest of a data set
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # MLflow's page opens on the runs, not on GenAI traces
 
@@ -39,16 +42,27 @@ _QUIET_SETTINGS = {
 }
 
 
+def project_folder() -> Path:
+    """The working folder; if `dvc exp run --temp` runs in a copy of the project, the corresponding folder of the project."""
+    here, root = Path.cwd(), os.environ.get("DVC_ROOT")
+    copies = Path(root, ".dvc/tmp/exps").resolve() if root else None
+    return Path(root or "", *here.relative_to(copies).parts[1:]) if copies and here.is_relative_to(copies) else here
+
+
 def tracking_uri() -> str:
-    """The store of runs and models: `MLFLOW_TRACKING_URI` if set, else a sqlite file in the working folder."""
+    """The store of runs and models: `MLFLOW_TRACKING_URI` if set, else mlflow.db. Relative paths of sqlite are in the project."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    kind, separator, file = uri.partition(":///")
+    if kind != "sqlite" or not separator or file.startswith("/"):
+        return uri
     # an absolute path, because MLflow caches stores by URI and the working folder may change
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    return f"sqlite:///{str(project_folder() / file).replace('%', '%25')}"
 
 
 def sqlite_file() -> Path | None:
     """The file of `tracking_uri()` if it is a sqlite store, else None."""
     kind, _, file = tracking_uri().partition(":///")
-    return Path(file.partition("?")[0]) if kind == "sqlite" else None
+    return Path(unquote(file.partition("?")[0])) if kind == "sqlite" else None
 
 
 def import_mlflow() -> None:
@@ -189,14 +203,17 @@ class _StoredRun:
         all_tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in tags.items()}
         inputs = DatasetInput(data, [InputTag(key, value) for key, value in all_tags.items()])
         self.client.log_inputs(self.run_id, datasets=[inputs])
-        self.client.set_tag(self.run_id, f"{PREFIX}digest.{name}", digest)
+        key = re.sub(r"[^\w. /-]", "_", name).strip("/")  # MLflow refuses other characters
+        self.client.set_tag(self.run_id, f"{PREFIX}digest.{key}"[:MAX_KEY_LENGTH], digest)
 
 
 def _get_or_create_experiment(client: "MlflowClient") -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kdflow"
     experiment = client.get_experiment_by_name(name)
     if not experiment:
-        return str(client.create_experiment(name, tags={KIND_TAG: KIND}))
+        # MLflow's default location is in the working folder, and wrong if the path has a %
+        location = (project_folder() / "mlruns" / quote(name, safe="")).as_uri() if sqlite_file() else None
+        return str(client.create_experiment(name, location, tags={KIND_TAG: KIND}))
     if KIND_TAG not in experiment.tags:
         with suppress(Exception):  # without permission to change the experiment, the run is still recorded
             client.set_experiment_tag(experiment.experiment_id, KIND_TAG, KIND)

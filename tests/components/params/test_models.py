@@ -9,6 +9,7 @@ from components.params.explain import explain
 from components.params.load import load_params
 from kd.distillation.info_map import METHODS
 from kd.distillation.loss import DistillConfig
+from kd.errors import InputError
 from kd.model.build import ARCHITECTURES
 
 COMMITTED = Path(__file__).parents[3] / "params.yaml"
@@ -41,3 +42,25 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
     assert choices("student.architecture") == choices("teacher.architecture") == set(ARCHITECTURES)
     for schedule in choices("distill.schedule"):
         assert DistillConfig(schedule=schedule).weight_at(0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("register_model.opset=99", "the installed onnx knows opsets up to "),
+        ("register_model.name=a/b", "MLflow refuses empty names, and names with / or :"),
+        ("register_model.name='a:b'", "MLflow refuses empty names"),
+        ("register_model.name=' '", "MLflow refuses empty names"),
+        ("compose_scenes.objects=[7,3]", "the minimum is above the maximum"),
+        ("distill.strides=[8,8]", "a value is repeated"),
+        ("distill.taps=[neck,neck]", "a value is repeated"),
+        ("data.path=''", "a folder is needed"),
+        ("seed=-1", "greater than or equal to 0"),
+        ("data.split_seed=-1", "greater than or equal to 0"),
+        ("compose_scenes.seed=-1", "greater than or equal to 0"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_params(COMMITTED, [change])
+    assert problem in str(error.value) and change.partition("=")[0] in str(error.value) and "Value error" not in str(error.value)

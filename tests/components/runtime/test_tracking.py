@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from components.params.models import Params
-from components.runtime.tracking import step_run, tracking_uri
+from components.runtime.tracking import sqlite_file, step_run, tracking_uri
 from tests.components.stores import records
 
 ROOT = Path(__file__).parents[3]
@@ -117,3 +117,36 @@ def test_a_new_store_is_created_without_output(tmp_path: Path) -> None:
     completed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert (completed.stdout, completed.stderr) == ("", "")
     assert records()["evaluate"].info.status == "FINISHED"
+
+
+def test_a_path_with_special_characters_holds_store_and_artifacts(
+    settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "a%20b c#d"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("KDFLOW_EXECUTION", "it's")
+    Path("report.txt").write_text("report")
+    with step_run("evaluate", settings) as run:
+        run.log_dataset("it's/here & there", "x", "0" * 64, "test")
+        run.log_artifact(Path("report.txt"))
+    assert sqlite_file() == project / "mlflow.db" and (project / "mlflow.db").is_file()
+    assert len(list(project.glob("mlruns/**/report.txt"))) == 1
+    record = MlflowClient(tracking_uri()).get_run(str(run.id))
+    assert record.data.tags["kdflow.digest.it_s/here _ there"] == "0" * 64
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db"])
+def test_a_temporary_experiment_of_dvc_uses_the_store_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc/sub"
+    copy.mkdir(parents=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(copy)
+    assert sqlite_file() == tmp_path / "sub/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    assert sqlite_file() == tmp_path / "mlflow.db"
+    monkeypatch.delenv("DVC_ROOT")
+    monkeypatch.chdir(copy)
+    assert sqlite_file() == copy / "mlflow.db"
