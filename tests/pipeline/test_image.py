@@ -54,7 +54,8 @@ def test_is_labelled_with_the_commit_that_the_steps_record(image: str) -> None:
 def test_kubeflow_brings_the_whole_command(image: str) -> None:
     assert not inspect(image).attrs["Config"]["Entrypoint"]
     client = docker.from_env(timeout=PATIENCE)
-    assert "usage: python -m pipeline" in client.containers.run(image, remove=True).decode()
+    assert "usage: kdflow COMMAND" in client.containers.run(image, remove=True).decode()
+    assert "usage: kdflow pipeline" in inside(image, "cd / && kdflow pipeline --help")
     assert "usage: kd" in inside(image, "cd / && python3 -m kd --help")
 
 

@@ -241,7 +241,7 @@ def test_wrong_credentials(site: Site) -> None:
 
 def test_a_missing_revision(site: Site) -> None:
     line = refused(site, "v3")
-    assert "data_rev" in line and "'v3' is no revision" in line
+    assert "data_rev" in line and "'v3' is not a revision" in line
 
 
 def test_data_that_nobody_tracks(site: Site) -> None:
