@@ -7,6 +7,7 @@ somebody else (`MLFLOW_RUN_ID`) is used, but not ended.
 import json
 import logging
 import os
+import posixpath
 import re
 import sqlite3
 import time
@@ -203,7 +204,7 @@ class _StoredRun:
         all_tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in tags.items()}
         inputs = DatasetInput(data, [InputTag(key, value) for key, value in all_tags.items()])
         self.client.log_inputs(self.run_id, datasets=[inputs])
-        key = re.sub(r"[^\w. /-]", "_", name).strip("/")  # MLflow refuses other characters
+        key = posixpath.normpath(re.sub(r"[^\w. /-]", "_", name)).strip("/")  # MLflow refuses other keys
         self.client.set_tag(self.run_id, f"{PREFIX}digest.{key}"[:MAX_KEY_LENGTH], digest)
 
 

@@ -129,7 +129,7 @@ def test_a_path_with_special_characters_holds_store_and_artifacts(
     monkeypatch.setenv("KDFLOW_EXECUTION", "it's")
     Path("report.txt").write_text("report")
     with step_run("evaluate", settings) as run:
-        run.log_dataset("it's/here & there", "x", "0" * 64, "test")
+        run.log_dataset("/it's//here & there/", "x", "0" * 64, "test")
         run.log_artifact(Path("report.txt"))
     assert sqlite_file() == project / "mlflow.db" and (project / "mlflow.db").is_file()
     assert len(list(project.glob("mlruns/**/report.txt"))) == 1
