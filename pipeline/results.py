@@ -23,7 +23,7 @@ REQUIRED = ("teacher", "student")  # the baseline is optional
 
 
 @handle_errors
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline.results") -> None:
+def main(arguments: Sequence[str] | None = None, prog: str = "kdflow results") -> None:
     """Print the scores and latencies of the models, and where the report and the runs are."""
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline
         epilog=f"examples:\n  {prog}\n  {prog} --outputs .pipeline/outputs",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--outputs", type=Path, default=Path("outputs"), metavar="PATH", help="folder of the steps' outputs (default: outputs)"
-    )
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), metavar="PATH", help="folder of the outputs (default: outputs)")
     outputs = parser.parse_args(arguments).outputs
     metrics = read_metrics(outputs / "evaluate/metrics.json")
     console = Console(highlight=False)

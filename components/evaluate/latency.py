@@ -27,7 +27,7 @@ def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionDa
     pictures = [data.letterboxed(index % len(data))[0][None].float() / 255 for index in range(min(len(data), WARM_UP + rounds))]
 
     def task(network: Network, spec: ModelSpec) -> Task:
-        return lambda turn: _detect(network, spec, pictures[turn % len(pictures)])
+        return lambda index: _detect(network, spec, pictures[index % len(pictures)])
 
     return time_interleaved({name: task(*model) for name, model in models.items()}, rounds)
 
@@ -40,10 +40,10 @@ def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[st
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     order = list(tasks.items())
-    for turn in range(WARM_UP + rounds):
-        for name, task in order[:: -1 if turn % 2 else 1]:
+    for index in range(WARM_UP + rounds):
+        for name, task in order[:: -1 if index % 2 else 1]:
             start = time.perf_counter()
-            task(turn)
+            task(index)
             times[name].append(1000 * (time.perf_counter() - start))
     return {name: float(np.percentile(values[WARM_UP:], PERCENTILE)) for name, values in times.items()}
 

@@ -65,7 +65,8 @@ def evaluate(
     write_tables(output, evaluated)
     write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps)
     run.log_dataset("prepared", str(data), summary["digest"], "test")
-    run.log_metrics(_flat(metrics) | _latencies(trained, test))
+    times = latencies({name: (model.network, model.spec) for name, model in trained.items()}, test)
+    run.log_metrics(_flat(metrics) | {f"{name}.latency_ms": value for name, value in times.items()})
     run.log_artifact(output / "report.html")
 
 
@@ -89,11 +90,6 @@ def _metrics(model: TrainedModel, scores: Scores) -> dict[str, float]:
         "gigaflops": round(gigaflops(model.spec), DIGITS),
         "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
     }
-
-
-def _latencies(models: dict[str, TrainedModel], test: DetectionData) -> dict[str, float]:
-    times = latencies({name: (model.network, model.spec) for name, model in models.items()}, test)
-    return {f"{name}.latency_ms": value for name, value in times.items()}
 
 
 def _flat(metrics: dict[str, Any]) -> dict[str, float]:

@@ -1,53 +1,85 @@
 """The command `kdflow check`: what is wrong with a dataset, or doubtful about it, without a pipeline."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from components.params.load import load_params
+from components.params.models import Data
 from components.prepare_data.findings import Finding
-from components.prepare_data.inspection import UPSIDE_DOWN
-from components.prepare_data.load import CheckedDataset, load_dataset
-from components.prepare_data.preview import save_preview
+from components.prepare_data.load import load_dataset
+from components.prepare_data.preview import save_rows
 from components.shared.boxes import LabeledPicture
-from kd.errors import handle_errors
+from kd.errors import InputError, handle_errors
 from kd.files import atomic_file
 
-PICTURES = 12
+DEFAULTS = Data(
+    path=".", layout="auto", val=0.1, test=0.2, split_seed=0, image_size=416, anchors="kmeans", strict=False, skip_unreadable=True
+)
+MAX_LINES = 10
+"""Messages about dropped labels that are printed."""
+MAX_PICTURES = 8
+"""Pictures that are drawn for a finding."""
 CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is invalid"
 
 
 @handle_errors
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> None:
-    """Read and check a folder, print the findings, and draw the doubtful pictures."""
+    """Read and check a folder, print the findings, and draw the doubtful pictures and boxes."""
     options = _parser(prog).parse_args(arguments)
-    changes = {"path": str(options.folder), "layout": options.layout, "image_size": options.image_size, "skip_unreadable": True}
-    data = load_params(options.params).data.model_copy(update={name: value for name, value in changes.items() if value is not None})
-    dataset = load_dataset(data, options.folder)
-    pictures = sum(len(split) for split in dataset.splits.values())
-    print(f"{pictures} pictures, {len(dataset.classes)} classes: " + ", ".join(f"{len(p)} {split}" for split, p in dataset.splits.items()))
-    for line in (*dataset.dropped[:PICTURES], *dataset.findings):
+    dataset = load_dataset(_read_settings(options), options.folder)
+    sizes = ", ".join(f"{len(pictures)} {split}" for split, pictures in dataset.splits.items())
+    print(f"{sum(map(len, dataset.splits.values()))} pictures, {len(dataset.classes)} classes: {sizes}")
+    for line in (*dataset.dropped[:MAX_LINES], *dataset.findings):
         print(f"- {line}")
+    if len(dataset.dropped) > MAX_LINES:
+        print(f"- {len(dataset.dropped) - MAX_LINES} more dropped or clipped labels")
     if not dataset.findings:
         print("nothing is doubtful")
         return
-    with atomic_file(options.out) as temporary:
-        save_preview(doubtful(dataset), dataset.classes, temporary, PICTURES)
-    print(f"drawn: {options.out}")
+    pictures = [picture for split in dataset.splits.values() for picture in split]
+    drawn = {f"{finding.check}: {finding.problem}": find_examples(finding, pictures) for finding in dataset.findings}
+    if rows := [row for row in drawn.items() if row[1]]:
+        with atomic_file(options.out) as temporary:
+            save_rows(rows, dataset.classes, temporary)
+        print(f"drawn: {options.out}")
     sys.exit(1)
 
 
-def doubtful(dataset: CheckedDataset) -> list[LabeledPicture]:
-    """The pictures that findings name, then those that are upside down, at most `PICTURES`; any pictures if there are none."""
-    everything = [picture for pictures in dataset.splits.values() for picture in pictures]
-    named = [picture for picture in everything if any(_names(finding, picture) for finding in dataset.findings)]
-    turned = [picture for picture in everything if dataset.inspections[picture.path].orientation == UPSIDE_DOWN]
-    return list({picture.path: picture for picture in (*named, *turned)}.values())[:PICTURES] or everything[:PICTURES]
+def find_examples(finding: Finding, pictures: Sequence[LabeledPicture]) -> list[LabeledPicture]:
+    """The pictures that the examples of `finding` name, with only those boxes that they name, if they name any."""
+    named = [picture for picture in pictures if any(_mentions(example, picture.path.name) for example in finding.examples)]
+    return [_keep_named_boxes(finding, picture) for picture in named[:MAX_PICTURES]]
 
 
-def _names(finding: Finding, picture: LabeledPicture) -> bool:
-    return any(picture.path.name in example for example in finding.examples)
+def _keep_named_boxes(finding: Finding, picture: LabeledPicture) -> LabeledPicture:
+    own = [example for example in finding.examples if _mentions(example, picture.path.name)]
+    boxes = [box for box in picture.boxes if any(_mentions(example, box.name) for example in own)]
+    return replace(picture, boxes=boxes) if boxes else picture
+
+
+def _mentions(example: str, name: str) -> bool:
+    """Whether `example` contains `name` as a whole."""
+    return bool(name) and name in example and bool(re.search(rf"(?:^|[/ ]){re.escape(name)}(?:$|[ ,:])", example))
+
+
+def _read_settings(options: argparse.Namespace) -> Data:
+    """The section `data` of the parameter file, or `DEFAULTS` in a folder without one, with the command's options."""
+    given = options.params or Path("params.yaml")
+    data = load_params(given).data if options.params or given.exists() else DEFAULTS
+    changes = {"path": str(options.folder), "layout": options.layout, "skip_unreadable": True}
+    if options.image_size is not None:
+        changes["image_size"] = options.image_size
+    try:
+        return Data.model_validate(data.model_dump() | changes)
+    except ValidationError:
+        problem = f"{options.image_size} is not a multiple of 32, or below 64"
+        raise InputError("--image-size", problem, "choose a multiple of 32, such as 416") from None
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -59,9 +91,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures and labels in COCO, VOC or YOLO layout")
     parser.add_argument("--layout", choices=("auto", "coco", "voc", "yolo"), default="auto", help="layout of the labels (%(default)s)")
-    parser.add_argument("--image-size", type=int, metavar="N", help="side of the networks' input (default: data.image_size)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("check.jpg"), metavar="FILE", help="picture to draw (%(default)s)")
+    size = f"side of the networks' input (default: data.image_size of the parameter file, or {DEFAULTS.image_size})"
+    parser.add_argument("--image-size", type=int, metavar="N", help=size)
+    parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file (default: params.yaml, if there is one)")
+    parser.add_argument("--out", type=Path, default=Path("check.jpg"), metavar="FILE", help="JPEG to draw (%(default)s)")
     return parser
 
 

@@ -33,18 +33,19 @@ def check_splits(
 def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection], own_splits: bool) -> list[Finding]:
     """Pictures with the same pixels, and augmented copies of one picture (Roboflow's `.rf.`) in several splits."""
     by_digest: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    by_key: dict[str, set[str]] = defaultdict(set)
+    by_key: dict[str, dict[str, str]] = defaultdict(dict)
     for split, pictures in splits.items():
         for picture in pictures:
             by_digest[inspections[picture.path].digest].append((split, picture.path.name))
             if group_key(picture.path.name) != picture.path.name:
-                by_key[group_key(picture.path.name)].add(split)
+                by_key[group_key(picture.path.name)].setdefault(split, picture.path.name)
     inside: list[str] = []
     across: list[str] = []
     for copies in (copies for copies in by_digest.values() if len(copies) > 1):
         found = len({split for split, _ in copies})
         (across if found > 1 else inside).append(" = ".join(f"{split}/{name}" for split, name in copies[:3]))
-    leaked = sorted(key for key, found in by_key.items() if len(found) > 1) if own_splits else []
+    copies_across = [copies for _, copies in sorted(by_key.items()) if own_splits and len(copies) > 1]
+    leaked = [" and ".join(f"{split}/{name}" for split, name in copies.items()) for copies in copies_across]
     return [
         *find(
             "identical pictures across splits",

@@ -1,7 +1,7 @@
 """Decode every picture once, in parallel: is it intact, what size does it have, and which pictures are identical?"""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from kd.errors import InputError
 
 MAX_LISTED = 10
 """Files that an error lists."""
-UPSIDE_DOWN = 3
-"""The EXIF orientation of a picture that is turned by 180 degrees."""
+SAME_SIZE = (2, 3, 4)
+"""The EXIF orientations that mirror a picture or turn it by 180 degrees."""
 
 
 class Inspection(NamedTuple):
@@ -63,18 +63,20 @@ def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection],
     """Drop the pictures that cannot be decoded from `dataset`, in place.
 
     Raises:
-        InputError: if there are some and `skip` is False; it names the first ten.
+        InputError: if there are some and `skip` is False, or none is left of a split; it names the first ten.
     """
     unreadable = [path for path, inspection in inspections.items() if inspection.error]
     if not unreadable:
         return []
+    listed = _list([f"{path} ({inspections[path].error})" for path in unreadable])
+    problem = f"{len(unreadable)} pictures cannot be decoded: {listed}"
     if not skip:
-        listed = ", ".join(f"{path} ({inspections[path].error})" for path in unreadable[:MAX_LISTED])
-        more = f" and {len(unreadable) - MAX_LISTED} more" if len(unreadable) > MAX_LISTED else ""
-        remedy = "replace them, remove them with their labels, or set data.skip_unreadable: true"
-        raise InputError("data.path", f"{len(unreadable)} pictures cannot be decoded: {listed}{more}", remedy)
-    for pictures in dataset.splits.values():
-        pictures[:] = [picture for picture in pictures if not inspections[picture.path].error]
+        raise InputError("data.path", problem, "replace them, remove them with their labels, or set data.skip_unreadable: true")
+    for split, pictures in dataset.splits.items():
+        kept = [picture for picture in pictures if not inspections[picture.path].error]
+        if pictures and not kept:
+            raise InputError("data.path", f"{problem}; no picture of {split} is left", "replace them")
+        pictures[:] = kept
     return find("unreadable pictures", [path.name for path in unreadable], "pictures cannot be decoded; dropped", "replace them")
 
 
@@ -82,26 +84,37 @@ def check_sizes(dataset: RawDataset, inspections: Mapping[Path, Inspection]) -> 
     """Compare the sizes in the labels with those of the pictures.
 
     Raises:
-        InputError: naming the first label file, and the number of pictures with another size.
+        InputError: if some differ; it names the label file of the first and the first ten pictures.
     """
     wrong = [p for pictures in dataset.splits.values() for p in pictures if (p.width, p.height) != inspections[p.path].size]
     if wrong:
-        first, size = wrong[0], inspections[wrong[0].path].size
-        declared = f"{first.width}x{first.height}"
-        more = f" ({len(wrong) - 1} more pictures differ)" if len(wrong) > 1 else ""
-        problem = f"width and height of {first.path.name} are {declared}, but the picture has {size[0]}x{size[1]} pixels{more}"
-        raise InputError(first.label_file, problem, "give the size and boxes with the EXIF orientation applied")
+        sizes = [(f"{p.width}x{p.height}", "{}x{}".format(*inspections[p.path].size)) for p in wrong]
+        problem = f"width and height of {wrong[0].path.name} are {sizes[0][0]}, but the picture has {sizes[0][1]} pixels"
+        others = [f"{p.path.name} ({size}, not {declared})" for p, (declared, size) in zip(wrong, sizes, strict=True)][1:]
+        more = f", and {len(others)} more pictures differ: {_list(others, MAX_LISTED - 1)}" if others else ""
+        raise InputError(wrong[0].label_file, problem + more, "give the size and boxes with the EXIF orientation applied")
+
+
+def hides_in_size(inspection: Inspection) -> bool:
+    """Whether the EXIF orientation changes the picture but not its size, so that labels without it have the same size."""
+    width, height = inspection.size
+    return inspection.orientation in SAME_SIZE or (inspection.orientation != 1 and width == height)
 
 
 def picture_findings(dataset: RawDataset, inspections: Mapping[Path, Inspection]) -> list[Finding]:
     """Pictures whose pixels or orientation need a look."""
     paths = [picture.path for pictures in dataset.splits.values() for picture in pictures]
     dark = [path.name for path in paths if inspections[path].bits == 12]
-    turned = [path.name for path in paths if inspections[path].orientation == UPSIDE_DOWN]
+    turned = [path.name for path in paths if hides_in_size(inspections[path])]
     remedy = "check that the boxes fit, because some tools label without the orientation; `kdflow check` draws them"
     return [
         *find(
             "12-bit pictures", dark, "16-bit pictures have values below 4096 and are read as 12-bit", "check that they are not just dark"
         ),
-        *find("upside-down pictures", turned, "pictures are turned by 180 degrees by their EXIF orientation", remedy),
+        *find("upside-down pictures", turned, "pictures are upside down or mirrored without their EXIF orientation", remedy),
     ]
+
+
+def _list(names: Sequence[str], count: int = MAX_LISTED) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
@@ -13,8 +14,25 @@ from kd.errors import InputError
 
 SPLITS = ("train", "val", "test")
 AUGMENTED_COPY = re.compile(r"\.rf\.[0-9a-f]{32}(?=\.\w+$)")
-Groups = dict[str, list[LabeledPicture]]
-"""Pictures that belong together, by the name that decides their split."""
+
+
+@dataclass(slots=True)
+class PictureGroup:
+    """Pictures that stay in one split.
+
+    Attributes:
+        name: the smallest of their names without Roboflow's hash; it decides the split.
+        pictures: the pictures.
+        labels: their classes.
+        position: hash of the name, 0 to 1.
+        is_cut: whether the group is cut from train.
+    """
+
+    name: str
+    pictures: list[LabeledPicture]
+    labels: frozenset[int]
+    position: float
+    is_cut: bool
 
 
 def split_dataset(
@@ -43,11 +61,9 @@ def split_dataset(
     moved: list[str] = []
     for split, fraction in (("test", test), ("val", val)):
         if fraction and not splits[split] and splits["train"]:
-            groups = _groups(splits["train"], digests)
-            places = {key: _hash_fraction(f"{split} {seed} {key}") for key in groups}
-            chosen = {key for key, place in places.items() if place < fraction}
-            moved += _rescue_classes(dataset.classes, groups, places, chosen, split)
-            paths = {picture.path for key in chosen for picture in groups[key]}
+            groups = _find_groups(splits["train"], digests, f"{split} {seed}", fraction)
+            moved += _move_for_classes(dataset.classes, groups, split)
+            paths = {picture.path for group in groups if group.is_cut for picture in group.pictures}
             splits[split] = [picture for picture in splits["train"] if picture.path in paths]
             splits["train"] = [picture for picture in splits["train"] if picture.path not in paths]
     for split, remedy in (("train", "add labeled pictures"), ("test", "add a test split, add pictures, or raise data.test")):
@@ -70,47 +86,54 @@ def group_key(name: str) -> str:
     return AUGMENTED_COPY.sub("", name)
 
 
-def _groups(pictures: list[LabeledPicture], digests: Mapping[Path, str]) -> Groups:
-    """Pictures with one key or one content are a group, under its smallest key."""
-    parent: dict[str, str] = {}
+def _find_groups(pictures: Sequence[LabeledPicture], digests: Mapping[Path, str], salt: str, fraction: float) -> list[PictureGroup]:
+    """Groups of pictures that share their content, or their name apart from Roboflow's hash."""
+    parents: dict[str, str] = {}
 
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            key = parent[key]
-        return key
+    def root(node: str) -> str:
+        while (parent := parents.setdefault(node, node)) != node:
+            node = parent
+        return node
 
-    first_key: dict[str, str] = {}
+    for path in (picture.path for picture in pictures):
+        if (key := group_key(path.name)) != path.name:
+            parents[root(digests[path])] = root(f"copies of {key}")
+    members: dict[str, list[LabeledPicture]] = defaultdict(list)
     for picture in pictures:
-        key = group_key(picture.path.name)
-        own, other = root(key), root(first_key.setdefault(digests[picture.path], key))
-        parent[max(own, other)] = min(own, other)
-    groups: Groups = defaultdict(list)
-    for picture in pictures:
-        groups[root(group_key(picture.path.name))].append(picture)
+        members[root(digests[picture.path])].append(picture)
+    groups = []
+    for group in members.values():
+        name = min(group_key(picture.path.name) for picture in group)
+        position = _hash_fraction(f"{salt} {name}")
+        labels = frozenset(box.label for picture in group for box in picture.boxes if not box.crowd)
+        groups.append(PictureGroup(name, group, labels, position, position < fraction))
     return groups
 
 
-def _rescue_classes(classes: list[str], groups: Groups, places: Mapping[str, float], chosen: set[str], split: str) -> list[str]:
-    """Move the group nearest to the threshold for each class that train lacks, or that test lacks although two groups have it.
+def _move_for_classes(classes: list[str], groups: list[PictureGroup], split: str) -> list[str]:
+    """Move the group nearest to the cut for each class that train lacks, then for each that test lacks although two groups have it.
 
-    `chosen` are the groups of `split`; it is changed in place. Returns a line for each group that moved.
+    Returns:
+        The first picture of each group that moved, with its new split and the class.
     """
-    labels = {key: {box.label for p in pictures for box in p.boxes if not box.crowd} for key, pictures in groups.items()}
-    lines = []
+    moved = []
     for label, name in enumerate(classes):
-        having = [key for key in groups if label in labels[key]]
-        if having and all(key in chosen for key in having):
-            nearest = max(having, key=places.__getitem__)
-            chosen.remove(nearest)
-            lines.append(f"{nearest} to train for '{name}'")
-        elif split == "test" and len(having) >= 2 and not any(key in chosen for key in having):
-            remaining = {key: [other for other in groups if other not in chosen and other != key] for key in having}
-            movable = [key for key in having if all(any(one in labels[other] for other in remaining[key]) for one in labels[key])]
-            if movable:
-                nearest = min(movable, key=places.__getitem__)
-                chosen.add(nearest)
-                lines.append(f"{nearest} to test for '{name}'")
-    return lines
+        having = [group for group in groups if label in group.labels]
+        if having and all(group.is_cut for group in having):
+            nearest = max(having, key=lambda group: group.position)
+            nearest.is_cut = False
+            moved.append(f"{nearest.pictures[0].path.name} to train for '{name}'")
+    in_train = Counter(label for group in groups if not group.is_cut for label in group.labels)
+    for label, name in enumerate(classes if split == "test" else []):
+        having = [group for group in groups if label in group.labels]
+        # train keeps at least one group of every class
+        movable = [group for group in having if all(in_train[other] >= 2 for other in group.labels)]
+        if movable and not any(group.is_cut for group in having):
+            nearest = min(movable, key=lambda group: group.position)
+            nearest.is_cut = True
+            in_train.subtract(nearest.labels)
+            moved.append(f"{nearest.pictures[0].path.name} to test for '{name}'")
+    return moved
 
 
 def _check_listed_once(splits: dict[str, list[LabeledPicture]]) -> None:

@@ -62,8 +62,8 @@ def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
     """Write all outputs from the dataset in `folder` and return the summary."""
     dataset = load_dataset(data, folder)
     _print_warnings(dataset.dropped)
-    print_findings(dataset.findings)
-    if data.strict:
+    if data.strict and dataset.findings:
+        print_findings(dataset.findings)
         refuse_findings(dataset.findings)
     named = {split: _with_unique_names(pictures, folder) for split, pictures in dataset.splits.items()}
     _write_splits(named, dataset.classes, output)
@@ -79,6 +79,7 @@ def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
     }
     write_json(output / "summary.json", summary)
     save_preview([picture for _, picture in named["train"]], dataset.classes, output / "preview.jpg")
+    print_findings(dataset.findings)
     return summary
 
 

@@ -78,16 +78,7 @@ def _environment() -> Environment:
 
 def _parameters(params: Params) -> list[tuple[str, str]]:
     """Dotted names and values of the parameters that the models and their scores depend on."""
-    shown = {
-        "seed": params.seed,
-        "augment": params.augment.model_dump(),
-        "teacher": params.teacher.model_dump(),
-        "info_maps": params.info_maps.model_dump(),
-        "student": params.student.model_dump(),
-        "distill": params.distill.model_dump(),
-        "evaluate": params.evaluate.model_dump(),
-    }
-    return _flat(shown)
+    return _flat(params.model_dump(exclude={"compose_scenes", "data", "register_model"}))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -19,13 +19,7 @@ MIN_IOU = 0.5
 
 
 class Example(NamedTuple):
-    """A test picture with the boxes of each model.
-
-    Attributes:
-        name: of the file.
-        f1: of the reference and of the student.
-        pictures: the labels, and the detections of each model.
-    """
+    """A test picture: its file name, the F1 of reference and student, and the picture with the labels and with each model's detections."""
 
     name: str
     f1: tuple[float, float]

@@ -35,7 +35,7 @@ STYLE: dict[Any, Any] = {
 
 def learning_curves(models: Models) -> Markup:
     """mAP50 on the val split over the epochs, in points; empty without a val split."""
-    scored = {name: [row for row in c.history if "val_map50" in row] for name, c in models.items()}
+    scored = {name: [row for row in model.history if "val_map50" in row] for name, model in models.items()}
     if not any(scored.values()):
         return Markup()
     with _axes(1, 6.4, 3.6) as (figure, [axes]):
@@ -78,7 +78,7 @@ def distillation_losses(student: EvaluatedModel) -> Markup:
 
 def precision_recall(models: Models) -> Markup:
     """Mean precision over the classes at each recall, at IoU 0.5; empty without labels."""
-    curves = {name: c.scores.precision for name, c in models.items() if c.scores.precision}
+    curves = {name: model.scores.precision for name, model in models.items() if model.scores.precision}
     if not curves:
         return Markup()
     with _axes(1, 6.4, 3.6) as (figure, [axes]):
@@ -103,8 +103,8 @@ def per_class(models: Models) -> Markup:
         return Markup()
     with _axes(1, 6.4, 1 + 0.42 * max(len(classes), 3)) as (figure, [axes]):
         for index, (name, model) in enumerate(models.items()):
-            places = [k + 0.27 * (index - 1) for k in range(len(classes))]
-            axes.barh(places, [100 * model.scores.per_class[label]["ap50"] for label in classes], height=0.25, **_style(name))
+            positions = [k + 0.27 * (index - 1) for k in range(len(classes))]
+            axes.barh(positions, [100 * model.scores.per_class[label]["ap50"] for label in classes], height=0.25, **_style(name))
         axes.set_yticks(range(len(classes)), [_short(label) for label in classes])
         axes.set(xlim=(0, 100), xlabel="AP50")
         axes.invert_yaxis()

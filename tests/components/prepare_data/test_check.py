@@ -26,15 +26,17 @@ def test_clean_data(writers, clean, tmp_path, capsys):
 
 
 def test_doubtful_data(writers, clean, tmp_path, capsys):
+    clean["train"]["train5"] = (40, 40, [(0, 2, 2, 20, 20), (0, 2, 2, 20, 20), (1, 4, 4, 16, 16)])
     folder = writers["voc"](clean)
     broken = next(folder.rglob("train3.jpg"))
     broken.write_bytes(broken.read_bytes()[:200])
     assert run(folder, "--out", tmp_path / "check.jpg") == 1
     out = capsys.readouterr().out
     assert "- 1 pictures cannot be decoded; dropped (train3.jpg); replace them\n" in out
+    assert "- 1 boxes have the class and the corners of another box; dropped (train5.jpg" in out
     assert out.endswith(f"drawn: {tmp_path / 'check.jpg'}\n")
     with Image.open(tmp_path / "check.jpg") as drawn:
-        assert drawn.size == (4 * 320, 3 * 320)
+        assert drawn.size == (4 * 320, 24 + 320), "one row with a title"
 
 
 def test_invalid_data(tmp_path, capsys):

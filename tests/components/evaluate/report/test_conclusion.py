@@ -1,0 +1,29 @@
+"""The result in words."""
+
+from typing import Any
+
+import pytest
+
+from components.evaluate.report.conclusion import conclude
+
+
+def scores_of(teacher: float, baseline: float, distilled: float) -> dict[str, Any]:
+    scores = {"teacher": teacher, "baseline": baseline, "student": distilled}
+    gap = {"gap_closed": (distilled - baseline) / (teacher - baseline)} if teacher > baseline else {}
+    models = {name: {"map50": value, "map": value / 2, "parameters": 100} for name, value in scores.items()}
+    return models | {"gain": {"map50": distilled - baseline, "map": (distilled - baseline) / 2} | gap}
+
+
+@pytest.mark.parametrize(
+    ("scores", "headline", "last"),
+    [
+        ((0.9, 0.5, 0.6), "Distillation gains 10.0 points of mAP50", "That closes 25% of the gap"),
+        ((0.9, 0.5, 0.45), "Distillation costs 5.0 points of mAP50", "the student did not benefit"),
+        ((0.9, 0.5, 0.502), "Distillation made no clear difference (+0.2", "the student did not benefit"),
+        ((0.4, 0.5, 0.6), "Distillation gains 10.0 points of mAP50", "The teacher is not better than the baseline"),
+    ],
+)
+def test_the_conclusion(scores: tuple[float, float, float], headline: str, last: str) -> None:
+    result = conclude(scores_of(*scores))
+    assert result.headline.startswith(headline)
+    assert last in result.sentences[-1]
