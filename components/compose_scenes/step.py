@@ -9,7 +9,6 @@ from components.compose_scenes.scenes import CLASSES, PHOTOGRAPHS, compose_scene
 from components.params.models import Params
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
-from kd.errors import InputError
 from kd.progress import track
 
 if TYPE_CHECKING:
@@ -25,13 +24,8 @@ def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/comp
         params: parameters; the step reads the section `compose_scenes`.
         run: records the numbers of scenes and digits.
         output: folder for {train,test}/images/*.jpg and {train,test}/annotations.json.
-
-    Raises:
-        InputError: if the first number of `objects` is larger than the second.
     """
     scenes = params.compose_scenes
-    if scenes.objects[0] > scenes.objects[1]:
-        raise InputError("compose_scenes.objects", f"{scenes.objects} is not a range", "write the smaller number first")
     for split, count in (("train", scenes.train), ("test", scenes.test)):
         sources = load_sources(split)
         images = output / split / "images"

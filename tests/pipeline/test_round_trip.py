@@ -277,4 +277,4 @@ def test_a_missing_file(site: Site, stored: tuple[str, bytes]) -> None:
 def test_a_file_with_other_content(site: Site, stored: tuple[str, bytes]) -> None:
     key, content = stored
     site.s3.client().put_object(Bucket="data", Key=key, Body=content + b"\0")
-    assert "other content" in refused(site, "v2")
+    assert "the remote sent different content" in refused(site, "v2")

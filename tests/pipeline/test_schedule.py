@@ -187,7 +187,7 @@ def test_a_killed_deployment_is_seen_and_completed(kfp, command, package, reques
     assert process.wait() == -signal.SIGKILL
     with kfp.busy:
         kfp.fault = lambda number, request: None
-    assert ("'kdflow' stands here 2 times" in command("schedules").out) == (len(kfp.schedules) == 2)
+    assert ("'kdflow' is listed 2 times" in command("schedules").out) == (len(kfp.schedules) == 2)
     assert command(*FRIDAYS).code == 0
     assert the_one(kfp)["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * 5" and kfp.enabled() == ["kdflow"]
     assert all(exist >= 1 and enabled <= 1 for exist, enabled in kfp.moments)

@@ -83,6 +83,6 @@ def test_train_and_test_use_different_random_numbers(monkeypatch, compose):
 
 
 def test_a_reversed_range_is_rejected(compose, tmp_path):
-    with pytest.raises(InputError, match=r"compose_scenes\.objects: \[5, 2\] is not a range"):
+    with pytest.raises(InputError, match=r"'compose_scenes\.objects' is \[5, 2\]: the minimum is above the maximum"):
         compose("compose_scenes.objects=[5, 2]")
     assert not (tmp_path / "scenes").exists()
