@@ -62,4 +62,4 @@ def _remedy(error: OSError) -> str:
         return "give this user permission to write there"
     if isinstance(error, FileNotFoundError):
         return "check the path"
-    return "free some space or choose another place, then run again"
+    return "free some space or choose another folder, then run again"

@@ -33,29 +33,29 @@ def warp(squares: list[Tensor], placements: list[Placement], fill: float) -> Ten
     """Compose float squares [C, S, S], one for each placement, into one [C, S, S]; the rest is filled with `fill`."""
     out = torch.full_like(squares[0], fill)
     channels, side = out.shape[0], out.shape[-1]
-    for square, place in zip(squares, placements, strict=True):
-        x0, y0, x1, y1 = (round(edge * side) for edge in place.window)
+    for square, placement in zip(squares, placements, strict=True):
+        x0, y0, x1, y1 = (round(edge * side) for edge in placement.window)
         if x1 > x0 and y1 > y0:
-            theta = out.new_tensor([[[place.zoom[0], 0.0, place.shift[0]], [0.0, place.zoom[1], place.shift[1]]]])
+            theta = out.new_tensor([[[placement.zoom[0], 0.0, placement.shift[0]], [0.0, placement.zoom[1], placement.shift[1]]]])
             grid = affine_grid(theta, [1, channels, side, side], align_corners=False)[:, y0:y1, x0:x1]
             warped = grid_sample((square - fill)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
             out[:, y0:y1, x0:x1] = warped[0] + fill
     return out
 
 
-def warp_boxes(boxes: Tensor, place: Placement, side: int, min_visible: float = 0.25, min_side: float = 2.0) -> tuple[Tensor, Tensor]:
+def warp_boxes(boxes: Tensor, placement: Placement, side: int, min_visible: float = 0.25, min_side: float = 2.0) -> tuple[Tensor, Tensor]:
     """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves the picture, and clip them to the window.
 
     Returns:
         The boxes [K, 4] of which at least the fraction `min_visible` is left, with sides of at least `min_side` pixels, and their
         indices [K] among the given ones.
     """
-    zoom = boxes.new_tensor(place.zoom).repeat(2)
-    shift = boxes.new_tensor(place.shift).repeat(2)
+    zoom = boxes.new_tensor(placement.zoom).repeat(2)
+    shift = boxes.new_tensor(placement.shift).repeat(2)
     moved = (((boxes / side * 2 - 1) - shift) / zoom + 1) / 2 * side
-    if place.zoom[0] < 0:
+    if placement.zoom[0] < 0:
         moved = moved[:, [2, 1, 0, 3]]
-    x0, y0, x1, y1 = (edge * side for edge in place.window)
+    x0, y0, x1, y1 = (edge * side for edge in placement.window)
     low, high = boxes.new_tensor([x0, y0, x0, y0]), boxes.new_tensor([x1, y1, x1, y1])
     clipped = moved.clamp(low, high)
     sides, full = clipped[:, 2:] - clipped[:, :2], moved[:, 2:] - moved[:, :2]

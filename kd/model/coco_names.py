@@ -1,4 +1,4 @@
-"""The classes of the released COCO networks, in the order of their class scores and spelt as in Darknet's coco.names."""
+"""The classes of the released COCO networks, in the order of their class scores and spelled as in Darknet's coco.names."""
 
 COCO_NAMES: tuple[str, ...] = (
     *("person", "bicycle", "car", "motorbike", "aeroplane", "bus", "train", "truck", "boat", "traffic light"),

@@ -1,4 +1,4 @@
-"""A small data set on disk, and a detector that finds the same box in every picture."""
+"""A small data set on disk, and a network that detects the same box in every picture."""
 
 import json
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def spec() -> ModelSpec:
 
 
 @pytest.fixture
-def sure_network(spec: ModelSpec) -> Network:
-    """Finds one dog of 20 x 10 pixels in the middle of its square of 32, whatever the picture."""
+def confident_network(spec: ModelSpec) -> Network:
+    """Detects one dog of 20 x 10 pixels in the center of the square of 32 pixels, for every picture."""
     network = build_model(spec)
     with torch.no_grad():
         for head in (network.head_16, network.head_32):
@@ -40,8 +40,8 @@ def sure_network(spec: ModelSpec) -> Network:
 
 
 @pytest.fixture
-def model_file(tmp_path: Path, sure_network: Network, spec: ModelSpec) -> Path:
-    save_model(tmp_path / "model" / "model.safetensors", sure_network, spec)
+def model_file(tmp_path: Path, confident_network: Network, spec: ModelSpec) -> Path:
+    save_model(tmp_path / "model" / "model.safetensors", confident_network, spec)
     return tmp_path / "model" / "model.safetensors"
 
 
@@ -53,14 +53,14 @@ def write_split(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         (folder / "images").mkdir(parents=True)
         rng = np.random.default_rng(0)
-        truth: dict = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}
+        annotations: dict = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}
         for index, (width, height, objects) in enumerate(pictures):
             Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(folder / "images" / f"{index}.png")
-            truth["images"].append({"id": 10 + index, "file_name": f"{index}.png", "width": width, "height": height})
+            annotations["images"].append({"id": 10 + index, "file_name": f"{index}.png", "width": width, "height": height})
             for label, x, y, w, h in objects:
-                row = {"id": len(truth["annotations"]) + 1, "image_id": 10 + index, "category_id": label + 1}
-                truth["annotations"].append(row | {"bbox": [x, y, w, h], "area": w * h, "iscrowd": 0})
-        (folder / "annotations.json").write_text(json.dumps(truth))
+                row = {"id": len(annotations["annotations"]) + 1, "image_id": 10 + index, "category_id": label + 1}
+                annotations["annotations"].append(row | {"bbox": [x, y, w, h], "area": w * h, "iscrowd": 0})
+        (folder / "annotations.json").write_text(json.dumps(annotations))
         return folder
 
     return write

@@ -12,8 +12,8 @@ from kd.model.darknet import TINY_CFG_ANCHORS, published_spec, write_weights
 from kd.model.store import load_model, load_spec
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one error line of a command that must end with exit code 2."""
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The error line of a command, which must end with exit code 2."""
     with pytest.raises(SystemExit) as end:
         main([str(a) for a in arguments])
     assert end.value.code == 2
@@ -49,40 +49,46 @@ def test_predict_does_not_read_its_own_results(model_file: Path, photos: Path, c
         assert "pictures: 2," in capsys.readouterr().out
 
 
-def test_predict_says_when_it_finds_nothing(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_reports_a_picture_without_objects(
+    model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["predict", str(model_file), str(photos / "one.JPG"), "--out", str(tmp_path / "out"), "--confidence", "0.95", "--device", "cpu"])
     assert "one.JPG: nothing" in capsys.readouterr().out
 
 
 def test_predict_never_overwrites_an_input(model_file: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (photos / "one.JPG").read_bytes()
-    assert "overwritten" in refused(capsys, "predict", model_file, photos / "one.JPG", "--out", photos)
+    assert "overwritten" in error_line(capsys, "predict", model_file, photos / "one.JPG", "--out", photos)
     assert (photos / "one.JPG").read_bytes() == before
 
 
-def test_predict_refuses_two_results_of_one_name(
+def test_predict_rejects_two_results_of_one_name(
     model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "more").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "more" / "one.JPG", "JPEG")
-    assert "one.JPG" in refused(capsys, "predict", model_file, photos, tmp_path / "more", "--out", tmp_path / "out")
+    assert "one.JPG" in error_line(capsys, "predict", model_file, photos, tmp_path / "more", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_predict_names_what_it_cannot_read(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_reports_paths_without_readable_pictures(
+    model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     predict = ("predict", model_file, "--device", "cpu", "--out", tmp_path / "out")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
     (tmp_path / "empty").mkdir()
-    assert "none of 1 pictures can be decoded" in refused(capsys, *predict, tmp_path / "broken.png")
-    assert "missing.png" in refused(capsys, *predict, photos / "missing.png")
-    assert "extension of a picture" in refused(capsys, *predict, photos / "notes.txt")
-    assert "contains no pictures" in refused(capsys, *predict, tmp_path / "empty")
-    assert "is a folder" in refused(capsys, "predict", tmp_path, photos / "one.JPG")
+    assert "none of 1 pictures can be decoded" in error_line(capsys, *predict, tmp_path / "broken.png")
+    assert "missing.png" in error_line(capsys, *predict, photos / "missing.png")
+    assert "extension of a picture" in error_line(capsys, *predict, photos / "notes.txt")
+    assert "contains no pictures" in error_line(capsys, *predict, tmp_path / "empty")
+    assert "is a folder" in error_line(capsys, "predict", tmp_path, photos / "one.JPG")
     assert not list((tmp_path).rglob("*.tmp"))
 
 
-def test_predict_skips_what_cannot_be_decoded(model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1, all others are drawn; hidden files are not pictures."""
+def test_predict_skips_pictures_that_cannot_be_decoded(
+    model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is 1, and all other pictures are drawn. Hidden files are not pictures."""
     (photos / "broken.png").write_bytes(b"\x89PNG nothing")
     (photos / "._one.JPG").write_bytes(b"\0\5\x16\7 resource fork")
     (photos / ".ipynb_checkpoints").mkdir()
@@ -104,13 +110,13 @@ def test_predict_skips_what_cannot_be_decoded(model_file: Path, photos: Path, tm
 @pytest.mark.parametrize(
     "option", [("--confidence", "1.5"), ("--nms-iou", "-1"), ("--confidence", "high"), ("--max-detections", "0"), ("--most", "-1")]
 )
-def test_predict_refuses_senseless_numbers(
+def test_predict_rejects_invalid_numbers(
     model_file: Path, photos: Path, option: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert option[0].removeprefix("--") in refused(capsys, "predict", model_file, photos, *option)
+    assert option[0].removeprefix("--") in error_line(capsys, "predict", model_file, photos, *option)
 
 
-def test_convert_there_and_back_keeps_every_weight(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_converting_to_darknet_and_back_keeps_every_weight(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, names, back = tmp_path / "m.weights", tmp_path / "my.names", tmp_path / "back.safetensors"
     names.write_text("cat\n\ndog \n")
     main(["convert", str(model_file), str(weights)])
@@ -123,7 +129,7 @@ def test_convert_there_and_back_keeps_every_weight(model_file: Path, tmp_path: P
     assert spec.classes == ("cat", "dog") and spec.image_size == 32 and spec.anchors == TINY_CFG_ANCHORS
 
 
-def test_convert_takes_the_classes_of_coco_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_uses_the_coco_classes_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_weights(tmp_path / "tiny.weights", build_model(published_spec("yolov3-tiny", COCO_NAMES)))
     main(["convert", str(tmp_path / "tiny.weights"), str(tmp_path / "tiny.safetensors"), "--architecture", "yolov3-tiny"])
     spec = load_spec(tmp_path / "tiny.safetensors")
@@ -132,31 +138,33 @@ def test_convert_takes_the_classes_of_coco_by_default(tmp_path: Path, capsys: py
     assert "8,852,366 parameters" in capsys.readouterr().out
 
 
-def test_convert_names_what_is_wrong(model_file: Path, sure_network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_reports_invalid_input(
+    model_file: Path, confident_network: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights, target = tmp_path / "m.weights", tmp_path / "t.safetensors"
-    write_weights(weights, sure_network)
+    write_weights(weights, confident_network)
     (tmp_path / "empty.names").write_text("\n")
     (tmp_path / "twice.names").write_text("cat\ncat\n")
     tiny = ("convert", weights, target, "--architecture", "yolov3-tiny")
-    assert "--architecture" in refused(capsys, "convert", weights, target)
-    assert "classes" in refused(capsys, *tiny)
-    assert "contains no class" in refused(capsys, *tiny, "--classes", tmp_path / "empty.names")
-    assert "contains a class twice" in refused(capsys, *tiny, "--classes", tmp_path / "twice.names")
-    assert "multiple of 32" in refused(capsys, *tiny, "--image-size", "100")
-    assert ".weights" in refused(capsys, "convert", model_file, tmp_path / "model.onnx")
+    assert "--architecture" in error_line(capsys, "convert", weights, target)
+    assert "classes" in error_line(capsys, *tiny)
+    assert "contains no class" in error_line(capsys, *tiny, "--classes", tmp_path / "empty.names")
+    assert "contains a class twice" in error_line(capsys, *tiny, "--classes", tmp_path / "twice.names")
+    assert "multiple of 32" in error_line(capsys, *tiny, "--image-size", "100")
+    assert ".weights" in error_line(capsys, "convert", model_file, tmp_path / "model.onnx")
     assert not target.exists()
 
 
-def test_show_tells_what_a_model_is(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_the_properties_of_a_model(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", str(model_file)])
     printed = capsys.readouterr().out
-    for fact in ("yolov3-tiny, width 0.125", "2: cat, dog", "32 x 32", "stride 32: 20x10, 16x16, 28x28"):
-        assert fact in printed
+    for expected in ("yolov3-tiny, width 0.125", "2: cat, dog", "32 x 32", "stride 32: 20x10, 16x16, 28x28"):
+        assert expected in printed
 
 
 @pytest.mark.parametrize("version", ["champion", "3"])
 def test_show_points_to_the_registry_for_a_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"`kdflow registry show {version}` shows a registered version" in refused(capsys, "show", version)
+    assert f"`kdflow registry show {version}` shows a registered version" in error_line(capsys, "show", version)
 
 
 def test_help_has_the_name_of_the_command_that_was_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +175,7 @@ def test_help_has_the_name_of_the_command_that_was_run(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("command", [(), ("predict",), ("convert",), ("show",)])
-def test_help_teaches_by_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_contains_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*command, "--help"])
     assert end.value.code == 0

@@ -18,7 +18,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "code", "message"), CASES)
-def test_an_error_that_a_user_can_mend_ends_in_one_line(
+def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
     error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @handle_errors
@@ -31,7 +31,7 @@ def test_an_error_that_a_user_can_mend_ends_in_one_line(
     assert end.value.code == code and printed.startswith(message) and printed.count("\n") == 1
 
 
-def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+def test_an_error_of_the_program_keeps_its_traceback() -> None:
     @handle_errors
     def command() -> None:
         raise ZeroDivisionError

@@ -132,7 +132,7 @@ def test_a_linked_folder_in_the_cache_of_dvc_is_followed(linked: Path, tmp_path:
     ("target", "problem"),
     [
         (".", "h: is a link to the folder .*linked, which contains it; remove the link"),
-        ("..", "h: is a link to .*, which is outside of .*linked; copy the files to the place of the link"),
+        ("..", "h: is a link to .*, which is outside of .*linked; replace the link with a copy of the files"),
         ("nowhere", "h: is a link to nowhere, which is missing"),
         ("h", "h: is a link to h, which is missing"),
     ],

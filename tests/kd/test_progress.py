@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_log_gets_plain_lines_now_and_then(clock: Clock) -> None:
+def test_a_log_gets_a_plain_line_in_each_interval(clock: Clock) -> None:
     stream = io.StringIO()
     progress = Progress("train", 100, every=15, stream=stream)
     for _ in range(40):
@@ -62,7 +62,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("stream", "cleared"), [(io.StringIO(), ""), (Terminal(), "\r\033[K")])
-def test_a_line_of_its_own_takes_the_bars_place(clock: Clock, stream: io.StringIO, cleared: str) -> None:
+def test_a_written_line_replaces_the_bar(clock: Clock, stream: io.StringIO, cleared: str) -> None:
     Progress("train", 10, stream=stream).write("warning: too hot")
     assert stream.getvalue() == f"{cleared}warning: too hot\n"
 
@@ -77,7 +77,7 @@ def test_long_times_are_readable(clock: Clock) -> None:
     assert "0.0/s, ? left" in stream.getvalue() and "0.2/s, 1:39:30 left" in stream.getvalue()
 
 
-def test_tracking_yields_everything_and_ends_the_line_also_on_failure(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_track_yields_all_items_and_ends_the_line_also_after_an_error(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
     assert list(track(iter([1, 2, 3]), "read", 3)) == [1, 2, 3]

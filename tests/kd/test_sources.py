@@ -1,4 +1,4 @@
-"""Addresses are opened by whoever says that it can."""
+"""Addresses are opened by the package whose entry point has the name of their scheme."""
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -32,17 +32,17 @@ def test_an_address_is_opened_by_its_package(source: str) -> None:
     assert open_detector(source) == f"opened {source}"
 
 
-def test_an_address_that_nobody_opens_is_named() -> None:
+def test_an_address_with_an_unknown_scheme_is_rejected() -> None:
     with pytest.raises(InputError, match=r"river:/fish: 'river:' is an unknown scheme \(known: lake:/\.\.\.\); "):
         open_detector("river:/fish")
 
 
-def test_a_device_is_for_files() -> None:
+def test_a_device_applies_to_files_only() -> None:
     with pytest.raises(InputError, match="--device: does not apply to lake:/fish"):
         open_detector("lake:/fish", "cuda")
 
 
 @pytest.mark.parametrize("source", ["none.safetensors", "./models/none.safetensors", "C:/none.safetensors"])
-def test_a_file_that_is_missing_is_named(source: str) -> None:
+def test_a_missing_file_is_reported(source: str) -> None:
     with pytest.raises(InputError, match=r"none\.safetensors"):
         open_detector(source)

@@ -9,45 +9,45 @@ MOSAIC = AugmentConfig(mosaic=1.0)
 
 
 def middle(placement: Placement) -> list[float]:
-    """Where the source's middle lands, in 0..1 of the output."""
+    """Position of the center of the source in the output, in 0..1."""
     boxes, _ = warp_boxes(torch.tensor([[49.0, 49.0, 51.0, 51.0]]), placement, 100, min_visible=0, min_side=0)
     return ((boxes[0, :2] + boxes[0, 2:]) / 200).tolist()
 
 
-def test_without_strength_a_picture_stays_as_it_is() -> None:
+def test_without_augmentation_a_picture_is_unchanged() -> None:
     assert sample_placements(np.random.default_rng(0), AugmentConfig(), 3, 10) == [Placement(3)]
 
 
 def test_a_mosaic_shows_four_pictures_that_fill_the_square() -> None:
     for seed in range(20):
-        places = sample_placements(np.random.default_rng(seed), MOSAIC, 3, 10)
-        assert places[0].source == 3 and len(places) == 4 and all(0 <= p.source < 10 for p in places)
-        (x0, y0, x1, y1), right, below, last = (p.window for p in places)
+        placements = sample_placements(np.random.default_rng(seed), MOSAIC, 3, 10)
+        assert placements[0].source == 3 and len(placements) == 4 and all(0 <= p.source < 10 for p in placements)
+        (x0, y0, x1, y1), right, below, last = (p.window for p in placements)
         assert (x0, y0) == (0, 0) and 0.35 <= x1 <= 0.65 and 0.35 <= y1 <= 0.65
         assert (right, below, last) == ((x1, 0, 1, y1), (0, y1, x1, 1), (x1, y1, 1, 1))
-        for p in places:
+        for p in placements:
             assert middle(p) == pytest.approx([(p.window[0] + p.window[2]) / 2, (p.window[1] + p.window[3]) / 2], abs=1e-4)
 
 
-def test_the_share_of_mosaics_and_mirrors_is_as_asked() -> None:
+def test_the_fractions_of_mosaics_and_flips_are_as_configured() -> None:
     rng = np.random.default_rng(0)
-    drawn = [sample_placements(rng, AugmentConfig(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
-    singles = [p[0] for p in drawn if len(p) == 1]
-    assert 0.26 < 1 - len(singles) / len(drawn) < 0.34
+    samples = [sample_placements(rng, AugmentConfig(mosaic=0.3, flip=0.7), 0, 10) for _ in range(2000)]
+    singles = [p[0] for p in samples if len(p) == 1]
+    assert 0.26 < 1 - len(singles) / len(samples) < 0.34
     assert 0.65 < np.mean([p.zoom[0] < 0 for p in singles]) < 0.75
 
 
-def test_zoom_and_shift_stay_inside_their_strengths() -> None:
+def test_zoom_and_shift_stay_within_their_limits() -> None:
     rng = np.random.default_rng(0)
-    drawn = [sample_placements(rng, AugmentConfig(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
-    sizes = [1 / p.zoom[1] for p in drawn]
+    samples = [sample_placements(rng, AugmentConfig(scale=0.3, translate=0.1, flip=0.5), 0, 10)[0] for _ in range(500)]
+    sizes = [1 / p.zoom[1] for p in samples]
     assert 0.7 <= min(sizes) < 0.75 and 1.25 < max(sizes) <= 1.3
-    assert all(abs(p.zoom[0]) == p.zoom[1] for p in drawn)
-    moved = np.array([middle(p) for p in drawn]) - 0.5
+    assert all(abs(p.zoom[0]) == p.zoom[1] for p in samples)
+    moved = np.array([middle(p) for p in samples]) - 0.5
     assert 0.09 < np.abs(moved).max() <= 0.1001
 
 
-def test_the_generator_decides_everything() -> None:
+def test_equal_generators_give_equal_samples() -> None:
     strong = AugmentConfig(0.5, 0.5, 0.5, 0.2, 0.5)
     assert sample_placements(np.random.default_rng(7), strong, 1, 9) == sample_placements(np.random.default_rng(7), strong, 1, 9)
     picture = torch.rand(3, 8, 8)
@@ -61,7 +61,7 @@ def test_the_last_epochs_run_without_mosaic() -> None:
     assert AugmentConfig(mosaic=0.8).at(9, 10).mosaic == 0.8
 
 
-def test_colors_vary_inside_their_range() -> None:
+def test_colors_vary_within_their_range() -> None:
     picture = torch.rand(3, 8, 8)
     assert torch.allclose(color_jitter(np.random.default_rng(0), picture, 0.0), picture, atol=1e-6)
     varied = color_jitter(np.random.default_rng(0), picture, 0.5)

@@ -13,13 +13,13 @@ PICTURES = [(64, 32, [(1, 4.0, 6.0, 20.0, 10.0), (0, 0.0, 0.0, 8.0, 8.0)]), (32,
 
 
 def edit(folder: Path, change: Callable[[dict], None]) -> Path:
-    truth = json.loads((folder / "annotations.json").read_text())
-    change(truth)
-    (folder / "annotations.json").write_text(json.dumps(truth))
+    annotations = json.loads((folder / "annotations.json").read_text())
+    change(annotations)
+    (folder / "annotations.json").write_text(json.dumps(annotations))
     return folder
 
 
-def test_objects_stand_in_the_pixels_of_their_picture(write_split: WriteSplit) -> None:
+def test_objects_are_in_the_pixels_of_their_picture(write_split: WriteSplit) -> None:
     data = DetectionData(write_split(PICTURES), 64)
     assert len(data) == 2 and data.classes == ("cat", "dog") and data.sizes == [(64, 32), (32, 64)]
     boxes, labels = data.objects(0)
@@ -28,33 +28,33 @@ def test_objects_stand_in_the_pixels_of_their_picture(write_split: WriteSplit) -
     assert boxes.shape == (0, 4) and labels.shape == (0,) and labels.dtype == torch.int64
 
 
-def test_a_picture_comes_as_a_square(write_split: WriteSplit) -> None:
-    square, frame = DetectionData(write_split(PICTURES), 96).letterboxed(1)
-    assert square.shape == (3, 96, 96) and square.dtype == torch.uint8 and tuple(frame) == (1.5, 24, 0)
+def test_a_picture_is_letterboxed(write_split: WriteSplit) -> None:
+    square, position = DetectionData(write_split(PICTURES), 96).letterboxed(1)
+    assert square.shape == (3, 96, 96) and square.dtype == torch.uint8 and tuple(position) == (1.5, 24, 0)
 
 
 def test_crowds_are_left_out_of_training(write_split: WriteSplit) -> None:
-    folder = edit(write_split(PICTURES), lambda truth: truth["annotations"][0].update(iscrowd=1))
+    folder = edit(write_split(PICTURES), lambda annotations: annotations["annotations"][0].update(iscrowd=1))
     assert DetectionData(folder, 64).objects(0)[1].tolist() == [0]
 
 
 def test_category_ids_may_have_gaps(write_split: WriteSplit) -> None:
-    def renumber(truth: dict) -> None:
-        for row in truth["categories"]:
+    def renumber(annotations: dict) -> None:
+        for row in annotations["categories"]:
             row["id"] *= 10
-        for row in truth["annotations"]:
+        for row in annotations["annotations"]:
             row["category_id"] *= 10
 
     assert DetectionData(edit(write_split(PICTURES), renumber), 64).objects(0)[1].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("field", ["categories", "images", "annotations"])
-def test_a_missing_field_is_named(field: str, write_split: WriteSplit) -> None:
+def test_a_missing_field_is_reported(field: str, write_split: WriteSplit) -> None:
     with pytest.raises(InputError, match=field):
-        DetectionData(edit(write_split(PICTURES), lambda truth: truth.pop(field) and None), 64)
+        DetectionData(edit(write_split(PICTURES), lambda annotations: annotations.pop(field) and None), 64)
 
 
-def test_missing_files_are_named(write_split: WriteSplit, tmp_path: Path) -> None:
+def test_missing_files_are_reported(write_split: WriteSplit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere/annotations\.json: is missing"):
         DetectionData(tmp_path / "nowhere", 64)
     data = DetectionData(write_split(PICTURES), 64)

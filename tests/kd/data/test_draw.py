@@ -15,21 +15,21 @@ def changed(before: Image.Image, after: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("label", range(12))
 @pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0), (128, 128, 128), None])
-def test_an_edge_is_readable_on_any_background(label: int, background: tuple[int, int, int] | None) -> None:
+def test_a_box_is_visible_on_any_background(label: int, background: tuple[int, int, int] | None) -> None:
     image = Image.new("RGB", (160, 120), background or class_color(label))
     drawn = np.asarray(draw_boxes(image, [(BOX, label, "")])).astype(int)
     column = drawn[80, 30:50]  # across the left edge
     assert np.abs(column - np.asarray(image)[0, 0]).sum(axis=1).max() > 150
 
 
-def test_the_inside_of_a_box_stays_as_it_was_and_so_does_the_original() -> None:
+def test_the_inside_of_a_box_and_the_original_stay_unchanged() -> None:
     image = Image.new("RGB", (160, 120), "grey")
     drawn = draw_boxes(image, [(BOX, 0, "cat")])
     assert not changed(image, drawn)[56:84, 46:114].any()
     assert image.getcolors() == [(160 * 120, (128, 128, 128))]
 
 
-def test_classes_of_one_picture_can_be_told_apart() -> None:
+def test_colors_of_classes_are_distinguishable() -> None:
     colors = np.array([class_color(label) for label in range(20)]).astype(int)
     distance = np.abs(colors[:, None] - colors[None]).sum(axis=-1) + 1000 * np.eye(20, dtype=int)
     assert distance.min() > 40

@@ -1,4 +1,4 @@
-"""The part of reading pictures that travels with a registered model."""
+"""The module that is copied into registered models."""
 
 import contextlib
 import io
@@ -32,26 +32,26 @@ from kd.data.letterbox import (
 ROOT = Path(__file__).parents[3]
 
 
-def test_it_needs_pillow_and_numpy_alone() -> None:
+def test_the_module_imports_only_pillow_and_numpy() -> None:
     program = "import sys, kd.data.letterbox; print({name.split('.')[0] for name in sys.modules} & {'torch', 'torchvision', 'mlflow'})"
-    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "set()"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
 
 
-def test_it_runs_away_from_its_package() -> None:
+def test_the_module_imports_nothing_from_kd() -> None:
     imported = [line for line in (ROOT / "kd/data/letterbox.py").read_text().splitlines() if line.startswith(("import kd", "from kd"))]
     assert imported == []
 
 
-def test_arrays_move_as_tensors_do() -> None:
+def test_arrays_are_converted_like_tensors() -> None:
     boxes = torch.tensor([[0.0, 1.0, 20.0, 40.0], [5.5, 6.5, 7.5, 8.5]])
-    frame = Letterbox(0.3, 3, 11)
-    for move in (frame.to_square, frame.to_picture):
+    position = Letterbox(0.3, 3, 11)
+    for move in (position.to_square, position.to_picture):
         moved = move(boxes.numpy())
         assert moved.dtype == np.float32
         np.testing.assert_allclose(moved, move(boxes).numpy(), rtol=1e-6)
-    assert frame.to_square(boxes)[0].tolist() == pytest.approx([3, 11.3, 9, 23])
-    assert boxes[0].tolist() == [0, 1, 20, 40], "the boxes that were given stay as they are"
+    assert position.to_square(boxes)[0].tolist() == pytest.approx([3, 11.3, 9, 23])
+    assert boxes[0].tolist() == [0, 1, 20, 40], "the argument is not changed"
 
 
 def test_a_file_and_its_content_are_the_same_picture(tmp_path: Path) -> None:
@@ -61,12 +61,12 @@ def test_a_file_and_its_content_are_the_same_picture(tmp_path: Path) -> None:
 
 
 def test_a_thin_picture_keeps_a_pixel() -> None:
-    square, frame = letterbox_array(Image.new("RGB", (1000, 1), "white"), 32)
-    assert square.shape == (32, 32, 3) and int((square == 255).all(axis=2).sum()) == 32 and frame == (0.032, 0, 15)
+    square, position = letterbox_array(Image.new("RGB", (1000, 1), "white"), 32)
+    assert square.shape == (32, 32, 3) and int((square == 255).all(axis=2).sum()) == 32 and position == (0.032, 0, 15)
 
 
 @pytest.mark.parametrize("array", [np.zeros((8, 8), np.uint16), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8), np.uint8)])
-def test_an_array_that_is_no_picture_is_refused(array: np.ndarray) -> None:
+def test_an_array_that_is_not_a_picture_is_rejected(array: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"is an array of uint\d+ \["):
         from_array(array)
 
@@ -75,7 +75,7 @@ COLORS = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10
 
 
 def exif(**entries: bytes) -> bytes:
-    """EXIF data with orientation 6, and further tags as they stand in a damaged file: type, count and value by hand."""
+    """EXIF data with orientation 6 and further entries as in a damaged file: raw bytes of type, count and value."""
     tags = {0x0112: b"\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00", **{int(name[1:], 16): value for name, value in entries.items()}}
     rows = b"".join(tag.to_bytes(2, "little") + value for tag, value in sorted(tags.items()))
     return b"Exif\0\0II*\0\x08\0\0\0" + len(tags).to_bytes(2, "little") + rows + b"\0\0\0\0"
@@ -97,13 +97,13 @@ def test_a_picture_is_turned_as_pillow_turns_it(number: int, tmp_path: Path) -> 
     "entry",
     [
         b"\x02\x00\x05\x00\x00\x00\x08\x00\x00\x00",  # XResolution as text at an offset
-        b"\x05\x00\x01\x00\x00\x00\xff\xff\xff\x7f",  # a rational far beyond the end
+        b"\x05\x00\x01\x00\x00\x00\xff\xff\xff\x7f",  # a rational number beyond the end of the file
         b"\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00",  # a double without values
         b"\x99\x00\x01\x00\x00\x00\x00\x00\x00\x00",  # an unknown type
         b"\x03\x00\xff\xff\xff\x7f\x00\x00\x00\x00",  # two billion values
     ],
 )
-def test_damaged_exif_data_stop_nobody(entry: bytes, tmp_path: Path) -> None:
+def test_damaged_exif_data_are_ignored(entry: bytes, tmp_path: Path) -> None:
     for tag in ("x011a", "x0213", "x8769", "x8825"):
         Image.fromarray(COLORS).save(tmp_path / "a.jpg", exif=exif(**{tag: entry}))
         assert decode_picture(tmp_path / "a.jpg").size in {(2, 4), (4, 2)}
@@ -118,7 +118,7 @@ def test_a_jpeg_is_decoded_at_a_fraction_that_keeps_the_longer_side(size: tuple[
     assert longer >= 128 and (longer < 256 or longer == max(size) // 8)
 
 
-def test_twelve_bits_are_scaled_by_their_own_range() -> None:
+def test_12_bit_pixels_are_scaled_by_their_own_range() -> None:
     deep, shallow = (np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8) for top in (65535, 4095))
     for array, bits in ((deep, 16), (shallow, 12)):
         image = Image.fromarray(array)
@@ -128,7 +128,7 @@ def test_twelve_bits_are_scaled_by_their_own_range() -> None:
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_pixels_of_32_bits_are_refused(mode: str, tmp_path: Path) -> None:
+def test_32_bit_pixels_are_rejected(mode: str, tmp_path: Path) -> None:
     Image.new(mode, (4, 4), 1000).save(tmp_path / "a.tif")
     with pytest.raises(UnreadablePicture, match="32-bit"):
         decode_picture(tmp_path / "a.tif")
@@ -145,7 +145,7 @@ def test_only_listed_decoders_are_used(tmp_path: Path) -> None:
     cut=st.floats(0, 0.98), noise=st.binary(max_size=40), at=st.floats(0, 1), kind=st.sampled_from(["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
 )
 @settings(max_examples=150)
-def test_damage_is_unreadable_or_harmless(cut: float, noise: bytes, at: float, kind: str) -> None:
+def test_a_damaged_file_is_unreadable_or_decoded(cut: float, noise: bytes, at: float, kind: str) -> None:
     whole = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(whole, kind)
     content = whole.getvalue()

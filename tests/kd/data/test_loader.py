@@ -20,7 +20,7 @@ STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3
 
 
 class Stripes:
-    """Stored maps whose every cell is the picture's number."""
+    """Stored maps in which every cell is the index of the picture."""
 
     def __getitem__(self, index: int) -> Mapping[Tap, Tensor]:
         return {BACKBONE: torch.full((4, 4), float(index)), NECK: torch.full((2, 2), float(index))}
@@ -50,24 +50,24 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
     )
 
 
-def test_an_epoch_is_the_same_whatever_ran_before_it(data: DetectionData) -> None:
+def test_an_epoch_does_not_depend_on_the_epochs_before_it(data: DetectionData) -> None:
     through = epochs(data, [0, 1, 2])
     assert same(through[4:], epochs(data, [2])) and same(through[2:4], epochs(data, [1]))
     assert not same(through[:2], through[2:4])
     assert not same(through[:2], epochs(data, [0], seed=1))
 
 
-def test_a_picture_is_varied_anew_in_each_epoch(data: DetectionData) -> None:
+def test_a_picture_is_augmented_differently_in_each_epoch(data: DetectionData) -> None:
     samples = TrainingDataset(data, STRONG, 10, 0)
     assert not torch.equal(samples[0, 4].picture, samples[1, 4].picture)
     assert torch.equal(samples[1, 4].picture, TrainingDataset(data, STRONG, 10, 0)[1, 4].picture)
 
 
-def test_workers_change_nothing(data: DetectionData) -> None:
+def test_the_number_of_workers_does_not_change_the_batches(data: DetectionData) -> None:
     assert same(epochs(data, [1], maps=Stripes()), epochs(data, [1], workers=2, maps=Stripes()))
 
 
-def test_a_batch_is_whole(data: DetectionData) -> None:
+def test_a_batch_has_the_documented_shapes_and_ranges(data: DetectionData) -> None:
     for batch in epochs(data, [0, 1, 2], maps=Stripes()):
         assert batch.pictures.shape == (3, 3, 64, 64) and batch.pictures.dtype == torch.float32
         assert float(batch.pictures.min()) >= 0 and float(batch.pictures.max()) <= 1
@@ -77,11 +77,11 @@ def test_a_batch_is_whole(data: DetectionData) -> None:
         assert {name: tuple(m.shape) for name, m in batch.maps.items()} == {BACKBONE: (3, 4, 4), NECK: (3, 2, 2)}
 
 
-def test_without_maps_there_are_none(data: DetectionData) -> None:
+def test_batches_have_no_maps_if_none_are_given(data: DetectionData) -> None:
     assert epochs(data, [0])[0].maps == {}
 
 
-def test_without_augmentation_picture_boxes_and_map_are_the_stored_ones(data: DetectionData) -> None:
+def test_without_augmentation_picture_boxes_and_maps_are_unchanged(data: DetectionData) -> None:
     picture, boxes, labels, maps = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
     square, frame = data.letterboxed(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
@@ -90,14 +90,14 @@ def test_without_augmentation_picture_boxes_and_map_are_the_stored_ones(data: De
     assert maps[BACKBONE].tolist() == [[pytest.approx(4.0)] * 4] * 4
 
 
-def test_a_mosaic_of_pictures_has_the_mosaic_of_their_maps(data: DetectionData) -> None:
+def test_the_maps_of_a_mosaic_are_composed_like_its_pictures(data: DetectionData) -> None:
     samples = TrainingDataset(data, AugmentConfig(mosaic=1.0), 1, 0, Stripes())
     corners = samples[0, 5].maps[BACKBONE]
     assert float(corners[0, 0]) == pytest.approx(5.0)
     assert len(corners.unique()) > 1
 
 
-def test_a_picture_comes_once_an_epoch_at_most_and_over_epochs_each_does() -> None:
+def test_an_epoch_has_each_picture_at_most_once_and_all_epochs_together_have_all() -> None:
     batches = EpochBatchSampler(10, batch=4, seed=0)
     seen = set()
     for batches.epoch in range(8):
@@ -112,13 +112,13 @@ def test_few_pictures_make_one_batch() -> None:
     assert [len(batch) for batch in EpochBatchSampler(3, batch=16, seed=0)] == [3]
 
 
-@pytest.mark.parametrize("world", [2, 3, 4])
-def test_ranks_share_each_batch(world: int) -> None:
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_ranks_share_each_batch(world_size: int) -> None:
     whole = list(EpochBatchSampler(26, batch=12, seed=3))
-    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world_size=world)) for rank in range(world)]
+    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world_size=world_size)) for rank in range(world_size)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(key for part in parts for key in part)
-        assert {len(part) for part in parts} == {12 // world}
+        assert {len(part) for part in parts} == {12 // world_size}
 
 
 def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
@@ -128,15 +128,15 @@ def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
     assert rebuilt == [data.letterboxed(i)[1] for i in range(len(data))]
 
 
-@pytest.mark.parametrize(("room", "decoded"), [(0, 28), (3, 19), (2**20, 7)])
-def test_pictures_are_decoded_once_as_far_as_memory_goes(
-    data: DetectionData, room: int, decoded: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("capacity", "decoded"), [(0, 28), (3, 19), (2**20, 7)])
+def test_decoded_pictures_are_cached_up_to_the_memory_limit(
+    data: DetectionData, capacity: int, decoded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four passes over seven pictures, of which `room` fit; what is kept does not change by being augmented."""
+    """Four passes over seven pictures, of which `capacity` fit into the cache; augmentation does not change cached pictures."""
     read: list[int] = []
     letterboxed = data.letterboxed
     monkeypatch.setattr(data, "letterboxed", lambda index: (read.append(index), letterboxed(index))[1])
-    monkeypatch.setattr(loader, "CACHE_BYTES", room * 3 * 64 * 64)
+    monkeypatch.setattr(loader, "CACHE_BYTES", capacity * 3 * 64 * 64)
     samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0)
     passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
     assert len(read) == decoded

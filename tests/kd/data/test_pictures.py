@@ -12,7 +12,7 @@ from kd.errors import InputError
 
 
 @pytest.mark.parametrize(("size", "frame"), [((100, 50), (0.64, 0, 16)), ((50, 100), (0.64, 16, 0)), ((20, 20), (3.2, 0, 0))])
-def test_a_picture_lies_in_the_middle_of_grey(size: tuple[int, int], frame: tuple[float, int, int]) -> None:
+def test_a_picture_is_centered_on_grey(size: tuple[int, int], frame: tuple[float, int, int]) -> None:
     square, found = letterbox_tensor(Image.new("RGB", size, "white"), 64)
     assert square.shape == (3, 64, 64) and square.dtype == torch.uint8 and tuple(found) == frame
     _, left, top = frame
@@ -21,7 +21,7 @@ def test_a_picture_lies_in_the_middle_of_grey(size: tuple[int, int], frame: tupl
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 13))
-def test_boxes_go_into_the_square_and_back(width: int, height: int, cells: int) -> None:
+def test_boxes_are_converted_to_the_square_and_back(width: int, height: int, cells: int) -> None:
     _, frame = letterbox_tensor(Image.new("RGB", (width, height)), 32 * cells)
     boxes = torch.tensor([[0.0, 0.0, width, height], [0.25 * width, 0.5 * height, 0.75 * width, height]])
     inside = frame.to_square(boxes)
@@ -29,7 +29,7 @@ def test_boxes_go_into_the_square_and_back(width: int, height: int, cells: int) 
     assert float(inside.min()) >= -1 and float(inside.max()) <= 32 * cells + 1
 
 
-def test_boxes_are_measured_in_the_original_where_a_fraction_was_decoded() -> None:
+def test_boxes_refer_to_the_original_if_a_fraction_was_decoded() -> None:
     _, frame = letterbox_tensor(Image.new("RGB", (25, 50)), 64, original=(200, 400))
     assert frame.to_square(torch.tensor([[0.0, 0.0, 200.0, 400.0]])).tolist() == [[16, 0, 48, 64]]
 
@@ -37,7 +37,7 @@ def test_boxes_are_measured_in_the_original_where_a_fraction_was_decoded() -> No
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_is_turned_upright(orientation: int, tmp_path: Path) -> None:
     picture = np.zeros((40, 80, 3), np.uint8)
-    picture[:20, :40] = 255  # bright at the upper left, as the camera saw it
+    picture[:20, :40] = 255  # bright at the upper left
     back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
     stored = Image.fromarray(picture)
     stored = stored.transpose(Image.Transpose[back[orientation]]) if orientation > 1 else stored
@@ -64,7 +64,7 @@ def test_a_large_jpeg_may_be_decoded_small_but_not_too_small(tmp_path: Path) -> 
     assert 200 <= width < 1600 and width == 2 * height
 
 
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "half.jpg")
     whole = (tmp_path / "half.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])

@@ -19,7 +19,7 @@ placements = st.builds(
 )
 
 
-def painted(box: tuple[int, int, int, int]) -> Tensor:
+def filled(box: tuple[int, int, int, int]) -> Tensor:
     picture = torch.zeros(1, SIDE, SIDE)
     picture[:, box[1] : box[3], box[0] : box[2]] = 1
     return picture
@@ -31,14 +31,14 @@ def extent(picture: Tensor) -> list[float]:
 
 
 @given(placements, st.integers(0, 40), st.integers(0, 40), st.integers(10, 24), st.integers(10, 24))
-def test_a_box_moves_as_the_picture_that_it_is_painted_in(place: Placement, x: int, y: int, width: int, height: int) -> None:
+def test_a_box_moves_like_the_picture(placement: Placement, x: int, y: int, width: int, height: int) -> None:
     box = (x, y, min(x + width, SIDE), min(y + height, SIDE))
-    moved, kept = warp_boxes(torch.tensor([box]).float(), place, SIDE, min_visible=0, min_side=4)
+    moved, kept = warp_boxes(torch.tensor([box]).float(), placement, SIDE, min_visible=0, min_side=4)
     if len(kept):
-        assert moved[0].tolist() == pytest.approx(extent(warp([painted(box)], [place], 0.0)), abs=1.3)
+        assert moved[0].tolist() == pytest.approx(extent(warp([filled(box)], [placement], 0.0)), abs=1.3)
 
 
-def test_standing_still_is_exact() -> None:
+def test_the_identity_is_exact() -> None:
     picture, boxes = torch.rand(3, SIDE, SIDE), torch.tensor([[3.0, 5.0, 20.0, 64.0]])
     torch.testing.assert_close(warp([picture], [Placement(0)], 0.5), picture, rtol=0, atol=1e-4)
     moved, kept = warp_boxes(boxes, Placement(0), SIDE)
@@ -53,17 +53,17 @@ def test_a_mirror_flips_picture_and_boxes() -> None:
 
 
 @given(placements)
-def test_a_map_of_13_cells_moves_as_its_picture(place: Placement) -> None:
+def test_a_map_of_13_cells_moves_like_its_picture(placement: Placement) -> None:
     ramp = torch.linspace(0, 1, 104)
     picture = (ramp[None, :] + 2 * ramp[:, None])[None]
-    here = torch.ones(1, 104, 104)
-    small = warp([avg_pool2d(picture, 8)], [place], -1.0)
-    large = avg_pool2d(warp([picture], [place], -1.0), 8)
-    # cells of the map whose sources lie well inside it, and whose pixels lie inside the window
-    deep = torch.zeros(1, 13, 13)
-    deep[:, 1:-1, 1:-1] = 1
-    window = avg_pool2d(warp([here], [Placement(0, window=place.window)], 0.0), 8)
-    compared = (warp([deep], [place], 0.0) > 0.999) & (window > 0.999) & (small != -1)
+    ones = torch.ones(1, 104, 104)
+    small = warp([avg_pool2d(picture, 8)], [placement], -1.0)
+    large = avg_pool2d(warp([picture], [placement], -1.0), 8)
+    # compare cells with a source inside the map and pixels inside the window
+    inner = torch.zeros(1, 13, 13)
+    inner[:, 1:-1, 1:-1] = 1
+    window = avg_pool2d(warp([ones], [Placement(0, window=placement.window)], 0.0), 8)
+    compared = (warp([inner], [placement], 0.0) > 0.999) & (window > 0.999) & (small != -1)
     torch.testing.assert_close(small[compared], large[compared], rtol=0, atol=1e-3)
 
 
@@ -76,7 +76,7 @@ def test_windows_that_share_an_edge_leave_no_gap(x: float, y: float, side: int) 
     assert mosaic[0, 0, 0] == 1 and mosaic[0, -1, -1] == 4
 
 
-def test_places_without_a_source_are_filled() -> None:
+def test_pixels_without_a_source_are_filled() -> None:
     out = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, zoom=(2.0, 2.0))], 0.5)
     assert (out[:, :15] == 0.5).all() and (out[:, 17:47, 17:47] == 1).all()
     half = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, window=(0.0, 0.0, 0.5, 1.0))], 0.25)
@@ -87,13 +87,13 @@ def test_places_without_a_source_are_filled() -> None:
     ("box", "survives"),
     [((-30.0, 0.0, 10.0, 20.0), True), ((-31.0, 0.0, 9.0, 20.0), False), ((64.0, 0.0, 90.0, 20.0), False), ((0.0, 0.0, 1.5, 9.0), False)],
 )
-def test_a_box_stays_if_enough_of_it_is_left(box: tuple[float, ...], survives: bool) -> None:
+def test_a_box_is_kept_if_enough_of_it_is_visible(box: tuple[float, ...], survives: bool) -> None:
     boxes = torch.tensor([[10.0, 10.0, 30.0, 30.0], box])
     moved, kept = warp_boxes(boxes, Placement(0), SIDE, min_visible=0.25, min_side=2)
     assert kept.tolist() == ([0, 1] if survives else [0])
     assert float(moved.min()) >= 0 and float(moved.max()) <= SIDE
 
 
-def test_no_boxes_stay_no_boxes() -> None:
+def test_an_empty_list_of_boxes_stays_empty() -> None:
     moved, kept = warp_boxes(torch.empty(0, 4), Placement(0, zoom=(-0.5, 0.5)), SIDE)
     assert moved.shape == (0, 4) and kept.shape == (0,)

@@ -20,7 +20,7 @@ def random_heads() -> dict[int, Tensor]:
     return {stride: torch.randn(2, 3 * (5 + CLASSES), 32 // stride, 32 // stride, generator=rng) for stride in (16, 8)}
 
 
-def test_every_candidate_follows_the_formula_of_the_paper() -> None:
+def test_every_candidate_matches_the_formula_of_the_paper() -> None:
     heads = random_heads()
     boxes, scores = decode_boxes(heads, ANCHORS)
     assert boxes.shape == (2, 3 * 20, 4) and scores.shape == (2, 3 * 20, CLASSES)
@@ -37,7 +37,7 @@ def test_every_candidate_follows_the_formula_of_the_paper() -> None:
                     index += 1
 
 
-def test_offsets_tell_where_a_stride_begins() -> None:
+def test_stride_offsets_are_the_indices_of_the_first_candidates() -> None:
     assert stride_offsets(32, [16, 8]) == {8: 0, 16: 48}
     assert stride_offsets(416, [32, 16]) == {16: 0, 32: 3 * 26 * 26}
     heads = random_heads()
@@ -45,7 +45,7 @@ def test_offsets_tell_where_a_stride_begins() -> None:
     assert torch.equal(found.objectness[:, 48:60], heads[16].view(2, 3, 8, 4)[:, :, 4].flatten(1))
 
 
-def test_memory_format_and_half_precision_change_nothing_of_note() -> None:
+def test_memory_format_and_half_precision_give_the_same_boxes() -> None:
     heads = random_heads()
     expected, _ = decode_boxes(heads, ANCHORS)
     torch.testing.assert_close(decode_boxes({s: h.to(memory_format=torch.channels_last) for s, h in heads.items()}, ANCHORS)[0], expected)
@@ -54,45 +54,45 @@ def test_memory_format_and_half_precision_change_nothing_of_note() -> None:
     torch.testing.assert_close(half, expected, rtol=1e-2, atol=0.1)
 
 
-def test_wild_predictions_stay_finite() -> None:
+def test_extreme_predictions_stay_finite() -> None:
     boxes, scores = decode_boxes({stride: head * 1e4 for stride, head in random_heads().items()}, ANCHORS)
     assert boxes.isfinite().all() and scores.isfinite().all()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_selection_is_suppression_class_by_class(seed: int) -> None:
+def test_non_maximum_suppression_is_applied_per_class(seed: int) -> None:
     rng = torch.Generator().manual_seed(seed)
-    corner = torch.rand(60, 2, generator=rng) * 120 - 40  # some boxes begin left of or above the picture
+    corner = torch.rand(60, 2, generator=rng) * 120 - 40  # some boxes start left of or above the picture
     boxes = torch.cat([corner, corner + 20 + torch.rand(60, 2, generator=rng) * 40], dim=1)
     scores = torch.rand(60, CLASSES, generator=rng)
     found = postprocess(boxes, scores, confidence=0.3, nms_iou=0.4, max_detections=1000)
     expected = set()
     for label in range(CLASSES):
-        sure = (scores[:, label] > 0.3).nonzero().flatten()
-        expected |= {(int(sure[k]), label) for k in nms(boxes[sure], scores[sure, label], 0.4)}
+        confident = (scores[:, label] > 0.3).nonzero().flatten()
+        expected |= {(int(confident[k]), label) for k in nms(boxes[confident], scores[confident, label], 0.4)}
     chosen = {((boxes == box).all(dim=1).nonzero().item(), int(label)) for box, label in zip(found.boxes, found.labels, strict=True)}
     assert chosen == expected and len(found.scores) == len(expected)
     assert torch.equal(found.scores, found.scores.sort(descending=True).values)
 
 
-def test_classes_do_not_suppress_each_other_left_of_the_picture() -> None:
+def test_classes_do_not_suppress_each_other_at_negative_coordinates() -> None:
     boxes = torch.tensor([[60.0, 60.0, 100.0, 100.0], [-41.0, -41.0, -1.0, -1.0]])
     assert len(postprocess(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]), 0.1, 0.5, 10).scores) == 2
 
 
-def test_one_box_may_be_found_as_several_classes() -> None:
+def test_one_box_may_be_detected_as_several_classes() -> None:
     found = postprocess(torch.tensor([[0.0, 0.0, 10.0, 10.0]]), torch.tensor([[0.9, 0.2, 0.6]]), 0.25, 0.5, 10)
     assert found.labels.tolist() == [0, 2] and found.boxes.shape == (2, 4)
 
 
-def test_the_best_are_kept() -> None:
+def test_the_best_detections_are_kept() -> None:
     boxes = torch.arange(10.0)[:, None] * 100 + torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     scores = torch.linspace(0.1, 0.9, 10)[:, None]
     assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=3).scores, scores[:, 0].flip(0)[:3])
     assert torch.equal(postprocess(boxes, scores, 0.0, 0.5, max_detections=10, max_candidates=2).scores, scores[:, 0].flip(0)[:2])
-    assert len(postprocess(boxes, scores, 0.9, 0.5, max_detections=3).scores) == 0  # the least score is exclusive
+    assert len(postprocess(boxes, scores, 0.9, 0.5, max_detections=3).scores) == 0  # the lower bound is exclusive
 
 
-def test_nothing_sure_is_nothing_found() -> None:
+def test_low_scores_give_no_detections() -> None:
     found = postprocess(torch.rand(5, 4), torch.zeros(5, CLASSES), 0.1, 0.5, 10)
     assert found.boxes.shape == (0, 4) and found.scores.shape == found.labels.shape == (0,)

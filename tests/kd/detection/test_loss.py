@@ -14,7 +14,7 @@ Object = tuple[int, int, Sequence[float]]
 
 
 def batch_of(*objects: Object, pictures: int = 2) -> Batch:
-    """A batch of objects (owner, label, box)."""
+    """A batch of objects (picture, label, box)."""
     batch_index, labels = (torch.tensor([o[i] for o in objects], dtype=torch.int64) for i in (0, 1))
     boxes = torch.tensor([list(o[2]) for o in objects], dtype=torch.float32).reshape(-1, 4)
     return Batch(torch.zeros(pictures, 3, SIDE, SIDE), boxes, labels, batch_index, {})
@@ -28,7 +28,7 @@ def heads_of(fill: float = 0.0) -> dict[int, Tensor]:
     return {stride: torch.full((2, 3 * (5 + CLASSES), SIDE // stride, SIDE // stride), fill) for stride in ANCHORS}
 
 
-def seat(stride: int, anchor: int, row: int, column: int) -> int:
+def candidate_index(stride: int, anchor: int, row: int, column: int) -> int:
     """Index of a candidate."""
     cells = SIDE // stride
     return stride_offsets(SIDE, list(ANCHORS))[stride] + (anchor * cells + row) * cells + column
@@ -38,15 +38,15 @@ def assigned(batch: Batch) -> set[tuple[int, int, int]]:
     return {(int(p), int(c), int(o)) for p, c, o in zip(*assign_targets(batch, ANCHORS, SIDE), strict=True)}
 
 
-def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
-    """Heads that predict exactly the objects, wherever these are matched, and nothing else."""
+def perfect_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
+    """Heads that predict exactly the objects, at all assigned candidates, and nothing else."""
     heads = heads_of()
     for head in heads.values():
         head.view(2, 3, 5 + CLASSES, *head.shape[2:])[:, :, 4] = -20
     for picture, candidate, number in assigned(batch_of(*objects)):
-        stride = 16 if candidate < seat(32, 0, 0, 0) else 32
+        stride = 16 if candidate < candidate_index(32, 0, 0, 0) else 32
         cells = SIDE // stride
-        anchor, cell = divmod(candidate - seat(stride, 0, 0, 0), cells * cells)
+        anchor, cell = divmod(candidate - candidate_index(stride, 0, 0, 0), cells * cells)
         row, column = divmod(cell, cells)
         _, label, (x0, y0, x1, y1) = objects[number]
         values = heads[stride].view(2, 3, 5 + CLASSES, cells, cells)[picture, anchor, :, row, column]
@@ -57,7 +57,7 @@ def sure_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
     return heads
 
 
-def test_an_object_is_learned_by_the_cell_of_its_center_at_anchors_of_its_shape() -> None:
+def test_an_object_is_assigned_to_the_cell_of_its_center_at_anchors_of_its_shape() -> None:
     found = assigned(batch_of((1, 0, around(40, 20, 8, 8))))
     shapes = {
         (stride, a): (min(8, w) * min(8, h)) / (64 + w * h - min(8, w) * min(8, h))
@@ -66,80 +66,80 @@ def test_an_object_is_learned_by_the_cell_of_its_center_at_anchors_of_its_shape(
     }
     similar = {key for key, overlap in shapes.items() if overlap > SHAPE_IOU}
     assert (16, 0) in similar
-    assert found == {(1, seat(stride, anchor, 20 // stride, 40 // stride), 0) for stride, anchor in similar}
+    assert found == {(1, candidate_index(stride, anchor, 20 // stride, 40 // stride), 0) for stride, anchor in similar}
 
 
-def test_an_object_of_any_shape_is_learned_by_the_most_similar_anchor() -> None:
-    assert assigned(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, seat(16, 1, 0, 2), 0)}
+def test_an_object_of_any_shape_is_assigned_to_the_most_similar_anchor() -> None:
+    assert assigned(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, candidate_index(16, 1, 0, 2), 0)}
 
 
 def test_a_center_on_the_far_edge_belongs_to_the_last_cell() -> None:
-    assert {c for _, c, _ in assigned(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {seat(32, 0, 1, 1)}
+    assert {c for _, c, _ in assigned(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {candidate_index(32, 0, 1, 1)}
 
 
-def test_of_rivals_for_a_candidate_the_most_similar_shape_has_it() -> None:
-    rivals = batch_of((0, 0, around(20, 20, 28, 28)), (0, 1, around(20, 20, 32, 32)), (1, 0, around(20, 20, 28, 28)))
-    owner = {(p, c): o for p, c, o in assigned(rivals)}
-    assert owner[0, seat(32, 0, 0, 0)] == 1 and owner[1, seat(32, 0, 0, 0)] == 2
-    assert len(owner) == len(assign_targets(rivals, ANCHORS, SIDE).objects)
+def test_a_candidate_keeps_the_object_of_the_most_similar_shape() -> None:
+    overlapping = batch_of((0, 0, around(20, 20, 28, 28)), (0, 1, around(20, 20, 32, 32)), (1, 0, around(20, 20, 28, 28)))
+    objects = {(p, c): o for p, c, o in assigned(overlapping)}
+    assert objects[0, candidate_index(32, 0, 0, 0)] == 1 and objects[1, candidate_index(32, 0, 0, 0)] == 2
+    assert len(objects) == len(assign_targets(overlapping, ANCHORS, SIDE).objects)
 
 
-def test_twins_do_not_share_a_candidate() -> None:
-    twins = assign_targets(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
-    assert len(twins.candidates.unique()) == len(twins.candidates)
+def test_equal_objects_do_not_share_a_candidate() -> None:
+    duplicates = assign_targets(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
+    assert len(duplicates.candidates.unique()) == len(duplicates.candidates)
 
 
-def test_the_shape_alone_decides_how_similar_a_box_is() -> None:
+def test_shape_iou_depends_on_the_sides_only() -> None:
     assert shape_iou(torch.tensor([[10.0, 10.0]]), torch.tensor([[10.0, 10.0], [5.0, 20.0], [20.0, 20.0]])).tolist() == [
         pytest.approx([1, 50 / 150, 0.25])
     ]
 
 
-def test_a_perfect_prediction_costs_next_to_nothing() -> None:
+def test_a_perfect_prediction_has_almost_no_loss() -> None:
     objects = [(0, 1, around(20, 23, 9, 9)), (1, 0, around(40, 40, 30, 34))]
-    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(sure_heads(objects), ANCHORS), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(perfect_heads(objects), ANCHORS), batch_of(*objects))
     assert {name: float(term) for name, term in terms.items()} == pytest.approx({"box": 0, "objectness": 0, "class": 0}, abs=1e-4)
 
 
-@pytest.mark.parametrize(("term", "place"), [("box", 0), ("box", 2), ("class", 5), ("objectness", 4)])
-def test_each_term_grows_with_its_own_fault(term: str, place: int) -> None:
+@pytest.mark.parametrize(("term", "channel"), [("box", 0), ("box", 2), ("class", 5), ("objectness", 4)])
+def test_each_term_grows_with_its_own_error(term: str, channel: int) -> None:
     objects = [(0, 0, around(16, 16, 32, 32))]
-    heads = sure_heads(objects)
-    heads[32].view(2, 3, 7, 2, 2)[0, 0, place, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[place]
+    heads = perfect_heads(objects)
+    heads[32].view(2, 3, 7, 2, 2)[0, 0, channel, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[channel]
     terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of(*objects))
     assert float(terms[term]) > 0.1
 
 
-def test_a_background_candidate_on_an_object_is_not_punished() -> None:
+def test_a_background_candidate_that_overlaps_an_object_is_ignored() -> None:
     objects = [(0, 0, around(24, 24, 32, 32))]
-    heads = sure_heads(objects)
+    heads = perfect_heads(objects)
     loss = DetectionLoss(ANCHORS, SIDE)
     before = float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"])
-    small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # an anchor of 8 x 8 does not learn this object
+    small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # the object is not assigned to an anchor of 8 x 8
     small[0, 2:4, 1, 1] = torch.tensor(4.0).log()
-    small[0, 4, 1, 1] = 20  # but here it predicts the very box
+    small[0, 4, 1, 1] = 20  # but here it predicts the box of the object
     assert float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"]) == pytest.approx(before, abs=1e-3)
-    small[0, 4, 3, 3] = 20  # the same certainty where there is no object
+    small[0, 4, 3, 3] = 20  # the same objectness at a position without an object
     assert float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"]) > before + 1
 
 
-def test_overlap_is_judged_picture_by_picture() -> None:
+def test_overlap_is_computed_per_picture() -> None:
     boxes = torch.tensor([around(16, 16, 32, 32), around(48, 48, 32, 32)]).repeat(2, 1, 1)
-    hit = overlapping_objects(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
-    assert IGNORE_IOU < 0.9 and hit.tolist() == [[False, False], [True, False]]
+    overlaps = overlapping_objects(boxes, batch_of((1, 0, around(16, 17, 32, 32))))
+    assert IGNORE_IOU < 0.9 and overlaps.tolist() == [[False, False], [True, False]]
 
 
-def test_pictures_without_objects_teach_the_background_only() -> None:
+def test_pictures_without_objects_train_objectness_only() -> None:
     heads = {stride: head.requires_grad_() for stride, head in heads_of().items()}
     terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of())
     assert terms["box"].item() == terms["class"].item() == 0 < terms["objectness"].item() < float("inf")
     torch.stack(list(terms.values())).sum().backward()
     for stride, head in heads.items():
-        slope = head.grad.view(2, 3, 7, SIDE // stride, SIDE // stride)
-        assert (slope[:, :, 4] > 0).all() and slope.isfinite().all()
+        gradient = head.grad.view(2, 3, 7, SIDE // stride, SIDE // stride)
+        assert (gradient[:, :, 4] > 0).all() and gradient.isfinite().all()
 
 
-def test_descending_the_gradient_finds_the_objects() -> None:
+def test_gradient_descent_fits_the_objects() -> None:
     torch.manual_seed(0)
     objects = [(0, 1, around(20, 23, 12, 9)), (1, 0, around(40, 40, 30, 34))]
     heads = {stride: torch.randn_like(head).requires_grad_() for stride, head in heads_of().items()}

@@ -1,4 +1,4 @@
-"""An independent reading of the published cfg files: their layers in order, and a network that runs them from raw numbers.
+"""An independent implementation of the published cfg files: their layers in order, and a function that runs them with raw values.
 
 Layers: ("conv", filters, size, stride, normalized), ("pool", size, stride), ("shortcut", from), ("route", *from),
 ("upsample",), ("yolo",). Negative references count back from the layer itself, others are absolute, as in the cfg.
@@ -51,7 +51,7 @@ def yolov3_tiny(outputs: int) -> list[Layer]:
 
 
 def narrowed(layers: list[Layer], width: float) -> list[Layer]:
-    """The same layers with `width` times the filters, heads as they are."""
+    """The same layers with `width` times the filters; the heads are unchanged."""
     return [("conv", int(x[1] * width), *x[2:]) if x[0] == "conv" and x[4] else x for x in layers]
 
 
@@ -79,7 +79,7 @@ def tensor_shapes(layers: list[Layer]) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def random_values(layers: list[Layer], seed: int) -> np.ndarray:
-    """Numbers for every tensor, in order, that keep the features' scale."""
+    """Random values for every tensor, in order; they keep the scale of the features."""
     rng = np.random.default_rng(seed)
     parts = []
     for kind, shape in tensor_shapes(layers):
@@ -91,7 +91,7 @@ def random_values(layers: list[Layer], seed: int) -> np.ndarray:
 
 
 def run(layers: list[Layer], values: np.ndarray, pictures: Tensor) -> list[Tensor]:
-    """What the yolo layers are given, in the order of the file."""
+    """The inputs of the yolo layers, in the order of the file."""
     rest = iter([torch.from_numpy(part) for part in np.split(values, _ends(layers))])
     outputs: list[Tensor] = []
     heads = []

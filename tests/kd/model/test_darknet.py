@@ -23,7 +23,7 @@ def narrow(architecture: str) -> tuple[ModelSpec, list[Layer]]:
 
 
 @pytest.mark.parametrize(("architecture", "values"), [("yolov3", 62_001_757), ("yolov3-tiny", 8_858_734)])
-def test_the_reference_holds_as_many_values_as_the_released_files(architecture: str, values: int) -> None:
+def test_the_reference_has_as_many_values_as_the_released_files(architecture: str, values: int) -> None:
     assert sum(int(np.prod(shape)) for _, shape in tensor_shapes(CFG[architecture](255))) == values
 
 
@@ -67,7 +67,7 @@ def test_every_version_of_the_header_is_read(version: tuple[int, int, int], coun
 
 
 @pytest.mark.parametrize("change", [-1, 1, -5000])
-def test_a_file_of_another_length_is_refused_and_the_network_stays(change: int, tmp_path: Path) -> None:
+def test_a_file_of_another_length_is_rejected_and_the_network_is_unchanged(change: int, tmp_path: Path) -> None:
     spec, layers = narrow("yolov3-tiny")
     values = random_values(layers, seed=3)
     values = values[:change] if change < 0 else np.append(values, np.float32(0))
@@ -79,7 +79,7 @@ def test_a_file_of_another_length_is_refused_and_the_network_stays(change: int, 
     assert all(torch.equal(value, fresh[name]) for name, value in network.state_dict().items())
 
 
-def test_no_file_and_no_weights_are_refused(tmp_path: Path) -> None:
+def test_missing_and_short_files_are_rejected(tmp_path: Path) -> None:
     network = build_model(narrow("yolov3-tiny")[0])
     (tmp_path / "stub.weights").write_bytes(b"stub")
     for name, problem in (("none.weights", "missing"), ("stub.weights", "too short")):

@@ -1,4 +1,4 @@
-"""A frozen network sees what the trained one sees."""
+"""A frozen network computes the same features as the trained one."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture
 def network() -> Network:
-    """With the statistics and scales of a network that has trained."""
+    """A network with the statistics and scales of a trained one."""
     network = build_model(ModelSpec("yolov3", 0.125, 0.125, ("a", "b"), ANCHORS, 64))
     source = torch.Generator().manual_seed(1)
     for block in network.modules():
@@ -26,7 +26,7 @@ def network() -> Network:
     return network
 
 
-def test_features_and_heads_stay_the_same(network: Network) -> None:
+def test_features_and_heads_are_the_same_up_to_rounding(network: Network) -> None:
     copy = freeze(network, None)
     with torch.no_grad():
         expected, found = network.eval()(PICTURES), copy(PICTURES)
@@ -36,7 +36,7 @@ def test_features_and_heads_stay_the_same(network: Network) -> None:
         torch.testing.assert_close(found.heads[stride], head, rtol=1e-3, atol=1e-3)
 
 
-def test_nothing_is_normalised_or_cast_again(network: Network) -> None:
+def test_batch_normalization_and_casts_are_removed(network: Network) -> None:
     copy = freeze(network, torch.bfloat16)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in copy.modules())
     assert {parameter.dtype for parameter in copy.parameters()} == {torch.bfloat16}
@@ -46,7 +46,7 @@ def test_nothing_is_normalised_or_cast_again(network: Network) -> None:
     assert (found.float() - expected.float()).norm() < 0.05 * expected.float().norm()
 
 
-def test_the_original_goes_on_learning(network: Network) -> None:
+def test_the_original_stays_trainable(network: Network) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     copy = freeze(network.train(), torch.bfloat16)
     assert network.training and all(parameter.requires_grad for parameter in network.parameters())

@@ -42,7 +42,7 @@ def test_heads_and_taps_have_their_published_shapes(architecture: str, backbone:
 
 
 @pytest.mark.parametrize(("strides", "levels"), [((16, 32), {16, 32}), ((32,), {32}), ((16,), {16, 32}), ((), set())])
-def test_stopping_early_changes_nothing_in_what_is_computed(strides: tuple[int, ...], levels: set[int]) -> None:
+def test_skipped_levels_do_not_change_the_others(strides: tuple[int, ...], levels: set[int]) -> None:
     network = build_model(small("yolov3")).eval()
     pictures = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -53,12 +53,12 @@ def test_stopping_early_changes_nothing_in_what_is_computed(strides: tuple[int, 
 
 
 @pytest.mark.parametrize("architecture", ["yolov3", "yolov3-tiny"])
-def test_weights_depend_on_the_seed_alone(architecture: str) -> None:
+def test_weights_depend_on_the_seed_only(architecture: str) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
     first = build_model(small(architecture), seed=1).state_dict()
-    assert torch.equal(torch.rand(3), expected)  # the caller's random numbers go on as if nothing had been built
+    assert torch.equal(torch.rand(3), expected)  # build_model does not change the global random state
     second, other = (build_model(small(architecture), seed=seed).state_dict() for seed in (1, 2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -76,7 +76,7 @@ def test_width_scales_every_channel_and_depth_the_residual_blocks() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["yolov3", "yolov3-tiny"])
-def test_a_fresh_network_hardly_believes_in_objects(architecture: str) -> None:
+def test_a_new_network_predicts_low_objectness(architecture: str) -> None:
     with torch.no_grad():
         heads = build_model(small(architecture)).eval()(torch.rand(1, 3, 64, 64)).heads
     objectness = torch.cat([head.view(1, 3, 8, -1)[:, :, 4].flatten() for head in heads.values()]).sigmoid()

@@ -17,10 +17,10 @@ def header_of(path: Path) -> dict:
     return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
-def test_a_model_comes_back_whole(model_file: Path, sure_network: Network, spec: ModelSpec) -> None:
+def test_a_loaded_model_equals_the_saved_one(model_file: Path, confident_network: Network, spec: ModelSpec) -> None:
     network, stored = load_model(model_file)
     assert stored == spec == load_spec(model_file) and not network.training
-    state, expected = network.state_dict(), sure_network.state_dict()
+    state, expected = network.state_dict(), confident_network.state_dict()
     assert list(state) == list(expected) and all(torch.equal(state[name], expected[name]) for name in state)
 
 
@@ -32,17 +32,17 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, spec: ModelSpec) -> Non
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
 
 
-def test_the_file_is_plain_numbers_and_json(model_file: Path, sure_network: Network, spec: ModelSpec) -> None:
+def test_the_file_contains_only_numbers_and_json(model_file: Path, confident_network: Network, spec: ModelSpec) -> None:
     header = header_of(model_file)
     assert ModelSpec.from_json(header.pop("__metadata__")["kdflow"]) == spec
-    assert set(header) == set(sure_network.state_dict())
+    assert set(header) == set(confident_network.state_dict())
     size = len(model_file.read_bytes())
     numbers = max(entry["data_offsets"][1] for entry in header.values())
     assert size - numbers - 8 - int.from_bytes(model_file.read_bytes()[:8], "little") == 0
 
 
 @pytest.mark.parametrize("kept", [0, 5, 400, -100])
-def test_a_broken_file_is_named(model_file: Path, kept: int) -> None:
+def test_a_truncated_file_is_rejected(model_file: Path, kept: int) -> None:
     model_file.write_bytes(model_file.read_bytes()[:kept])
     for load in (load_spec, load_model):
         with pytest.raises(InputError, match=r"model\.safetensors: is not a kdflow model"):
@@ -50,20 +50,20 @@ def test_a_broken_file_is_named(model_file: Path, kept: int) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, {"kdflow": "nonsense"}, {"kdflow": "{}"}, {"kdflow": "[]"}])
-def test_a_file_of_others_is_named(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_file_without_a_spec_is_rejected(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"x": torch.zeros(2)}, tmp_path / "x", metadata)
     with pytest.raises(InputError, match="is not a kdflow model"):
         load_model(tmp_path / "x")
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is missing"):
         load_model(tmp_path / "none")
     with pytest.raises(InputError, match="is a folder"):
         load_model(tmp_path)
 
 
-def test_weights_that_do_not_fit_their_spec_are_named(tmp_path: Path, spec: ModelSpec) -> None:
+def test_weights_that_do_not_fit_their_spec_are_rejected(tmp_path: Path, spec: ModelSpec) -> None:
     save_model(tmp_path / "x", build_model(spec), replace(spec, width=0.25))
     with pytest.raises(InputError, match="do not fit its spec"):
         load_model(tmp_path / "x")
