@@ -8,10 +8,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kd.errors import InputError
@@ -68,9 +68,14 @@ def digest(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    return combine_digests({file.relative_to(path): digest(file) for file in walk_files(path)})
+
+
+def combine_digests(digests: Mapping[PurePath, str]) -> str:
+    """The digest of a folder from the digests of its files by their relative paths."""
     total = hashlib.sha256()
-    for file in sorted(walk_files(path)):
-        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    for path in sorted(digests):
+        total.update(f"{path.as_posix()}\0{digests[path]}\n".encode())
     return total.hexdigest()
 
 
@@ -128,7 +133,7 @@ def _real_folder(folder: Path, root: Path) -> Path:
     real = folder.resolve()
     in_cache = any(pair in {("files", "md5"), (".dvc", "cache")} for pair in pairwise(real.parts))
     if not in_cache and not real.is_relative_to(root.resolve()):
-        raise InputError(folder, f"is a link to {real}, which is outside of {root}", "copy the files to the place of the link")
+        raise InputError(folder, f"is a link to {real}, which is outside of {root}", "replace the link with a copy of the files")
     return real
 
 

@@ -117,22 +117,24 @@ def _move_for_classes(classes: list[str], groups: list[PictureGroup], split: str
         The first picture of each group that moved, with its new split and the class.
     """
     moved = []
+    in_cut, in_train = (Counter(label for group in groups if group.is_cut == side for label in group.labels) for side in (True, False))
     for label, name in enumerate(classes):
-        having = [group for group in groups if label in group.labels]
-        if having and all(group.is_cut for group in having):
-            nearest = max(having, key=lambda group: group.position)
+        if in_cut[label] and not in_train[label]:
+            nearest = max((group for group in groups if label in group.labels), key=lambda group: group.position)
             nearest.is_cut = False
+            in_cut.subtract(nearest.labels)
+            in_train.update(nearest.labels)
             moved.append(f"{nearest.pictures[0].path.name} to train for '{name}'")
-    in_train = Counter(label for group in groups if not group.is_cut for label in group.labels)
     for label, name in enumerate(classes if split == "test" else []):
-        having = [group for group in groups if label in group.labels]
-        # train keeps at least one group of every class
-        movable = [group for group in having if all(in_train[other] >= 2 for other in group.labels)]
-        if movable and not any(group.is_cut for group in having):
-            nearest = min(movable, key=lambda group: group.position)
-            nearest.is_cut = True
-            in_train.subtract(nearest.labels)
-            moved.append(f"{nearest.pictures[0].path.name} to test for '{name}'")
+        if in_train[label] >= 2 and not in_cut[label]:
+            having = [group for group in groups if label in group.labels]
+            # train keeps at least one group of every class
+            if movable := [group for group in having if all(in_train[other] >= 2 for other in group.labels)]:
+                nearest = min(movable, key=lambda group: group.position)
+                nearest.is_cut = True
+                in_train.subtract(nearest.labels)
+                in_cut.update(nearest.labels)
+                moved.append(f"{nearest.pictures[0].path.name} to test for '{name}'")
     return moved
 
 

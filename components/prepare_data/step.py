@@ -1,13 +1,12 @@
 """The step `prepare_data`: read and check labeled pictures, split them, and convert them to COCO format."""
 
 import hashlib
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from components.params.models import Data, Params
 from components.prepare_data.anchors import Sizes, coco_anchors, kmeans_anchors
 from components.prepare_data.data_source import DataSource, fetch_data
 from components.prepare_data.findings import print_findings, refuse_findings
+from components.prepare_data.layouts.pictures import map_parallel
 from components.prepare_data.load import load_dataset
 from components.prepare_data.preview import save_preview
 from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
-from kd.files import digest, write_json
-from kd.progress import track
+from kd.files import combine_digests, digest, write_json
 
 if TYPE_CHECKING:
     from components.runtime.tracking import Run
@@ -66,11 +65,11 @@ def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
         print_findings(dataset.findings)
         refuse_findings(dataset.findings)
     named = {split: _with_unique_names(pictures, folder) for split, pictures in dataset.splits.items()}
-    _write_splits(named, dataset.classes, output)
+    content = _write_splits(named, dataset.classes, output)
     sizes = _letterboxed_sizes(dataset.splits["train"], data.image_size)
     summary: dict[str, Any] = {
         "classes": dataset.classes,
-        "digest": digest(output),
+        "digest": content,
         "splits": {split: summarize_split(dataset.classes, pictures) for split, pictures in dataset.splits.items()},
         "anchors": kmeans_anchors(sizes) if data.anchors == "kmeans" else coco_anchors(data.image_size),
         "image_size": data.image_size,
@@ -95,14 +94,22 @@ def _with_unique_names(pictures: Sequence[LabeledPicture], folder: Path) -> Name
     return sorted(((name(picture.path), picture) for picture in pictures), key=lambda pair: pair[0])
 
 
-def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], output: Path) -> None:
-    """Write the labels of each split, and copy every picture."""
+def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], output: Path) -> str:
+    """Write the labels of each split, and copy every picture. Returns the digest of `output`."""
+    digests: dict[PurePath, str] = {}
     for split, pictures in named.items():
         (output / split / "images").mkdir(parents=True)
-        write_coco(output / split / "annotations.json", classes, pictures)
-    everything = [(split, name, picture) for split, pictures in named.items() for name, picture in pictures]
-    for split, name, picture in track(everything, "copy pictures", len(everything)):
-        shutil.copyfile(picture.path, output / split / "images" / name)
+        labels = PurePath(split, "annotations.json")
+        write_coco(output / labels, classes, pictures)
+        digests[labels] = digest(output / labels)
+    copies = {PurePath(split, "images", name): picture.path for split, pictures in named.items() for name, picture in pictures}
+
+    def copy(target: PurePath) -> str:
+        content = copies[target].read_bytes()
+        (output / target).write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+    return combine_digests(digests | dict(zip(copies, map_parallel(copy, list(copies), "copy pictures"), strict=True)))
 
 
 def _letterboxed_sizes(pictures: Sequence[LabeledPicture], image_size: int) -> Sizes:

@@ -1,5 +1,6 @@
 """The size of pictures where the labels do not give it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,6 +36,11 @@ def map_parallel(function: Callable[[In], Out], items: Sequence[In], title: str)
     """Yield `function(item)` for all items in their order, computed in threads, and show the progress."""
     size = min(100, 1 + len(items) // 100)  # a task per item would take longer than a short item
     parts = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPoolExecutor() as pool:
+    # more threads only compete for the interpreter; one of them may wait for the disk
+    with ThreadPoolExecutor(_usable_cores() + 1) as pool:
         results = pool.map(lambda part: [function(item) for item in part], parts)
         yield from track(chain.from_iterable(results), title, len(items))
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
