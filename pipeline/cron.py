@@ -1,7 +1,7 @@
-"""Cron expressions: five fields, six with seconds first, or a word such as @weekly, turned into the six fields that KFP reads.
+"""Parse cron expressions (five fields, six with seconds first, or a word such as @weekly) into the six fields of KFP.
 
-KFP's parser is github.com/robfig/cron 1.2, which knows Sunday as 0 alone. Like Vixie cron it takes a day that fits EITHER the
-day of the month or the day of the week where both are restricted, and both where one of them begins with `*`.
+KFP's parser is github.com/robfig/cron 1.2. It accepts only 0 for Sunday. Like in Vixie cron, if both the day of the month and the
+day of the week are restricted, a day has to match only one of them; if one begins with `*`, it has to match both.
 """
 
 import calendar
@@ -24,16 +24,16 @@ WORDS = {
     "@hourly": "0 0 * * * *",
 }
 HORIZON = timedelta(days=5 * 366)
-"""KFP looks no further ahead for the next moment."""
+"""KFP searches this far ahead for the next time."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One of the six places of an expression."""
+    """One of the six fields of an expression, with its range and the names of its values."""
 
     name: str
-    least: int
-    most: int
+    minimum: int
+    maximum: int
     names: dict[str, int]
 
 
@@ -49,39 +49,39 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Cron:
-    """A checked expression.
+    """A valid expression.
 
     Args:
-        text: the six fields as KFP reads them.
-        values: what each field allows, in ascending order.
+        text: the six fields in the syntax of KFP.
+        values: the values of each field, in ascending order.
     """
 
     text: str
     values: tuple[tuple[int, ...], ...]
 
-    def after(self, moment: datetime) -> Iterator[datetime]:
-        """The moments after `moment`, in UTC, up to five years ahead."""
+    def after(self, start: datetime) -> Iterator[datetime]:
+        """The times after `start`, in UTC, up to five years ahead."""
         seconds, minutes, hours = self.values[:3]
-        midnight = datetime.combine(moment.astimezone(UTC), time(), UTC)
+        midnight = datetime.combine(start.astimezone(UTC), time(), UTC)
         for number in range(HORIZON.days):
             day = midnight + timedelta(days=number)
-            if self._fits(day):
+            if self._matches(day):
                 times = (day + timedelta(hours=h, minutes=m, seconds=s) for h, m, s in product(hours, minutes, seconds))
-                yield from (found for found in times if found > moment)
+                yield from (found for found in times if found > start)
 
-    def _fits(self, day: datetime) -> bool:
+    def _matches(self, day: datetime) -> bool:
         *_, days, months, weekdays = self.values
         *_, day_text, _, weekday_text = self.text.split()
-        fits = day.day in days, day.isoweekday() % 7 in weekdays
+        matches = day.day in days, day.isoweekday() % 7 in weekdays
         both = "*" in day_text or "*" in weekday_text
-        return day.month in months and (all(fits) if both else any(fits))
+        return day.month in months and (all(matches) if both else any(matches))
 
 
 def parse_cron(expression: str) -> Cron:
-    """Check an expression and turn it into KFP's six fields.
+    """Parse an expression.
 
     Raises:
-        InputError: naming the field that is wrong, or that no day ever fits.
+        InputError: if a field is invalid, or no day matches.
     """
     fields = WORDS.get(expression.strip().lower(), expression).split()
     if len(fields) == 5:
@@ -95,12 +95,12 @@ def parse_cron(expression: str) -> Cron:
         fields[5] = ",".join(map(str, values[5]))
     cron = Cron(" ".join(fields).upper().replace("?", "*"), tuple(map(tuple, values)))
     if next(cron.after(datetime.now(UTC)), None) is None:
-        raise InputError("--cron", f"'{expression}' names a day that never comes", "choose a day that its month has")
+        raise InputError("--cron", f"'{expression}' never occurs", "choose a day that exists in that month")
     return cron
 
 
 def _values(text: str, field: Field) -> list[int]:
-    """The numbers that a field such as `1,5-9/2` or `MON-FRI` allows, in ascending order."""
+    """The values of a field such as `1,5-9/2` or `MON-FRI`, in ascending order."""
     return sorted({number for part in text.split(",") for number in _range(part, field)})
 
 
@@ -108,31 +108,31 @@ def _range(part: str, field: Field) -> range:
     span, slash, step = part.partition("/")
     first, dash, last = span.partition("-")
     if span in ("*", "?"):
-        low, high = field.least, min(field.most, 6) if field.names is DAYS else field.most
+        low, high = field.minimum, min(field.maximum, 6) if field.names is DAYS else field.maximum
     else:
         low = _number(first, part, field)
-        high = _number(last, part, field) if dash else field.most if slash else low
+        high = _number(last, part, field) if dash else field.maximum if slash else low
     if low > high:
-        raise _wrong(field, f"'{part}' runs backwards", f"write the lower end first; {_allowed(field)}")
+        raise _error(field, f"'{part}' is not a range", f"write the smaller value first; {_allowed(field)}")
     if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
-        raise _wrong(field, f"'{part}' has the step '{step}'", "a step is a whole number from 1 up, as in */15")
+        raise _error(field, f"'{part}' has the step '{step}'", "use a positive integer, as in */15")
     return range(low, high + 1, int(step) if slash else 1)
 
 
 def _number(text: str, part: str, field: Field) -> int:
-    if (named := field.names.get(text.upper())) is not None:
-        return named
+    if (value := field.names.get(text.upper())) is not None:
+        return value
     if not (text.isascii() and text.isdigit()):
-        raise _wrong(field, f"'{part}' is not a number, a list, a range or *", _allowed(field))
-    if not field.least <= int(text) <= field.most:
-        raise _wrong(field, f"{text} is out of range", _allowed(field))
+        raise _error(field, f"'{part}' is not a number, a list, a range or *", _allowed(field))
+    if not field.minimum <= int(text) <= field.maximum:
+        raise _error(field, f"{text} is out of range", _allowed(field))
     return int(text)
 
 
-def _wrong(field: Field, problem: str, remedy: str) -> InputError:
+def _error(field: Field, problem: str, remedy: str) -> InputError:
     return InputError("--cron", f"{field.name}: {problem}", remedy)
 
 
 def _allowed(field: Field) -> str:
     names = f" or {', '.join(field.names)}" if field.names else ""
-    return f"allowed are {field.least} to {field.most}{names}"
+    return f"allowed: {field.minimum} to {field.maximum}{names}"

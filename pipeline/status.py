@@ -143,6 +143,6 @@ def _error(thing: Any) -> str:
     return next((" ".join(report.message.split()) for report in reports if report and report.message), "")
 
 
-def _time(moment: datetime | None) -> datetime | None:
+def _time(time: datetime | None) -> datetime | None:
     """None for a time in 1970, which the server writes for events that have not happened yet."""
-    return moment if moment and moment.year > 1970 else None
+    return time if time and time.year > 1970 else None

@@ -51,14 +51,14 @@ def small_project(folder: Path) -> Path:
 
 
 def dvc(folder: Path, *arguments: str, seconds: float) -> str:
-    """Run DVC in a project; what it says."""
+    """Run DVC in a project and return its output."""
     done = subprocess.run(["dvc", *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def environment() -> dict[str, str]:
-    """For commands in a project: its own code, no settings from outside, an author for commits, one thread: sums depend on how many."""
+    """For commands in a project: its own code, no settings from outside, a git author, one thread: sums depend on their number."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "KDFLOW_", "DVC_", "PYTHONPATH"))}
     kept |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in PERSON.items()}
     return kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true", "OMP_NUM_THREADS": "1"}

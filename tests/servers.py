@@ -1,4 +1,4 @@
-"""Real servers on loopback for tests: each on ports that are its own, awaited until it answers, ended with its test."""
+"""Real servers on loopback for tests. A server has its own ports; the test waits until it answers, and stops it at the end."""
 
 import os
 import signal
@@ -19,16 +19,16 @@ WAIT_SECONDS = 120
 
 @contextmanager
 def mlflow_server(folder: Path, artifacts: str = "", environment: dict[str, str] | None = None) -> Iterator[str]:
-    """MLflow's tracking server on a SQLite file in the new folder `folder`. Gives its URL.
+    """Run MLflow's tracking server on a sqlite file in the new folder `folder`, and yield its URL.
 
     Args:
-        folder: what the server keeps.
-        artifacts: where it keeps artifacts, a folder or an S3 address; in `folder` unless given.
-        environment: more variables for it.
+        folder: the folder of its files.
+        artifacts: the location of artifacts, a folder or an S3 URL (default: in `folder`).
+        environment: additional environment variables.
     """
     folder.mkdir()
     new_store(folder)
-    # its background jobs are seven more processes, and nothing here asks for one
+    # no background jobs: they are seven more processes, which no test uses
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(environment or {})}
     with held_ports(1) as (port,):
         command = [
@@ -42,7 +42,7 @@ def mlflow_server(folder: Path, artifacts: str = "", environment: dict[str, str]
 
 @contextmanager
 def running(command: list[str], folder: Path, ready: Callable[[], bool], environment: dict[str, str] | None = None) -> Iterator[None]:
-    """Run a server in `folder` until the block ends; the block starts when `ready()`, and its failure tells what the server said."""
+    """Run a server in `folder` until the block ends. The block starts when `ready()`; if the server fails, the error has its output."""
     log = folder / "log.txt"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # those are for clients
     with ExitStack() as stack:
@@ -61,17 +61,17 @@ def running(command: list[str], folder: Path, ready: Callable[[], bool], environ
 
 @contextmanager
 def held_ports(count: int) -> Iterator[list[int]]:
-    """Ports for servers that ask for them by number. Until the block ends the system gives them to nobody who asks for any port."""
+    """Free ports. Until the block ends, the system does not assign them to others who ask for any free port."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers set it: then they may listen beside this socket
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # servers set it, too, and can then listen on the same port
             one.bind((HOST, 0))
         yield [one.getsockname()[1] for one in sockets]
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and whatever it started: the session is its own."""
+    """Stop the server and its child processes, which share a session."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal_number)

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import docker
 import pytest
+import requests
 from kfp import compiler, dsl
 
 from pipeline.__main__ import main
 from tests.pipeline.kfp_server import serving
 
 ROOT = Path(__file__).parents[2]
+ENGINE_TIMEOUT = 20  # seconds for an answer of the engine, which may have to ask a registry
 IMAGE = f"kdflow@sha256:{'0' * 64}"
 
 
@@ -79,21 +81,21 @@ def command(package, capsys):
 
 
 def missing_for_image() -> str:
-    """Why the image cannot be built on this machine; "" if it can."""
+    """Why the image cannot be built on this machine; "" if it can. Decided before the build: a build that fails is a failure."""
     default = re.search(r"^ARG BASE_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert default
     base = os.environ.get("BASE_IMAGE") or default[1]
     try:
-        client = docker.from_env()
+        client = docker.from_env(timeout=ENGINE_TIMEOUT)
         client.ping()
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, requests.RequestException) as error:
         return f"no Docker engine answers: {error}"
     try:
         client.images.get(base)
     except docker.errors.ImageNotFound:
         try:
             client.images.get_registry_data(base)
-        except docker.errors.DockerException as error:
+        except (docker.errors.DockerException, requests.RequestException) as error:
             return f"the base image {base} is neither here nor in a registry that answers, and BASE_IMAGE names no other: {error}"
     return ""
 

@@ -64,7 +64,7 @@ def _check_model(value, model):
 
 
 class Kfp:
-    """What the server knows, and how it misbehaves.
+    """The content of the server, and how it fails.
 
     Args:
         fault: gets the number of a request and its method and path; what it returns happens to that request: 500, "cut" (the
@@ -217,7 +217,7 @@ ROUTES = {
 
 @contextmanager
 def serving():
-    """A server on a free port of this machine; gives what it knows, with its address as `host`."""
+    """Run a server on a free port of this machine, and yield its content, with its URL as `host`."""
     kfp = Kfp()
 
     class Handler(BaseHTTPRequestHandler):

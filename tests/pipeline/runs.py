@@ -1,11 +1,11 @@
-"""Runs as the server tells of them while they go on: `prepare`, then `train`."""
+"""Runs as the server returns them in the course of time: `prepare`, then `train`."""
 
 BEGUN = {"start_time": "2026-11-23T03:00:00Z", "end_time": "1970-01-01T00:00:00Z"}
 DONE = {"start_time": "2026-11-23T03:00:00Z", "end_time": "2026-11-23T04:02:03Z"}
 
 
 def at(state, **tasks):
-    """A run in this state, with these tasks; for a state alone the task has begun, for a pair it has also ended."""
+    """A run in this state, with these tasks."""
     details = [{"display_name": name.replace("_", "-"), **task} for name, task in tasks.items()]
     return {"state": state, "run_details": {"task_details": details}}
 

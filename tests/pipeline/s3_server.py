@@ -15,7 +15,7 @@ from tests.servers import HOST, held_ports, running
 
 @dataclass(frozen=True)
 class S3:
-    """An S3 server's address, the one identity that it knows, and an empty file in the place of the user's settings of AWS."""
+    """The URL of an S3 server, its only credentials, and an empty file to replace the user's AWS settings."""
 
     url: str
     no_settings: Path

@@ -18,7 +18,7 @@ def refusal(*arguments):
 
 @pytest.fixture
 def answering(monkeypatch):
-    """A server that says the same to every request; nothing at all for an empty answer."""
+    """A server with the same answer to every request; for an empty answer it does not respond."""
     listener = socket.create_server(("127.0.0.1", 0))
     monkeypatch.setattr(client_module, "TIMEOUT", (1, 0.2))
 

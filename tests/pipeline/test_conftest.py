@@ -1,9 +1,11 @@
 """The container tests skip where the image cannot be built, and fail there in CI."""
 
+import subprocess
 from types import SimpleNamespace
 
 import docker
 import pytest
+import requests
 
 from tests.pipeline import conftest
 
@@ -35,18 +37,38 @@ def test_the_base_image_is_looked_for_here_and_in_the_registry(monkeypatch, base
     if base:
         monkeypatch.setenv("BASE_IMAGE", base)
     engine = Engine(**{place: (asked,)})
-    monkeypatch.setattr(docker, "from_env", lambda: engine)
+    monkeypatch.setattr(docker, "from_env", lambda timeout: engine)
     assert conftest.missing_for_image() == "" and engine.asked == [asked]
-    monkeypatch.setattr(docker, "from_env", lambda: Engine())
+    monkeypatch.setattr(docker, "from_env", lambda timeout: Engine())
     assert f"the base image {asked} is neither here nor in a registry" in conftest.missing_for_image()
 
 
 def test_without_an_engine(monkeypatch):
-    def no_engine():
+    def no_engine(timeout):
         raise docker.errors.DockerException("connection refused")
 
     monkeypatch.setattr(docker, "from_env", no_engine)
     assert conftest.missing_for_image() == "no Docker engine answers: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"), [("ping", "no Docker engine answers: timed out"), ("get_registry_data", "is neither here nor in a registry")]
+)
+def test_a_timeout_is_a_reason(monkeypatch, method, reason):
+    def time_out(*arguments):
+        raise requests.ReadTimeout("timed out")
+
+    engine = Engine()
+    monkeypatch.setattr(engine if method == "ping" else engine.images, method, time_out)
+    monkeypatch.setattr(docker, "from_env", lambda timeout: engine)
+    assert reason in conftest.missing_for_image()
+
+
+def test_a_build_that_fails_is_a_failure(monkeypatch):
+    monkeypatch.setattr(conftest, "missing_for_image", lambda: "")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: SimpleNamespace(returncode=2, stdout="", stderr="no space"))
+    with pytest.raises(AssertionError, match="no space"):
+        conftest.image.__wrapped__()
 
 
 @pytest.mark.parametrize(("variable", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])

@@ -15,7 +15,7 @@ SAID = """\
     }
     going on after epoch 3
     [KFP Executor 2026-01-01 13:00:02,000 INFO]: noise
-    error: data: is broken; mend it
+    error: data: is broken; correct it
 
 13:00:03.000 - INFO - Task \x1b[96m'train-teacher'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m
 """
@@ -37,7 +37,7 @@ def test_a_step_is_followed_however_its_text_is_cut(console: ConsoleOutput, piec
     for start in range(0, len(SAID), piece):
         console.write(SAID[start : start + piece])
     assert console.current == "train_teacher" and console.steps["train_teacher"].state == "failed"
-    assert console.error == "data: is broken; mend it"
+    assert console.error == "data: is broken; correct it"
     assert "going on after epoch 3" in shown(console)
     assert not any(word in shown(console) for word in ("KFP", "inputs", "Streamed", "\x1b"))
     assert '"inputs": {}' in console.log("train_teacher").read_text(), "the log has everything"

@@ -9,8 +9,8 @@ from pipeline.cron import parse_cron
 MONDAY = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 
 
-def moments(expression, count=3, after=MONDAY):
-    return [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in islice(parse_cron(expression).after(after), count)]
+def times(expression, count=3, after=MONDAY):
+    return [f"{time:%Y-%m-%d %H:%M:%S}" for time in islice(parse_cron(expression).after(after), count)]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def moments(expression, count=3, after=MONDAY):
         ("*/15 * ? jan,JUL *", "0 */15 * * JAN,JUL *"),
         ("@weekly", "0 0 0 * * 0"),
         (" @Daily ", "0 0 0 * * *"),
-        # KFP's parser knows no 7
+        # KFP's parser does not accept 7
         ("0 3 * * 7", "0 0 3 * * 0"),
         ("0 3 * * 5-7", "0 0 3 * * 0,5,6"),
         ("0 3 * * 1-7/2", "0 0 3 * * 0,1,3,5"),
@@ -37,19 +37,19 @@ def test_an_expression_becomes_six_fields(given, sent):
     "expression, expected",
     [
         ("0 3 * * 1", ["2026-11-30 03:00:00", "2026-12-07 03:00:00", "2026-12-14 03:00:00"]),
-        ("30 12 * * 1", ["2026-11-30 12:30:00", "2026-12-07 12:30:00", "2026-12-14 12:30:00"]),  # not this very moment
+        ("30 12 * * 1", ["2026-11-30 12:30:00", "2026-12-07 12:30:00", "2026-12-14 12:30:00"]),  # the start itself does not count
         ("15,45 */12 * * *", ["2026-11-23 12:45:00", "2026-11-24 00:15:00", "2026-11-24 00:45:00"]),
         ("@monthly", ["2026-12-01 00:00:00", "2027-01-01 00:00:00", "2027-02-01 00:00:00"]),
         ("0 0 29 2 *", ["2028-02-29 00:00:00"]),
         ("50/5 12 * * SUN,TUE", ["2026-11-24 12:50:00", "2026-11-24 12:55:00", "2026-11-29 12:50:00"]),
-        # either day where both are named, both where one begins with a star
+        # one of the days has to match if both are restricted, both if one begins with a star
         ("0 0 25 * WED", ["2026-11-25 00:00:00", "2026-12-02 00:00:00", "2026-12-09 00:00:00"]),
         ("0 0 25 12 THU", ["2026-12-03 00:00:00", "2026-12-10 00:00:00", "2026-12-17 00:00:00"]),
         ("0 0 */2 * WED", ["2026-11-25 00:00:00", "2026-12-09 00:00:00", "2026-12-23 00:00:00"]),
     ],
 )
-def test_the_moments_that_follow(expression, expected):
-    assert moments(expression, len(expected)) == expected
+def test_the_next_times(expression, expected):
+    assert times(expression, len(expected)) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,22 +58,22 @@ def test_the_moments_that_follow(expression, expected):
         ("0 3 * *", "has 4 fields"),
         ("", "has 0 fields"),
         ("@fortnightly", "@weekly"),
-        ("60 3 * * 1", "minute: 60 is out of range; allowed are 0 to 59"),
+        ("60 3 * * 1", "minute: 60 is out of range; allowed: 0 to 59"),
         ("0 24 * * *", "hour: 24 is out of range"),
-        ("0 3 0 * *", "day of the month: 0 is out of range; allowed are 1 to 31"),
+        ("0 3 0 * *", "day of the month: 0 is out of range; allowed: 1 to 31"),
         ("0 3 * 13 *", "month: 13 is out of range"),
         ("0 3 * MON *", "month: 'MON' is not a number"),
-        ("0 3 * * 8", "day of the week: 8 is out of range; allowed are 0 to 7 or SUN, MON"),
-        ("0 3 * * FRI-MON", "day of the week: 'FRI-MON' runs backwards"),
+        ("0 3 * * 8", "day of the week: 8 is out of range; allowed: 0 to 7 or SUN, MON"),
+        ("0 3 * * FRI-MON", "day of the week: 'FRI-MON' is not a range"),
         ("*/0 3 * * *", "minute: '*/0' has the step '0'"),
         ("5- 3 * * *", "minute: '5-' is not a number"),
         ("1,,2 3 * * *", "minute: '' is not a number"),
         ("-1 3 * * *", "minute: '-1' is not a number"),
         ("61 0 3 * * 1", "second: 61 is out of range"),
-        ("0 0 30 2 *", "never comes"),
+        ("0 0 30 2 *", "never occurs"),
     ],
 )
-def test_a_wrong_expression_is_explained_by_its_field(expression, words):
+def test_an_error_names_the_wrong_field(expression, words):
     with pytest.raises(InputError, match="--cron") as caught:
         parse_cron(expression)
     assert words in str(caught.value)

@@ -4,10 +4,17 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
+from kd.model.build import build_model
+from kd.model.spec import ModelSpec
+from kd.model.store import save_model
 from pipeline import kdflow
 from pipeline.kdflow import COMMANDS, main
 from tests.pipeline.conftest import ROOT
+
+ANCHORS = {16: [(4.0, 4.0), (8.0, 8.0), (12.0, 12.0)], 32: [(20.0, 10.0), (16.0, 16.0), (28.0, 28.0)]}
+SPEC = ModelSpec("yolov3-tiny", 0.125, 1.0, ("cat", "dog"), ANCHORS, 32)
 
 
 def run(capsys, *arguments):
@@ -38,6 +45,16 @@ def test_help_imports_no_library():
 
 def test_predict_needs_no_mlflow():
     assert not modules_after("main(['predict', '--help'])") & {"mlflow", "kfp", "dvc"}
+
+
+def test_predict_runs_without_mlflow(tmp_path):
+    save_model(tmp_path / "model.safetensors", build_model(SPEC), SPEC)
+    Image.new("RGB", (64, 32)).save(tmp_path / "photo.jpg")
+    block = "sys.modules.update(dict.fromkeys(('mlflow', 'kfp', 'dvc')))"  # importing them raises ImportError
+    script = f"import sys; {block}; from pipeline.kdflow import main; main(sys.argv[1:])"
+    arguments = ["predict", tmp_path / "model.safetensors", tmp_path / "photo.jpg", "--out", tmp_path / "out"]
+    subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, check=True)
+    assert (tmp_path / "out/photo.jpg").is_file()
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "benchmark"])

@@ -1,4 +1,7 @@
+import functools
 import json
+import operator
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from components.params.load import load_params
+from components.params.load import RENAMED, load_params
 from components.runtime.command import SECTIONS
 from kd.errors import InputError
 from kd.files import digest, write_json
@@ -66,6 +69,16 @@ def test_a_wrong_parameter_is_named(key: str, value: float, told: str) -> None:
     given = sections("train_teacher")
     given["teacher"]["train"][key] = value
     with pytest.raises(InputError, match=told):
+        launch.as_params(given)
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_the_error_for_an_old_key_in_a_schedule_names_the_new_one(old: str) -> None:
+    given: Any = sections("register_model")
+    *path, old_key = old.split(".")
+    section = functools.reduce(operator.getitem, path, given)
+    section[old_key] = section.pop(RENAMED[old].split(".")[-1])
+    with pytest.raises(InputError, match=re.escape(f"the pipeline's parameters: parameter '{old}' is now called '{RENAMED[old]}'")):
         launch.as_params(given)
 
 

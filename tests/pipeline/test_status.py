@@ -1,9 +1,11 @@
 import re
 
+from pipeline import submit
 from tests.pipeline.runs import GOOD
 
 
-def test_status_shows_a_run(kfp, command):
+def test_status_shows_a_run(kfp, command, monkeypatch):
+    monkeypatch.setattr(submit, "PAUSE", 0)
     kfp.progress = list(GOOD)
     command("submit", "--wait")
     (run_id,) = kfp.runs
