@@ -1,10 +1,29 @@
 """Errors that the user can fix, and how a command reports them."""
 
+import errno
 import functools
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line separators, marks that change the direction of text, and surrogates."""
+LONG_NAME = re.compile(r"[^\s/]{300,}")
+"""Longer than any file name; no part of a path is."""
+MAX_LENGTH = 3000
+"""Characters of a message."""
+REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "give a file, not a folder",
+    errno.ENOTDIR: "check the path: a file is where it has a folder",
+    errno.EEXIST: "check the path: a file is where it has a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EROFS: "choose another folder",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder, then run again"),
+}
 
 
 class InputError(Exception):
@@ -20,7 +39,14 @@ class InputError(Exception):
         super().__init__(where, problem, remedy)
 
     def __str__(self) -> str:
-        return "{}: {}; {}".format(*self.args)
+        return printable("{}: {}; {}".format(*self.args))
+
+
+def printable(text: str) -> str:
+    """`text` in one line for a terminal: escapes instead of `UNPRINTABLE` characters, and without the rest of long names."""
+    text = UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = LONG_NAME.sub(lambda match: f"{match[0][:60]}...", text)
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH // 2]} ... {text[-MAX_LENGTH // 2 :]}"
 
 
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,13 +79,17 @@ def clean_exit() -> Iterator[None]:
 
 def fail(message: str) -> int:
     """Print `message` as an error line and return the exit code for bad input, 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return 2
 
 
 def _remedy(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "give this user permission to write there"
-    if isinstance(error, FileNotFoundError):
-        return "check the path"
-    return "free some space or choose another folder, then run again"
+        return f"give this user permission to {'read it' if _is_input(error) else 'write there'}"
+    return REMEDIES.get(error.errno or 0, "check the disk, then run again")
+
+
+def _is_input(error: OSError) -> bool:
+    """Whether reading failed: files are written under new names, so a file that exists, or a folder that cannot be searched, was read."""
+    name = str(error.filename or "")
+    return bool(name) and not error.filename2 and (os.access(name, os.F_OK) or not os.access(Path(name).parent, os.X_OK))

@@ -19,7 +19,13 @@ from kd.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Provide a temporary path next to `path`, and rename it to `path` if the block ends without an error."""
+    """Provide a temporary path next to `path`, and rename it to `path` if the block ends without an error.
+
+    Raises:
+        InputError: before the block, if `path` is a folder or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(path, f"is a {'folder' if path.is_dir() else 'device'}, not a file", "give the name of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     try:
@@ -32,7 +38,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Provide an empty temporary folder next to `path`, and replace `path` with it if the block ends without an error."""
+    """Provide an empty temporary folder next to `path`, and replace `path` with it if the block ends without an error.
+
+    Raises:
+        InputError: before the block, if `path` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(path, "is a file, not a folder", "choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     temporary.mkdir()
@@ -138,6 +150,8 @@ def _real_folder(folder: Path, root: Path) -> Path:
 
 
 def _temporary_path(path: Path) -> Path:
+    if path.name in ("", ".."):
+        raise InputError(f"'{path}'", "names no file or folder", "give a name")
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 

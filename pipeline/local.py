@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.params.load import load_params
 from components.params.models import Params
+from components.runtime.outputs import OUTPUTS, check_output
 from kd.errors import InputError, fail
 from kd.files import atomic_folder
 from pipeline.cli import Commands, new_parser
@@ -50,6 +51,8 @@ def add_parser(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> None:
     os.environ.setdefault("KDFLOW_EXECUTION", f"pipeline run {uuid.uuid4().hex[:8]}")
     params = load_params(options.params, options.set)
+    if options.export:
+        check_export(options.export, {} if options.data_repo else {"data.path": Path(params.data.path)})
     runner = _choose_runner(options, params)
     console = ConsoleOutput(ROOT / "logs")
     other = {"data_repo": options.data_repo, "data_rev": options.data_rev, "train_baseline": not options.no_baseline}
@@ -77,6 +80,13 @@ def run_pipeline(runner: "Runner", console: ConsoleOutput, params: Params, cache
             console.flush()
             sys.exit(_report_failure(console, error))
     return dict(run.outputs)
+
+
+def check_export(target: Path, inputs: dict[str, Path]) -> None:
+    """Raise `InputError` before the run if `export` would replace anything but former outputs."""
+    for step in OUTPUTS:
+        if step != "compose_scenes":  # it makes the data that the pipeline reads
+            check_output(step, target / step, inputs)
 
 
 def export(outputs: dict[str, Any], target: Path) -> None:

@@ -9,6 +9,7 @@ from components.compose_scenes.scenes import CLASSES, PHOTOGRAPHS, compose_scene
 from components.params.models import Params
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
+from kd.files import write_json
 from kd.progress import track
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/comp
     Args:
         params: parameters; the step reads the section `compose_scenes`.
         run: records the numbers of scenes and digits.
-        output: folder for {train,test}/images/*.jpg and {train,test}/annotations.json.
+        output: folder for {train,test}/images/*.jpg, {train,test}/annotations.json, and .compose_scenes.json with the parameters,
+            which shows that the folder is not a dataset of the user.
     """
     scenes = params.compose_scenes
+    write_json(output / ".compose_scenes.json", scenes.model_dump(mode="json"))
     for split, count in (("train", scenes.train), ("test", scenes.test)):
         sources = load_sources(split)
         images = output / split / "images"

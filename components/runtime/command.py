@@ -15,6 +15,7 @@ from typing import Any
 from components.params.load import load_params
 from components.params.models import Params
 from components.runtime import tracking
+from components.runtime.outputs import check_output
 from kd.errors import handle_errors
 from kd.files import atomic_folder
 
@@ -42,6 +43,9 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
         step: the step's function.
         params: the parameters.
         inputs: arguments of `step` that differ from its defaults, including `output`.
+
+    Raises:
+        InputError: before the step starts, if `output` must not be replaced, see `components.runtime.outputs`.
     """
     params = params.only(SECTIONS[step.__name__])
     arguments = {**_default_paths(step), **inputs}
@@ -50,7 +54,8 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
         with TemporaryDirectory() as discarded:
             step(params, tracking.NullRun(), **arguments, output=Path(discarded))
         return
-    with tracking.step_run(step.__name__, params) as run, atomic_folder(output) as folder:
+    check_output(step.__name__, output, _read_paths(step, params, arguments))
+    with tracking.step_run(step.__name__, params) as run, atomic_folder(output.resolve()) as folder:
         step(params, run, **arguments, output=folder)
 
 
@@ -68,11 +73,28 @@ def run_command(step: Step) -> None:
     )
     for name, default in _default_paths(step).items():
         parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, type=Path, default=default, metavar="PATH", help=f"default: {default}"
+            f"--{name.replace('_', '-')}", dest=name, type=Path, default=default, metavar="PATH", help=_path_help(name, default)
         )
     arguments = vars(parser.parse_args())
     params = load_params(arguments.pop("params"), arguments.pop("set"))
     run_step(step, params, **arguments)
+
+
+def _path_help(name: str, default: Path) -> str:
+    return (
+        f"folder to write to; a former output there is replaced as a whole (default: {default})"
+        if name == "output"
+        else f"default: {default}"
+    )
+
+
+def _read_paths(step: Step, params: Params, arguments: dict[str, Any]) -> dict[str, Path]:
+    """The files and folders on this machine that the step reads, by their names in messages."""
+    paths = {name: path for name, path in arguments.items() if isinstance(path, Path)}
+    origin = arguments.get("origin")
+    if step.__name__ == "prepare_data" and not (origin and origin.repo):
+        paths["data.path"] = Path(params.data.path)
+    return paths
 
 
 def _default_paths(step: Step) -> dict[str, Path]:

@@ -14,12 +14,14 @@ def read_picture(path: Path, at_least: int = 0) -> Image.Image:
     """Decode a picture to RGB, upright by its EXIF orientation; see `kd.data.letterbox.decode_picture`.
 
     Raises:
-        InputError: if the file is missing or cannot be decoded completely.
+        InputError: if the file is missing, must not be read, or cannot be decoded completely.
     """
     try:
         return decode_picture(path, at_least)
     except FileNotFoundError:
         raise InputError(path, "picture is missing", "add it, or remove its entry") from None
+    except PermissionError:
+        raise InputError(path, "picture cannot be read", "give this user permission to read it") from None
     except UnreadablePicture as error:
         raise InputError(path, f"picture cannot be decoded ({error})", "replace it with an intact file, such as JPEG or PNG") from None
 

@@ -91,6 +91,8 @@ def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pyte
     assert result == digest(Path(output.path)) == output.metadata["digest"]
     assert output.metadata["git_commit"] == "abc123"
     assert json.loads((Path(output.path) / "index.json").read_text())["method"] == "activation"
+    again = launch.launch("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
+    assert again == result, "a retried task replaces its own output"
 
 
 def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +113,7 @@ def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     assert output.metadata["student_map50"] == scores["student"]["map50"] and output.metadata["gain_map"] == scores["gain"]["map"]
     assert Path(report.path).read_bytes() == (Path(output.path) / "report.html").read_bytes()
     assert report.metadata["digest"] == result == digest(Path(output.path))
+    launch.evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
 
 
 def test_evaluation_without_a_baseline(project: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kd.errors import InputError
 from kd.files import digest
+from pipeline.local import check_export
 from tests.projects import STEPS, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -95,3 +97,11 @@ def test_wrong_input_ends_the_run_in_one_line(project: Path) -> None:
     assert missing.splitlines()[-1].startswith("error: resolve_data: nowhere: is missing")
     unknown = run(project, "--set", "data.pth=nowhere", code=2)
     assert unknown.startswith("error: --set: 'data.pth=nowhere' is not an assignment to a parameter") and unknown.count("\n") == 1
+
+
+def test_an_export_replaces_outputs_only(tmp_path: Path) -> None:
+    check_export(tmp_path, {"data.path": tmp_path / "compose_scenes"})
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate/thesis.pdf").touch()
+    with pytest.raises(InputError, match=r"evaluate: contains thesis\.pdf, which evaluate did not write"):
+        check_export(tmp_path, {})

@@ -17,6 +17,7 @@ from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
 from components.params.load import load_params
 from components.params.models import Params
+from components.runtime.outputs import TRAINED
 from components.shared.training import write_history
 from components.train_baseline.step import train_baseline
 from components.train_teacher.step import train_teacher
@@ -136,6 +137,7 @@ def test_all_training_steps_write_models_and_histories(run: Any, params: Params,
     distill_student(params, run, prepared, teacher, maps, student)
     specs = {folder.name: load_model(folder / "model.safetensors")[1] for folder in (teacher, baseline, student)}
     assert specs["teacher"].architecture == "yolov3" and specs["student"] == specs["baseline"]
+    assert {file.name for folder in (teacher, student) for file in folder.iterdir()} == set(TRAINED)
     columns = {folder.name: (folder / "history.csv").read_text().splitlines()[0].split(",") for folder in (baseline, student)}
     terms = {f"distill_{part}_{stride}" for part in ("backbone", "neck") for stride in (8, 16, 32)} | {"distill_response"}
     assert set(columns["student"]) - set(columns["baseline"]) == terms | {"gradient_ratio"}
