@@ -11,9 +11,9 @@ from pathlib import Path
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, line separators, marks that change the direction of text, and surrogates."""
-LONG_NAME = re.compile(r"[^\s/]{300,}")
-"""Longer than any file name; no part of a path is."""
-MAX_LENGTH = 3000
+LONG_NAME = re.compile(r"[^\s/'\";,()]{300,}")
+"""Longer than any file name, so that paths are not shortened."""
+MAX_LENGTH = 2000
 """Characters of a message."""
 REMEDIES = {
     errno.ENOENT: "check the path",

@@ -56,6 +56,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(path: Path, option: str) -> None:
+    """Check that a file or folder can be written at `path`, which need not exist, before the work that leads to it.
+
+    Raises:
+        InputError: if a file is where `path` has a folder, or this user must not write there; `option` is what gives the path.
+    """
+    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise InputError(parent, "is a file, not a folder", f"choose another {option}")
+    for existing in (existing for existing in (parent, path) if os.path.lexists(existing)):
+        if not os.access(existing, os.W_OK):
+            raise InputError(existing, "must not be written to by this user", f"give the permission, or choose another {option}")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as sorted, indented JSON, so that equal content gives equal bytes; NaN is an error."""
     with atomic_file(path) as temporary:

@@ -11,20 +11,30 @@ from pydantic import ValidationError
 
 from components.params.load import load_params
 from components.params.models import Data
-from components.prepare_data.findings import Finding
-from components.prepare_data.load import load_dataset
+from components.prepare_data.findings import Finding, counted
+from components.prepare_data.load import CheckedDataset, load_dataset
 from components.prepare_data.preview import save_rows
 from components.shared.boxes import LabeledPicture
-from kd.errors import InputError, handle_errors
-from kd.files import atomic_file
+from kd.errors import InputError, handle_errors, printable
+from kd.files import atomic_file, check_writable
 
 DEFAULTS = Data(
-    path=".", layout="auto", val=0.1, test=0.2, split_seed=0, image_size=416, anchors="kmeans", strict=False, skip_unreadable=True
+    path=".", layout="auto", val=0.1, test=0.2, split_seed=0, image_size=416, anchors="kmeans", strict=False, skip_unreadable=False
 )
 MAX_LINES = 10
 """Messages about dropped labels that are printed."""
 MAX_PICTURES = 8
 """Pictures that are drawn for a finding."""
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+"""Formats of the drawn picture by its suffix."""
+OPTIONS = {
+    "set data.path to": "give",
+    "data.path": "FOLDER",
+    "data.layout": "--layout",
+    "set data.skip_unreadable: true": "add --skip-unreadable",
+    "data.image_size": "--image-size",
+}
+"""What replaces the names of parameters in remedies, because this command takes options instead."""
 CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is invalid"
 
 
@@ -32,23 +42,56 @@ CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is inv
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> None:
     """Read and check a folder, print the findings, and draw the doubtful pictures and boxes."""
     options = _parser(prog).parse_args(arguments)
-    dataset = load_dataset(_read_settings(options), options.folder)
-    sizes = ", ".join(f"{len(pictures)} {split}" for split, pictures in dataset.splits.items())
-    print(f"{sum(map(len, dataset.splits.values()))} pictures, {len(dataset.classes)} classes: {sizes}")
-    for line in (*dataset.dropped[:MAX_LINES], *dataset.findings):
-        print(f"- {line}")
+    _check_out(options.out, options.folder)
+    dataset = _load(options)
+    pictures = [picture for split in dataset.splits.values() for picture in split]
+    sizes = ", ".join(f"{len(part)} {split}" for split, part in dataset.splits.items())
+    print(f"{counted(len(pictures), 'pictures')}, {counted(len(dataset.classes), 'classes')}: {sizes}")
+    for line in dataset.dropped[:MAX_LINES]:
+        print(f"- {printable(line)}")
     if len(dataset.dropped) > MAX_LINES:
-        print(f"- {len(dataset.dropped) - MAX_LINES} more dropped or clipped labels")
+        print(f"- labels dropped or clipped besides these: {len(dataset.dropped) - MAX_LINES}")
+    for finding in dataset.findings:
+        print(f"- {replace(finding, remedy=_name_options(finding.remedy))}")
     if not dataset.findings:
         print("nothing is doubtful")
         return
-    pictures = [picture for split in dataset.splits.values() for picture in split]
+    if options.out.exists() and options.out.resolve() in {picture.path.resolve() for picture in pictures}:
+        raise InputError(options.out, "is a picture of the dataset", "choose another --out")
     drawn = {f"{finding.check}: {finding.problem}": find_examples(finding, pictures) for finding in dataset.findings}
     if rows := [row for row in drawn.items() if row[1]]:
         with atomic_file(options.out) as temporary:
-            save_rows(rows, dataset.classes, temporary)
+            save_rows(rows, dataset.classes, temporary, FORMATS[options.out.suffix.lower()])
         print(f"drawn: {options.out}")
     sys.exit(1)
+
+
+def _check_out(out: Path, folder: Path) -> None:
+    """Raise `InputError` if `out` is no JPEG or PNG, cannot be written, or is a file of the dataset in `folder`."""
+    if out.suffix.lower() not in FORMATS:
+        raise InputError(f"--out '{out}'", "is not the name of a JPEG or PNG file", "give a name that ends with .jpg or .png")
+    if out.exists() and not out.is_file():
+        raise InputError(out, "is not a file", "choose another --out")
+    if out.exists() and out.resolve().is_relative_to(folder.resolve()):
+        raise InputError(out, f"is a file in the dataset {folder}, and would be replaced", "choose another --out, or remove the file")
+    check_writable(out, "--out")
+
+
+def _load(options: argparse.Namespace) -> CheckedDataset:
+    """The dataset; errors name the command's options instead of parameters."""
+    settings = _read_settings(options)
+    try:
+        return load_dataset(settings, options.folder)
+    except InputError as error:
+        where, problem, remedy = error.args
+        raise InputError(options.folder if where == "data.path" else where, problem, _name_options(remedy)) from None
+
+
+def _name_options(remedy: str) -> str:
+    """`remedy` with the command's options instead of parameters."""
+    for parameter, option in OPTIONS.items():
+        remedy = remedy.replace(parameter, option)
+    return remedy
 
 
 def find_examples(finding: Finding, pictures: Sequence[LabeledPicture]) -> list[LabeledPicture]:
@@ -72,7 +115,9 @@ def _read_settings(options: argparse.Namespace) -> Data:
     """The section `data` of the parameter file, or `DEFAULTS` in a folder without one, with the command's options."""
     given = options.params or Path("params.yaml")
     data = load_params(given).data if options.params or given.exists() else DEFAULTS
-    changes = {"path": str(options.folder), "layout": options.layout, "skip_unreadable": True}
+    changes = {"path": str(options.folder), "layout": options.layout}
+    if options.skip_unreadable:
+        changes["skip_unreadable"] = True
     if options.image_size is not None:
         changes["image_size"] = options.image_size
     try:
@@ -93,8 +138,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--layout", choices=("auto", "coco", "voc", "yolo"), default="auto", help="layout of the labels (%(default)s)")
     size = f"side of the networks' input (default: data.image_size of the parameter file, or {DEFAULTS.image_size})"
     parser.add_argument("--image-size", type=int, metavar="N", help=size)
+    skip = "leave out pictures that cannot be decoded (default: data.skip_unreadable of the parameter file, or no)"
+    parser.add_argument("--skip-unreadable", action="store_true", help=skip)
     parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file (default: params.yaml, if there is one)")
-    parser.add_argument("--out", type=Path, default=Path("check.jpg"), metavar="FILE", help="JPEG to draw (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("check.jpg"), metavar="FILE", help="JPEG or PNG to draw (%(default)s)")
     return parser
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from components.prepare_data.findings import Finding, find
+from components.prepare_data.findings import Finding, counted, find
 from components.prepare_data.layouts.dataset import RawDataset
 from components.prepare_data.layouts.pictures import map_parallel
 from kd.data.letterbox import UnreadablePicture, as_rgb, open_picture, orientation, upright, used_bits
@@ -54,9 +54,14 @@ def inspect_picture(path: Path) -> Inspection:
     except UnreadablePicture as error:
         return Inspection((0, 0), "", 1, 8, str(error))
     except OSError as error:
-        return Inspection((0, 0), "", 1, 8, "the file is missing" if isinstance(error, FileNotFoundError) else str(error))
+        return Inspection((0, 0), "", 1, 8, _reason(error))
     except Exception as error:  # decoders raise whatever a damaged file makes them
         return Inspection((0, 0), "", 1, 8, str(error) or type(error).__name__)
+
+
+def _reason(error: OSError) -> str:
+    reasons = {FileNotFoundError: "the file is missing", PermissionError: "this user must not read it"}
+    return reasons.get(type(error)) or error.strerror or str(error)
 
 
 def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection], skip: bool) -> list[Finding]:
@@ -69,7 +74,7 @@ def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection],
     if not unreadable:
         return []
     listed = _list([f"{path} ({inspections[path].error})" for path in unreadable])
-    problem = f"{len(unreadable)} pictures cannot be decoded: {listed}"
+    problem = f"{counted(len(unreadable), 'pictures cannot be decoded')}: {listed}"
     if not skip:
         raise InputError("data.path", problem, "replace them, remove them with their labels, or set data.skip_unreadable: true")
     for split, pictures in dataset.splits.items():
@@ -77,7 +82,8 @@ def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection],
         if pictures and not kept:
             raise InputError("data.path", f"{problem}; no picture of {split} is left", "replace them")
         pictures[:] = kept
-    return find("unreadable pictures", [path.name for path in unreadable], "pictures cannot be decoded; dropped", "replace them")
+    reasons = [f"{path.name}: {inspections[path].error}" for path in unreadable]
+    return find("unreadable pictures", reasons, "pictures cannot be decoded; dropped", "replace them")
 
 
 def check_sizes(dataset: RawDataset, inspections: Mapping[Path, Inspection]) -> None:
@@ -91,7 +97,7 @@ def check_sizes(dataset: RawDataset, inspections: Mapping[Path, Inspection]) -> 
         sizes = [(f"{p.width}x{p.height}", "{}x{}".format(*inspections[p.path].size)) for p in wrong]
         problem = f"width and height of {wrong[0].path.name} are {sizes[0][0]}, but the picture has {sizes[0][1]} pixels"
         others = [f"{p.path.name} ({size}, not {declared})" for p, (declared, size) in zip(wrong, sizes, strict=True)][1:]
-        more = f", and {len(others)} more pictures differ: {_list(others, MAX_LISTED - 1)}" if others else ""
+        more = f", and {counted(len(others), 'other pictures')}: {_list(others, MAX_LISTED - 1)}" if others else ""
         raise InputError(wrong[0].label_file, problem + more, "give the size and boxes with the EXIF orientation applied")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.params.models import Data
 from components.prepare_data.checks import check_splits
+from components.prepare_data.class_names import check_class_names_printable
 from components.prepare_data.clipping import clip_boxes, drop_duplicates
 from components.prepare_data.findings import Finding
 from components.prepare_data.inspection import Inspection, check_sizes, drop_unreadable, inspect_pictures, picture_findings
@@ -40,6 +41,7 @@ def load_dataset(data: Data, folder: Path) -> CheckedDataset:
         InputError: if it is invalid; the message names the file and the field.
     """
     dataset = read_dataset(folder, data.layout)
+    check_class_names_printable(dataset.classes, folder)
     inspections = inspect_pictures(dataset)
     findings = [*dataset.findings, *drop_unreadable(dataset, inspections, data.skip_unreadable)]
     check_sizes(dataset, inspections)

@@ -20,8 +20,8 @@ def save_preview(pictures: Sequence[LabeledPicture], classes: Sequence[str], pat
     _grid(shown, classes).save(path, "JPEG", quality=90)
 
 
-def save_rows(rows: Sequence[tuple[str, Sequence[LabeledPicture]]], classes: Sequence[str], path: Path) -> None:
-    """Save a JPEG with a grid of pictures below each title."""
+def save_rows(rows: Sequence[tuple[str, Sequence[LabeledPicture]]], classes: Sequence[str], path: Path, image_format: str) -> None:
+    """Save a picture in `image_format` ("JPEG" or "PNG") with a grid of pictures below each title."""
     grids = [_grid(pictures, classes) for _, pictures in rows]
     sheet = Image.new("RGB", (COLUMNS * CELL, sum(grid.height + TITLE for grid in grids)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TITLE - 10)
@@ -30,7 +30,7 @@ def save_rows(rows: Sequence[tuple[str, Sequence[LabeledPicture]]], classes: Seq
         pen.text((4, top + 4), title, fill="black", font=font)
         sheet.paste(grid, (0, top + TITLE))
         top += TITLE + grid.height
-    sheet.save(path, "JPEG", quality=90)
+    sheet.save(path, image_format, quality=90)
 
 
 def _grid(pictures: Sequence[LabeledPicture], classes: Sequence[str]) -> Image.Image:

@@ -21,6 +21,7 @@ from components.prepare_data.preview import save_preview
 from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
+from kd.errors import printable
 from kd.files import combine_digests, digest, write_json
 
 if TYPE_CHECKING:
@@ -120,6 +121,6 @@ def _letterboxed_sizes(pictures: Sequence[LabeledPicture], image_size: int) -> S
 
 def _print_warnings(dropped: Sequence[str]) -> None:
     for line in dropped[:MAX_WARNINGS]:
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {printable(line)}", file=sys.stderr)
     if len(dropped) > MAX_WARNINGS:
         print(f"warning: {len(dropped) - MAX_WARNINGS} more, see `dropped` in summary.json", file=sys.stderr)

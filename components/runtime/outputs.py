@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kd.errors import InputError
+from kd.files import check_writable
 
 TRAINED = ("history.csv", "model.safetensors")
 OUTPUTS = {
@@ -37,12 +38,9 @@ def check_output(step: str, output: Path, inputs: Mapping[str, Path]) -> None:
     """
     if not output.name:
         raise InputError("--output", f"'{output}' names no folder of its own", "give the name of a folder, such as outputs/mine")
-    existing = next(path for path in (output, *output.absolute().parents) if os.path.lexists(path))
-    if not existing.is_dir():
-        raise InputError(existing, "is a file, not a folder", "choose another --output")
-    for folder in {existing, output.absolute().parent if existing == output else existing}:
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(folder, "must not be written to by this user", "give the permission, or choose another --output")
+    if os.path.lexists(output) and not output.is_dir():
+        raise InputError(output, "is a file, not a folder", "choose another --output")
+    check_writable(output, "--output")
     for name, path in inputs.items():
         _check_apart(output, name, path)
     _check_replaceable(step, output)

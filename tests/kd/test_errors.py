@@ -11,6 +11,12 @@ CASES = [
         2,
         "error: /x: Permission denied; give this user permission to write there\n",
     ),
+    (PermissionError(errno.EACCES, "Permission denied", "/"), 2, "error: /: Permission denied; give this user permission to read it\n"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), 2, "error: /x: Is a directory; give a file, not a folder\n"),
+    (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/y"), 2, "error: /x/y: Not a directory; check the path"),
+    (OSError(errno.EIO, "Input/output error", "/x"), 2, "error: /x: Input/output error; check the disk, then run again\n"),
+    (OSError(errno.ENOENT, "No such file", "/a\nb\u202e"), 2, "error: /a\\nb\\u202e: No such file; check the path\n"),
+    (InputError("a\nb\x1b", "c\u2028d\udc80", "e\rf"), 2, "error: a\\nb\\x1b: c\\u2028d\\udc80; e\\rf\n"),
     (FileNotFoundError(errno.ENOENT, "No such file", "/x"), 2, "error: /x: No such file; check the path\n"),
     (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "error: /x: No space left on device; free some space"),
     (KeyboardInterrupt(), 130, "stopped; run the same command again to continue\n"),
@@ -49,3 +55,10 @@ def test_arguments_reach_the_command() -> None:
 
     command(1, second=2)
     assert seen == [(1, 2)]
+
+
+def test_long_names_are_shortened_and_paths_are_not() -> None:
+    path = "/" + "/".join(["f" * 255] * 4)
+    assert str(InputError(path, f"has '{'n' * 5000}'", "rename it")) == f"{path}: has '{'n' * 60}...'; rename it"
+    message = str(InputError("x", "many words " * 1000, "shorten it"))
+    assert len(message) < 2100 and message.startswith("x: many") and message.endswith("; shorten it")

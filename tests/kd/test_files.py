@@ -159,3 +159,16 @@ def test_a_name_that_is_not_utf_8_is_rejected(linked: Path) -> None:
     (linked / "b" / os.fsdecode(b"\xff.jpg")).touch()
     with pytest.raises(InputError, match=r"contains the file name '.*', which is not UTF-8; rename the file"):
         digest(linked)
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_a_target_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    taken = {atomic_file: ("", "folder", "pipe", "/dev/null"), atomic_folder: ("", "..", "file", "/dev/null")}[write]
+    for path in taken:
+        with pytest.raises(InputError), write(Path(path)):
+            pytest.fail("the work has started")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "pipe"] and (tmp_path / "file").read_text() == "mine"

@@ -63,7 +63,7 @@ def test_sizes_are_compared_once_for_all(tmp_path):
     paths = [save(tmp_path / f"{i}.png") for i in range(3)]
     right, wrong = dataset(*paths), dataset(*paths, size=(24, 32))
     check_sizes(right, inspect_pictures(right))
-    with pytest.raises(InputError, match=r"labels\.json: width and height of 0\.png are 24x32, .*, and 2 more pictures differ: 1\.png"):
+    with pytest.raises(InputError, match=r"labels\.json: width and height of 0\.png are 24x32, .*, and 2 other pictures: 1\.png"):
         check_sizes(wrong, inspect_pictures(wrong))
 
 

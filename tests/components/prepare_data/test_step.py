@@ -140,10 +140,10 @@ def test_unreadable_pictures_are_skipped_if_asked(writers, data, prepare, run, c
     assert "a.jpg" not in {image["file_name"] for image in annotations(prepared, "train")["images"]}
     assert not (prepared / "train" / "images" / "a.jpg").exists()
     (warning,) = (warning for warning in summary(prepared)["warnings"] if warning["check"] == "unreadable pictures")
-    assert warning["count"] == 1 and warning["examples"] == ["a.jpg"]
-    assert "  1 pictures cannot be decoded; dropped (a.jpg); replace them\n" in capsys.readouterr().err
+    assert warning["count"] == 1 and warning["examples"] == ["a.jpg: it is not a picture of a known format"]
+    assert f"  1 picture cannot be decoded; dropped ({warning['examples'][0]}); replace them\n" in capsys.readouterr().err
     (tag,) = (value for name, value in run.of("tag") if name == "kdflow.warnings")
-    assert "pictures cannot be decoded" in tag
+    assert "picture cannot be decoded" in tag
 
 
 def test_strict_data_must_not_be_doubtful(writers, data, prepare, tmp_path):

@@ -72,3 +72,12 @@ def test_a_picture_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     for name, problem in (("half.jpg", "cannot be decoded"), ("text.png", "cannot be decoded"), ("none.png", "missing")):
         with pytest.raises(InputError, match=f"{name}: picture .*{problem}"):
             read_picture(tmp_path / name)
+
+
+def test_a_picture_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "a.jpg")
+
+    monkeypatch.setattr("kd.data.pictures.decode_picture", refuse)  # root has every permission
+    with pytest.raises(InputError, match=r"a\.jpg: picture cannot be read; give this user permission to read it"):
+        read_picture(tmp_path / "a.jpg")
