@@ -25,7 +25,7 @@ MAX_LINES = 10
 """Messages about dropped labels that are printed."""
 MAX_PICTURES = 8
 """Pictures that are drawn for a finding."""
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+DRAWN_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 """Formats of the drawn picture by its suffix."""
 OPTIONS = {
     "set data.path to": "give",
@@ -61,14 +61,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> 
     drawn = {f"{finding.check}: {finding.problem}": find_examples(finding, pictures) for finding in dataset.findings}
     if rows := [row for row in drawn.items() if row[1]]:
         with atomic_file(options.out) as temporary:
-            save_rows(rows, dataset.classes, temporary, FORMATS[options.out.suffix.lower()])
+            save_rows(rows, dataset.classes, temporary, DRAWN_FORMATS[options.out.suffix.lower()])
         print(f"drawn: {options.out}")
     sys.exit(1)
 
 
 def _check_out(out: Path, folder: Path) -> None:
     """Raise `InputError` if `out` is no JPEG or PNG, cannot be written, or is a file of the dataset in `folder`."""
-    if out.suffix.lower() not in FORMATS:
+    if out.suffix.lower() not in DRAWN_FORMATS:
         raise InputError(f"--out '{out}'", "is not the name of a JPEG or PNG file", "give a name that ends with .jpg or .png")
     if out.exists() and not out.is_file():
         raise InputError(out, "is not a file", "choose another --out")
