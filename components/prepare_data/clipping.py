@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from dataclasses import replace
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import TOLERANCE_PIXELS, RawDataset, tolerance
+from components.prepare_data.layouts.dataset import TOLERANCE_PIXELS, RawDataset, agree, tolerance
 from components.shared.boxes import Box, LabeledPicture
 from kd.errors import InputError
 
@@ -41,7 +41,8 @@ def clip_boxes(dataset: RawDataset) -> list[str]:
     if errors:
         _raise(errors)
     if slight:
-        warnings.append(f"{slight} boxes extend at most {TOLERANCE_PIXELS:g} pixels or 1 % beyond their picture; clipped")
+        problem = agree(slight, f"boxes extend at most {TOLERANCE_PIXELS:g} pixels or 1 % beyond their picture; clipped")
+        warnings.append(f"{slight} {problem}")
     return warnings
 
 
@@ -52,7 +53,8 @@ def drop_duplicates(dataset: RawDataset) -> list[Finding]:
         duplicates = _duplicates(picture.boxes)
         names += [f"{picture.path.name}, {picture.boxes[index].name}" for index in sorted(duplicates)]
         picture.boxes[:] = [box for index, box in enumerate(picture.boxes) if index not in duplicates]
-    return find("duplicate boxes", names, "boxes have the class and the corners of another box; dropped", "remove them from the labels")
+    problem = agree(len(names), "boxes have the class and the corners of another box; dropped")
+    return find("duplicate boxes", names, problem, "remove them from the labels")
 
 
 def _duplicates(boxes: list[Box]) -> set[int]:
@@ -76,7 +78,7 @@ def _are_equal(first: Box, second: Box) -> bool:
 
 def _raise(errors: list[tuple[LabeledPicture, str]]) -> None:
     picture, problem = errors[0]
-    more = f" ({len(errors) - 1} more boxes extend too far)" if len(errors) > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     raise InputError(picture.label_file, f"{picture.path.name}, {problem}{more}", "correct the boxes, or the picture's size in the labels")
 
 
@@ -95,7 +97,7 @@ def _no_area(box: Box, clipped: Box, picture: LabeledPicture) -> str:
     """Why `box` has no area inside the picture; "" if it has."""
     if box.w <= 0 or box.h <= 0:
         return "has no area"
-    if clipped.w <= 0 or clipped.h <= 0:
+    if box.x >= picture.width or box.y >= picture.height or box.x + box.w <= 0 or box.y + box.h <= 0:
         return f"is outside the {picture.width}x{picture.height} picture"
     # VOC includes a box's last pixel, so a point that was drawn by mistake is one pixel wide
     return "is at most one pixel wide or high inside the picture" if clipped.w <= 1 or clipped.h <= 1 else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import RawDataset
+from components.prepare_data.layouts.dataset import RawDataset, agree
 from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
 
@@ -69,7 +69,7 @@ def split_dataset(
     for split, remedy in (("train", "add labeled pictures"), ("test", "add a test split, add pictures, or raise data.test")):
         if not splits[split]:
             raise InputError("data.path", f"has no {split} pictures", remedy)
-    problem = "pictures were moved, because the cut left a rare class out of train or test"
+    problem = agree(len(moved), "pictures were moved, because the cut left a rare class out of train or test")
     return splits, find("moved pictures", moved, problem, "add pictures of this class, or split the data yourself")
 
 
@@ -143,7 +143,8 @@ def _check_listed_once(splits: dict[str, list[LabeledPicture]]) -> None:
     for split, pictures in splits.items():
         for picture in pictures:
             if picture.path in seen:
-                raise InputError(picture.path, f"is in {seen[picture.path]} and in {split}", "list every picture once, in one split")
+                problem = f"is in {seen[picture.path]} and in {split}" if seen[picture.path] != split else f"is twice in {split}"
+                raise InputError(picture.path, problem, "list every picture once, in one split")
             seen[picture.path] = split
 
 

@@ -1,11 +1,13 @@
 """Readers of datasets in COCO, VOC and YOLO layout, one module each."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from components.prepare_data.layouts import coco, voc, yolo
+from components.prepare_data.layouts.checks import find_empty_splits
 from components.prepare_data.layouts.dataset import RawDataset
-from components.prepare_data.layouts.files import is_hidden
+from components.prepare_data.layouts.files import is_hidden, list_files
 from kd.errors import InputError
 
 
@@ -47,4 +49,6 @@ def read_dataset(folder: Path, layout: str) -> RawDataset:
         raise InputError(folder, f"contains no {expected} (looked for {looked_for})", remedy)
     if len(found) > 1:
         raise InputError(folder, f"contains labels of {' and '.join(found)}", "choose one with data.layout")
-    return LAYOUTS[found[0]].read(folder)
+    list_files(folder, folder)  # refuses links that lead out of the folder, also where the layout has no files
+    dataset = LAYOUTS[found[0]].read(folder)
+    return replace(dataset, findings=dataset.findings + find_empty_splits(dataset.splits))

@@ -1,10 +1,11 @@
 """Checks that the readers share: missing pictures, and findings about labels."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import shorten
+from components.prepare_data.layouts.dataset import agree, shorten
 from components.prepare_data.layouts.files import FileIndex
 from components.shared.boxes import LabeledPicture
 from kd.data.letterbox import EXTENSIONS
@@ -29,24 +30,41 @@ def check_found(missing: Sequence[str], total: int, folder: Path, label_file: Pa
         raise InputError(folder / missing[0], f"the picture is missing, also with another suffix or spelling{more}", remedy)
 
 
+def check_listed_once(paths: Iterable[Path], label_file: Path) -> None:
+    """Raise `InputError` if `label_file` lists a file several times."""
+    for path, count in Counter(paths).items():
+        if count > 1:
+            raise InputError(label_file, f"lists {path.name} {count} times", "list every picture once")
+
+
+def find_empty_splits(splits: Mapping[str, Sequence[LabeledPicture]]) -> list[Finding]:
+    """Splits for val and test that exist, but without pictures."""
+    empty = [split for split, pictures in splits.items() if not pictures and split != "train"]
+    return find("missing splits", empty, agree(len(empty), "splits have no pictures, so pictures are cut from train"), "add pictures")
+
+
 def find_moved(indexes: Iterable[FileIndex]) -> list[Finding]:
     """Pictures that are in another folder, or have another name, than the labels give."""
     moved = [name for index in indexes for name in index.moved]
-    problem = "pictures were found under another folder or name than the labels give"
+    problem = agree(len(moved), "pictures were found under another folder or name than the labels give")
     return find("pictures under another name", moved, problem, "check that they are the right pictures, and correct the labels")
 
 
-def find_unlisted(splits: dict[str, list[LabeledPicture]], indexes: Collection[FileIndex], labels: str) -> list[Finding]:
+def find_unlisted(splits: Mapping[str, Sequence[LabeledPicture]], indexes: Collection[FileIndex], labels: str) -> list[Finding]:
     """Pictures in the folders of `indexes` that `labels` do not list."""
     listed = {picture.path for pictures in splits.values() for picture in pictures}
     files = {file: None for index in indexes for file in index.files.values() if file.suffix.lower() in EXTENSIONS and file not in listed}
+    if files:  # a link and its target are one picture
+        numbers = {path.stat().st_ino for path in listed}
+        files = {file: None for file in files if file.stat().st_ino not in numbers}
     remedy = "label them, list them without boxes if they show no object, or remove them"
-    return find("unlisted pictures", [file.name for file in files], f"pictures are not in {labels}; left out", remedy)
+    return find("unlisted pictures", [file.name for file in files], agree(len(files), f"pictures are not in {labels}; left out"), remedy)
 
 
 def find_without_box(skipped: Sequence[str]) -> list[Finding]:
     """Annotations that were skipped, because they have neither a box nor a polygon."""
-    return find("annotations without a box", skipped, "annotations have neither a box nor a polygon; skipped", "draw a box, or remove them")
+    problem = agree(len(skipped), "annotations have neither a box nor a polygon; skipped")
+    return find("annotations without a box", skipped, problem, "draw a box, or remove them")
 
 
 def surround(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:

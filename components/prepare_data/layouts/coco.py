@@ -5,15 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from components.prepare_data.layouts.checks import check_found, find_moved, find_unlisted, find_without_box, surround
+from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box, surround
 from components.prepare_data.layouts.dataset import RawDataset, check_class_names, parse_split
 from components.prepare_data.layouts.files import FileIndex, is_hidden
-from components.prepare_data.layouts.json_object import JsonObject
+from components.prepare_data.layouts.json_object import JsonObject, read_json
 from components.prepare_data.layouts.pictures import read_sizes
 from components.shared.boxes import Box, LabeledPicture
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
-from kd.files import read_json
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ def read(folder: Path) -> RawDataset:
         if count > 1:
             first, second = [split.file for split in found if split.name == name][:2]
             raise InputError(second, f"is a second {name} split beside {first}", "keep one of them in the folder")
-    contents = [JsonObject(split.file, "", read_json(split.file)) for split in found]
+    contents = [read_json(split.file) for split in found]
     categories, parents = _drop_parents(contents)
     classes = check_class_names(found[0].file, "categories", [entry.string("name") for entry in categories[0]])
     indexes = {split.pictures: FileIndex(split.pictures, folder, EXTENSIONS) for split in found}
@@ -126,7 +125,8 @@ def _drop_parents(contents: list[JsonObject]) -> tuple[list[list[JsonObject]], l
 
 
 def _key(entry: JsonObject) -> tuple[str, str]:
-    return entry.string("name"), str(entry.get("supercategory"))
+    group = entry.get("supercategory")
+    return entry.string("name"), group if isinstance(group, str) else ""
 
 
 def _groups_others(entry: JsonObject, entries: list[JsonObject]) -> bool:
@@ -153,21 +153,18 @@ def _read_images(content: JsonObject, index: FileIndex) -> dict[int, LabeledPict
     """The pictures of a split by their id, still without boxes."""
     pictures: dict[int, LabeledPicture] = {}
     seen: set[int] = set()
-    paths: set[Path] = set()
     missing: list[str] = []
     for entry in content.objects("images"):
         image_id = _unique_id(entry, seen)
         name = entry.string("file_name")
         width, height = entry.size("width"), entry.size("height")
         path = index.find(name, content.file, f"{entry.name}.file_name")
-        if path in paths:
-            raise InputError(content.file, f"{entry.name}.file_name '{name}' occurs twice", "keep one image entry per file")
         if path:
-            paths.add(path)
             pictures[image_id] = LabeledPicture(path, width if height else 0, height if width else 0, [], content.file)
         else:
             missing.append(name)
     check_found(missing, len(seen), index.folder, content.file)
+    check_listed_once((picture.path for picture in pictures.values()), content.file)
     return pictures
 
 

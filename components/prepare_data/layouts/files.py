@@ -2,9 +2,12 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from components.prepare_data.layouts.dataset import shorten
 from kd.errors import InputError
@@ -47,20 +50,44 @@ def path_exists(path: Path) -> bool:
         return False
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text file.
+def read_text(file: Path) -> str:
+    """The content of a text file.
 
     Raises:
         InputError: if it is missing, cannot be read, or is not UTF-8 (with or without a byte order mark).
     """
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(file, "is missing", "add it or correct its name") from None
     except UnicodeDecodeError as error:
         raise InputError(file, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except OSError as error:
         raise InputError(file, f"cannot be read ({error.strerror})", "replace it or correct its name") from None
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file without surrounding spaces, and without empty lines; see `read_text`."""
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+
+
+def parse_text(file: Path, kind: str, parse: Callable[[str], Any]) -> Any:
+    """What `parse` makes of the content of a JSON or YAML file; see also `read_text`.
+
+    Raises:
+        InputError: if it is empty, `parse` raises an error, or lists are nested too deeply, or integers too long, for Python.
+    """
+    text = read_text(file)
+    if not text.strip():
+        raise InputError(file, "is empty", "export the labels again")
+    try:
+        return parse(text)
+    except RecursionError:
+        raise InputError(file, f"is nested too deeply for {kind} labels", "export the labels again") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:  # PyYAML leaks the last three
+        if "integer string conversion" in str(error):
+            raise InputError(file, "contains an integer of thousands of digits", "correct it") from None
+        raise InputError(file, f"is not {kind}: {' '.join(str(error).split())}", "correct that line") from None
 
 
 def split_path(name: str, file: Path, field: str) -> list[str]:
@@ -151,7 +178,8 @@ class FileIndex:
 
     def _unique(self, found: list[Path], name: str, parts: list[str], file: Path, field: str) -> Path:
         if len(found) > 1:
-            problem = f"{field} {shorten(name)} may be {found[0].name} or {found[1].name} in {self.folder}"
+            first, second = (path.relative_to(self.folder) for path in found[:2])
+            problem = f"{field} {shorten(name)} may be {first} or {second} in {self.folder}"
             raise InputError(file, problem, "give the path of the picture relative to this folder")
         other_machine = name.startswith("/") or "\\" in name
         if len(parts) > 1 and not other_machine and fold(parts[-2]) != fold(found[0].parent.name):

@@ -1,10 +1,13 @@
 """JSON objects with type checks for their fields."""
 
+import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from components.prepare_data.layouts.dataset import MAX_NUMBER, shorten
+from components.prepare_data.layouts.files import parse_text
 from kd.errors import InputError
 
 
@@ -90,6 +93,23 @@ class JsonObject:
 
     def _reject(self, key: str, value: object, expected: str) -> NoReturn:
         raise InputError(self.file, f"{self._field(key)} is {shorten(value)}, not {expected}", "correct it")
+
+
+def read_json(file: Path) -> JsonObject:
+    """The object in a JSON file.
+
+    Raises:
+        InputError: if it cannot be read, is not JSON, or an object repeats a key, of which JSON parsers keep the last.
+    """
+
+    def check_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            raise InputError(file, f"repeats the key {shorten(key)} in the object {shorten(values)}", "keep one of them")
+        return values
+
+    return JsonObject(file, "", parse_text(file, "JSON", partial(json.loads, object_pairs_hook=check_keys)))
 
 
 def _is_number(value: object) -> bool:

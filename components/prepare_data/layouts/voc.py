@@ -1,13 +1,13 @@
 """PASCAL VOC: an XML file per picture, in a folder of its own or beside the picture, and lists of the splits or a folder per split."""
 
 import os
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from components.prepare_data.layouts.checks import check_found, find_moved, find_unlisted, find_without_box
-from components.prepare_data.layouts.dataset import RawDataset, parse_split, shorten
+from components.prepare_data.findings import Finding, find
+from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box
+from components.prepare_data.layouts.dataset import RawDataset, agree, parse_split, shorten
 from components.prepare_data.layouts.files import FileIndex, is_hidden, read_lines, split_suffix
 from components.prepare_data.layouts.pictures import read_sizes
 from components.prepare_data.layouts.voc_xml import Annotation, parse_xml, read_annotation
@@ -26,6 +26,13 @@ class Part(NamedTuple):
     split: str
     xml: FileIndex
     pictures: FileIndex
+
+
+class Listed(NamedTuple):
+    """The list of a split and the names in it."""
+
+    file: Path
+    names: list[str]
 
 
 def matches(folder: Path) -> bool:
@@ -51,16 +58,17 @@ def read(folder: Path) -> RawDataset:
     annotations = [annotation for split in splits.values() for annotation in split]
     classes = sorted({name for annotation in annotations for name, _ in annotation.objects})
     if not classes:
-        raise InputError(parts[0].xml.folder, f"contains {len(annotations)} XML files, but no object with a box", "label the pictures")
+        raise InputError(parts[0].xml.folder, "contains no XML file of a picture that has an object with a box", "label the pictures")
     for annotation in annotations:
         annotation.picture.boxes.extend(replace(box, label=classes.index(name)) for name, box in annotation.objects)
     pictures = {split: read_sizes([annotation.picture for annotation in split_annotations]) for split, split_annotations in splits.items()}
     difficult = sum(annotation.difficult for annotation in annotations)
-    dropped = [f"{difficult} objects are marked as difficult; dropped"] if difficult else []
+    dropped = [f"{difficult} {agree(difficult, 'objects are marked as difficult; dropped')}"] if difficult else []
     findings = find_without_box([name for annotation in annotations for name in annotation.without_box])
     findings += find_moved(part.pictures for part in parts)
-    if not lists:
-        findings += find_unlisted(pictures, [part.pictures for part in parts], "the XML files")
+    findings += find_unlisted(pictures, [part.pictures for part in parts], "a list or have no XML file" if lists else "the XML files")
+    if lists:
+        findings += _find_unlisted_xml(parts[0], {annotation.picture.label_file for annotation in annotations})
     return RawDataset(classes, pictures, dropped, findings)
 
 
@@ -98,45 +106,51 @@ def _flat(folder: Path) -> tuple[Path, Path] | None:
     return (folder, folder) if any(suffix == ".xml" and stem in stems for stem, suffix in names) else None
 
 
-def _read_lists(folder: Path) -> dict[str, list[str]]:
-    """The names in the lists of the splits; a missing train list is `trainval` without val."""
-    lists: dict[str, list[str]] = {}
+def _read_lists(folder: Path) -> dict[str, Listed]:
+    """The lists of the splits; a missing train list is `trainval` without val."""
+    lists: dict[str, Listed] = {}
     for file in sorted(folder.glob("*.txt")):
         split = "trainval" if file.stem.lower() == "trainval" else parse_split(file.stem)
         if split in lists:
             raise InputError(file, f"is a second list of {split}", "keep one of them")
         if split:
-            lists[split] = _read_list(file)
-    trainval = lists.pop("trainval", [])
+            lists[split] = Listed(file, [line.strip('"') for line in read_lines(file)])
+        if split in ("train", "trainval") and not lists[split].names:
+            raise InputError(file, "is empty", "list the training pictures, or remove it")
+    trainval = lists.pop("trainval", None)
     if trainval and "train" not in lists:
-        val = set(lists.get("val", []))
-        lists["train"] = [name for name in trainval if name not in val]
+        val = set(lists["val"].names) if "val" in lists else set()
+        lists["train"] = Listed(trainval.file, [name for name in trainval.names if name not in val])
     return {split: lists[split] for split in ("train", "val", "test") if split in lists}
 
 
-def _read_list(file: Path) -> list[str]:
-    names = [line.strip().strip('"') for line in read_lines(file) if line.strip()]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise InputError(file, f"lists {shorten(name)} {count} times", "list every picture once")
-    return names
-
-
-def _files_by_split(part: Part, lists: dict[str, list[str]]) -> dict[str, list[Path]]:
+def _files_by_split(part: Part, lists: dict[str, Listed]) -> dict[str, list[Path]]:
     """The XML files of each list; without lists, all of them."""
     if not lists:
-        files = [file for file in part.xml.files.values() if file.suffix.lower() == ".xml"]
-        return {part.split: sorted(files, key=lambda file: str(file.with_suffix("")))}
-    return {split: [_find_xml(part.xml, name, split) for name in names] for split, names in lists.items()}
+        return {part.split: sorted(_xml_files(part), key=lambda file: str(file.with_suffix("")))}
+    files = {split: [_find_xml(part.xml, name, listed.file) for name in listed.names] for split, listed in lists.items()}
+    for split, listed in lists.items():
+        check_listed_once(files[split], listed.file)
+    return files
 
 
-def _find_xml(index: FileIndex, name: str, split: str) -> Path:
+def _xml_files(part: Part) -> list[Path]:
+    return [file for file in part.xml.files.values() if file.suffix.lower() == ".xml"]
+
+
+def _find_unlisted_xml(part: Part, read: set[Path]) -> list[Finding]:
+    unlisted = [file.name for file in _xml_files(part) if file not in read]
+    problem = agree(len(unlisted), "files are in no list of ImageSets/Main; left out")
+    return find("unlisted XML files", unlisted, problem, "add their names to a list, or remove them")
+
+
+def _find_xml(index: FileIndex, name: str, file: Path) -> Path:
     stem, suffix = split_suffix(name)
     stem = stem if suffix in (".xml", *EXTENSIONS) else name
-    file = index.find(f"{stem}.xml", index.folder, f"the entry of ImageSets/Main for {split}")
-    if not file:
-        raise InputError(index.folder / f"{stem}.xml", "is missing", "add the file, or remove its name from ImageSets/Main")
-    return file
+    found = index.find(f"{stem}.xml", file, "the entry")
+    if not found:
+        raise InputError(index.folder / f"{stem}.xml", "is missing", f"add the file, or remove its name from {file}")
+    return found
 
 
 def _read_annotations(files: list[Path], part: Part) -> list[Annotation]:
@@ -145,7 +159,7 @@ def _read_annotations(files: list[Path], part: Part) -> list[Annotation]:
     pictures: dict[Path, Path] = {}
     for file in track(files, f"read labels of {part.split}", len(files), "files"):
         root = parse_xml(file)
-        name = (root.findtext("filename") or "").strip()
+        name = root.text("filename")
         path = _find_picture(file, name, part)
         if not path:
             missing.append(name or file.stem)
@@ -153,7 +167,7 @@ def _read_annotations(files: list[Path], part: Part) -> list[Annotation]:
         if path in pictures:
             raise InputError(file, f"filename {shorten(name)} is also the picture of {pictures[path].name}", "correct it")
         pictures[path] = file
-        annotations.append(read_annotation(file, root, path))
+        annotations.append(read_annotation(root, path))
     check_found(missing, len(files), part.pictures.folder, part.xml.folder)
     return annotations
 

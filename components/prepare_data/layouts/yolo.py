@@ -5,14 +5,15 @@ from functools import partial
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.checks import check_found, find_moved
-from components.prepare_data.layouts.dataset import RawDataset, parse_split
+from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted
+from components.prepare_data.layouts.dataset import RawDataset, agree, parse_split
 from components.prepare_data.layouts.files import read_lines
 from components.prepare_data.layouts.pictures import map_parallel, read_size
 from components.prepare_data.layouts.yolo_config import Config, find_config, read_config, resolve
 from components.prepare_data.layouts.yolo_files import Files, Labels
 from components.prepare_data.layouts.yolo_lines import read_boxes
 from components.shared.boxes import LabeledPicture
+from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
 EXPECTED = "data.yaml, dataset.yaml, obj.data, or classes.txt with label files"
@@ -45,28 +46,33 @@ def read(folder: Path) -> RawDataset:
             pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
             splits.setdefault(parse_split(key) or key, []).extend(pictures)
         labels += found
-    return RawDataset(config.classes, splits, findings=_find_doubts(config, labels, missing) + find_moved([files.index]))
+    findings = [*_find_doubts(config, labels, missing), *find_moved([files.index]), *find_unlisted(splits, [files.index], config.file.name)]
+    return RawDataset(config.classes, splits, findings=findings)
 
 
 def _find_labels(config: Config, key: str, path: Path, files: Files) -> list[Labels]:
     """The pictures in a folder, or those that a text file lists, with their label files."""
     if path.is_dir():
         labels = files.pictures(path)
+    elif path.suffix.lower() in EXTENSIONS:
+        raise InputError(config.file, f"{key} is the picture {path}", "give a folder, or a text file with a picture per line")
     else:
-        names = [line.strip() for line in read_lines(path) if line.strip()]
+        names = read_lines(path)
         prefix = "" if config.base == files.root else f"{config.base.relative_to(files.root).as_posix()}/"
         pictures = [(name, files.index.find(name if name.startswith("/") else prefix + name, path, "the entry")) for name in names]
         check_found([name for name, picture in pictures if not picture], len(names), config.base, path)
+        check_listed_once((picture for _, picture in pictures if picture), path)
         labels = [files.labels(picture.relative_to(files.root).as_posix()) for _, picture in pictures if picture]
     if not labels and parse_split(key) == "train":
         raise InputError(path, "contains no pictures", f"add pictures, or correct `{key}` of {config.file.name}")
     if labels and not any(label.exists for label in labels):
         places = " and ".join(dict.fromkeys([str(labels[0].file), str(labels[0].picture.with_suffix(".txt"))]))
-        raise InputError(path, f"has {len(labels)} pictures without any label file; looked for {places}", "put the label files there")
+        count = f"{len(labels)} pictures" if len(labels) > 1 else "one picture"
+        raise InputError(path, f"has {count} without any label file; looked for {places}", "put the label files there")
     return labels
 
 
-def _read_picture(labels: Labels, classes: int, pose: bool) -> LabeledPicture:
+def _read_picture(labels: Labels, classes: int, pose: int) -> LabeledPicture:
     width, height = read_size(labels.picture)
     boxes = read_boxes(labels.file, classes, width, height, pose) if labels.exists and width else []
     return LabeledPicture(labels.picture, width, height, boxes, labels.file)
@@ -75,10 +81,12 @@ def _read_picture(labels: Labels, classes: int, pose: bool) -> LabeledPicture:
 def _find_doubts(config: Config, labels: Sequence[Labels], missing: list[str]) -> list[Finding]:
     without = [label.picture.name for label in labels if not label.exists]
     beside = [label.file.name for label in labels if label.beside]
+    background = agree(len(without), "pictures have no label file: background without objects")
     remedy = "add the forgotten label files, and an empty one for a picture without objects"
-    cut = f"paths in {config.file.name} are missing, so these splits are cut from train"
+    read = agree(len(beside), "files with labels are beside a picture, not in the folder labels; read")
+    cut = agree(len(missing), f"paths in {config.file.name} are missing, so pictures for them are cut from train")
     return [
-        *find("pictures without labels", without, "pictures have no label file, so they count as background without objects", remedy),
-        *find("labels beside pictures", beside, "label files beside their pictures were read", "move them to the folder labels"),
+        *find("pictures without labels", without, background, remedy),
+        *find("labels beside pictures", beside, read, "move them to the folder labels"),
         *find("missing splits", missing, cut, "correct or remove them"),
     ]

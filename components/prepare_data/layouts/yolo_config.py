@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
-from components.prepare_data.layouts.files import list_files, path_exists, read_lines, split_path
+from components.prepare_data.layouts.files import list_files, parse_text, path_exists, read_lines, read_text, split_path
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
@@ -24,14 +24,14 @@ class Config:
         classes: class names.
         base: folder that `paths` are relative to.
         paths: folders, or text files that list pictures, by their key in `file`.
-        pose: whether the numbers after a box are key points, and not the corners of a polygon.
+        pose: how many numbers after a box are its key points; 0 if they are the corners of a polygon instead.
     """
 
     file: Path
     classes: list[str]
     base: Path
     paths: dict[str, list[str]]
-    pose: bool = False
+    pose: int = 0
 
 
 def find_config(folder: Path) -> Path | None:
@@ -60,10 +60,11 @@ def read_config(folder: Path) -> Config:
         raise InputError(file, f"is beside {others[0]}", "keep one of them")
     content = _read_yaml(file)
     classes = _read_classes(file, content.get("names"))
-    base = _base_folder(folder, content.get("path"))
-    entries = {key: value for key, value in content.items() if isinstance(key, str) and parse_split(key) and value}
+    _check_count(file, "nc", content.get("nc"), classes)
+    base = _base_folder(folder, file, content.get("path"))
+    entries = {key: value for key, value in content.items() if isinstance(key, str) and parse_split(key) and value not in (None, "", [])}
     paths = {key: _check_paths(file, key, value) for key, value in entries.items()}
-    return Config(file, classes, base, _check_train(file, paths) or _find_split_folders(base), "kpt_shape" in content)
+    return Config(file, classes, base, _check_train(file, paths) or _find_split_folders(base), _count_key_points(file, content))
 
 
 def resolve(config: Config, key: str, name: str) -> Path | None:
@@ -97,14 +98,27 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _read_yaml(file: Path) -> dict[Any, Any]:
-    lines = read_lines(file)
-    try:
-        content = yaml.safe_load("\n".join(lines))
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # PyYAML leaks the others
-        raise InputError(file, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
+    content = parse_text(file, "YAML", _load_yaml)
     if not isinstance(content, dict):
         raise InputError(file, "has no 'names'", "add `names:` with the class names")
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses repeated keys, of which PyYAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; `ValueError` if it has a key twice."""
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise ValueError(f"line {key.start_mark.line + 1} repeats the key '{key.value}'")
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _read_classes(file: Path, names: object) -> list[str]:
@@ -117,8 +131,26 @@ def _read_classes(file: Path, names: object) -> list[str]:
     return check_class_names(file, "names", names)
 
 
-def _base_folder(folder: Path, path: object) -> Path:
+def _check_count(file: Path, key: str, count: object, classes: list[str]) -> None:
+    if count is not None and str(count) != str(len(classes)):
+        remedy = "correct it, or the list of names"
+        raise InputError(file, f"{key} is {shorten(count)}, but the number of class names is {len(classes)}", remedy)
+
+
+def _count_key_points(file: Path, content: dict[Any, Any]) -> int:
+    """The number of numbers of an object's key points in `kpt_shape: [points, 2 or 3]`; 0 if it is missing."""
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or [type(size) for size in shape] != [int, int] or shape[0] < 1 or shape[1] not in (2, 3):
+        raise InputError(file, f"kpt_shape is {shorten(shape)}, not [points, 2 or 3]", "correct or remove it")
+    return int(shape[0] * shape[1])
+
+
+def _base_folder(folder: Path, file: Path, path: object) -> Path:
     """The folder that the splits' paths are relative to; an absolute `path` is ignored, because it is of another machine."""
+    if not isinstance(path, str | None):
+        raise InputError(file, f"path is {shorten(path)}, not a folder", "correct or remove it")
     inside = isinstance(path, str) and not Path(path).is_absolute() and ".." not in Path(path).parts
     return folder / str(path) if inside and path_exists(folder / str(path)) and (folder / str(path)).is_dir() else folder
 
@@ -140,7 +172,7 @@ def _check_train(file: Path, paths: dict[str, list[str]]) -> dict[str, list[str]
 def _read_darknet(folder: Path, file: Path) -> Config:
     """Read the lines `key = value` of obj.data; CVAT writes it."""
     values: dict[str, str] = {}
-    for number, line in enumerate(read_lines(file), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         key, equals, value = line.partition("=")
         if line.strip() and not equals:
             raise InputError(file, f"line {number} is {shorten(line)}, not `key = value`", "correct it")
@@ -150,11 +182,13 @@ def _read_darknet(folder: Path, file: Path) -> Config:
     names = resolve(config, "names", values.get("names") or "obj.names")
     if not names:
         raise InputError(file, f"names the file {shorten(values.get('names'))} for the class names, which is missing", "add it")
-    return Config(file, _read_names(names), folder, config.paths)
+    classes = _read_names(names)
+    _check_count(file, "classes", values.get("classes") or None, classes)
+    return Config(file, classes, folder, config.paths)
 
 
 def _read_names(file: Path) -> list[str]:
-    return check_class_names(file, "the list", [line.strip() for line in read_lines(file) if line.strip()])
+    return check_class_names(file, "the list", read_lines(file))
 
 
 def _find_split_folders(base: Path) -> dict[str, list[str]]:

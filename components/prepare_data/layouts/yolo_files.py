@@ -89,4 +89,4 @@ def _contains_boxes(file: Path) -> bool:
 
 
 def _stripped(file: Path) -> list[list[str]]:
-    return [line.split() for line in read_lines(file) if line.strip()]
+    return [line.split() for line in read_lines(file)]

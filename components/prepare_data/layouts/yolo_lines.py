@@ -4,12 +4,12 @@ from pathlib import Path
 
 from components.prepare_data.layouts.checks import surround
 from components.prepare_data.layouts.dataset import shorten, tolerance
-from components.prepare_data.layouts.files import read_lines
+from components.prepare_data.layouts.files import read_text
 from components.shared.boxes import Box
 from kd.errors import InputError
 
 
-def read_boxes(file: Path, classes: int, width: int, height: int, pose: bool = False) -> list[Box]:
+def read_boxes(file: Path, classes: int, width: int, height: int, pose: int = 0) -> list[Box]:
     """Read the lines `class cx cy w h`, or `class x y x y x y ...` with the corners of a polygon, which becomes its box.
 
     All numbers but the class are fractions of the picture's width and height.
@@ -19,14 +19,14 @@ def read_boxes(file: Path, classes: int, width: int, height: int, pose: bool = F
         classes: number of classes.
         width: width of the picture in pixels.
         height: height of the picture in pixels.
-        pose: whether the numbers after a box are key points.
+        pose: how many numbers after a box are its key points; 0 if they are the corners of a polygon instead.
 
     Raises:
         InputError: with the line that has another form, an unknown class, or a number outside 0 to 1 by more than rounding.
     """
     slack = tolerance(width, height)
     boxes = []
-    for number, line in enumerate(read_lines(file), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip():
             continue
         label, *values = _parse_numbers(file, number, line, pose)
@@ -40,14 +40,15 @@ def read_boxes(file: Path, classes: int, width: int, height: int, pose: bool = F
     return boxes
 
 
-def _parse_numbers(file: Path, number: int, line: str, pose: bool) -> list[float]:
+def _parse_numbers(file: Path, number: int, line: str, pose: int) -> list[float]:
     try:
         numbers = [float(text) for text in line.split()]
     except ValueError:
         numbers = []
-    if pose and len(numbers) > 5:
+    if pose and len(numbers) == 5 + pose:
         numbers = numbers[:5]
-    if len(numbers) != 5 and (len(numbers) < 7 or len(numbers) % 2 == 0):
+    if len(numbers) != 5 and (pose or len(numbers) < 7 or len(numbers) % 2 == 0):
+        more = f", or five and {pose} for the key points" if pose else ""
         remedy = "write `class cx cy w h`, or `class x y x y x y ...` for a polygon"
-        raise InputError(file, f"line {number} is {shorten(line.strip())}, not five numbers", remedy)
+        raise InputError(file, f"line {number} is {shorten(line.strip())}, not five numbers{more}", remedy)
     return numbers

@@ -42,7 +42,7 @@ def test_augmented_copies_across_the_users_splits(own_splits):
 
 @pytest.mark.parametrize(
     ("side", "count", "words"),
-    [(1.9, 1, "training drops them (1 in a mosaic)"), (2.5, 1, "pixels in a mosaic"), (3.2, 0, "")],
+    [(1.9, 1, "training drops such boxes (1 in a mosaic)"), (2.5, 1, "pixels in a mosaic"), (3.2, 0, "")],
 )
 def test_boxes_that_training_drops(side, count, words):
     result = found(splits([picture("a.jpg", Box(0, 0, 0, side, 50))]))
@@ -66,6 +66,6 @@ def test_splits_that_are_too_small_to_compare_models():
     data = splits([picture("a.jpg", Box(0, 0, 0, 50, 50))], test=[picture("t.jpg", Box(0, 0, 0, 50, 50))])
     inspections = {p.path: Inspection((100, 100), p.path.name, 1, 8) for part in data.values() for p in part}
     checks = {finding.check: finding.examples for finding in check_splits(["a"], data, inspections, 100, True)}
-    assert checks == {"rare classes": ["a: 1"], "small test split": ["1 pictures"], "empty val split": ["no pictures"]}
+    assert checks == {"rare classes": ["a: 1"], "small test split": ["pictures: 1"], "empty val split": ["no pictures"]}
     plenty = splits(data["train"], [picture("v.jpg")], [picture(f"t{i}.jpg", Box(0, 0, 0, 50, 50)) for i in range(50)])
     assert check_splits(["a"], plenty, {p.path: Inspection((9, 9), p.path.name, 1, 8) for s in plenty.values() for p in s}, 100, True) == []

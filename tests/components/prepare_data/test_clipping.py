@@ -29,11 +29,11 @@ def test_a_box_inside_is_unchanged():
 def test_boxes_slightly_outside_are_clipped_and_counted(box):
     boxes, warnings = clip(box)
     assert boxes != []
-    assert warnings == ["1 boxes extend at most 2 pixels or 1 % beyond their picture; clipped"]
+    assert warnings == ["1 box extends at most 2 pixels or 1 % beyond their picture; clipped"]
 
 
 def test_the_tolerance_grows_with_the_picture():
-    assert clip((-9, 5, 20, 20), width=1000)[1] == ["1 boxes extend at most 2 pixels or 1 % beyond their picture; clipped"]
+    assert clip((-9, 5, 20, 20), width=1000)[1] == ["1 box extends at most 2 pixels or 1 % beyond their picture; clipped"]
 
 
 def test_rounding_errors_are_ignored():
@@ -54,7 +54,7 @@ def test_boxes_farther_outside_are_rejected(box, outside):
 def test_all_boxes_farther_outside_are_counted():
     boxes = [Box(0, x, 5, 20, 20, name=f"line {x}") for x in (5, 90, -7, 95)]
     picture = LabeledPicture(Path("a.jpg"), 100, 50, boxes, LABEL_FILE)
-    with pytest.raises(InputError, match=r"a\.jpg, line 90: .* 10 pixels beyond the 100x50 picture \(2 more boxes extend too far\)"):
+    with pytest.raises(InputError, match=r"a\.jpg, line 90: .* 10 pixels beyond the 100x50 picture \(and 2 more\)"):
         clip_boxes(RawDataset(["cat"], {"train": [picture]}))
 
 
@@ -70,6 +70,8 @@ def test_boxes_of_a_picture_that_cannot_be_opened_are_unchanged():
         ((100, 5, 20, 20), "is outside the 100x50 picture"),
         ((-30, 5, 20, 20), "is outside"),
         ((5, 60, 20, 20), "is outside"),
+        ((5, 5, 1e-320, 10), "is at most one pixel wide or high"),
+        ((5, 5, 10, 0.001), "is at most one pixel wide or high"),
         ((5, 5, 1, 20), "is at most one pixel wide or high"),
         ((5, 5, 20, 1), "is at most one pixel wide or high"),
         ((5, 5, 1, 1), "is at most one pixel wide or high"),

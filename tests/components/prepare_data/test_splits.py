@@ -78,7 +78,7 @@ def test_every_picture_is_in_one_split(val, test, seed):
         ({"test": pictures(3)}, "has no train pictures"),
         ({"train": pictures(3), "val": []}, "has no test pictures"),
         ({"train": pictures(3), "test": pictures(1)}, "is in train and in test"),
-        ({"train": pictures(3) + pictures(1), "test": pictures(1, "t")}, "is in train and in train"),
+        ({"train": pictures(3) + pictures(1), "test": pictures(1, "t")}, "p0.jpg: is twice in train"),
     ],
 )
 def test_invalid_splits_are_rejected(splits, words):

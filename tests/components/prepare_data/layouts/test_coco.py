@@ -1,6 +1,7 @@
 """The COCO reader: the folder structures that it supports, and the errors that it reports."""
 
 import json
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -340,7 +341,7 @@ def without(part, key):
         (image(width=40.5), "images[1].width is 40.5, not an integer"),
         (image(height=True), "images[1].height is True"),
         (image(file_name=5), "images[1].file_name is 5, not a string"),
-        (image(file_name="a.jpg"), "images[1].file_name 'a.jpg' occurs twice"),
+        (image(file_name="a.jpg"), "lists a.jpg 2 times; list every picture once"),
         (image(file_name="../a.jpg"), "images[1].file_name '../a.jpg' is not a path inside the data folder"),
         (image(file_name="x/../../a.jpg"), "images[1].file_name"),
         (image(file_name="/etc/hostname"), "images[1].file_name '/etc/hostname' is not a path inside the data folder"),
@@ -374,7 +375,7 @@ def test_invalid_fields_are_rejected(writers, data, edit_json, change, words):
 def test_a_file_that_is_not_a_json_object_is_rejected(writers, data, text):
     file = writers["coco"](data) / "test" / "annotations.json"
     file.write_text(text)
-    with pytest.raises(InputError, match=r"test/annotations\.json: .*(JSON|object)"):
+    with pytest.raises(InputError, match=r"test/annotations\.json: .*(JSON|object|is empty)"):
         coco.read(file.parent.parent)
 
 
@@ -396,3 +397,41 @@ def test_a_folder_without_annotations_does_not_match(tmp_path: Path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "other.json").write_text(json.dumps({}))
     assert not coco.matches(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"images": [], "images": []', "repeats the key 'images' in the object {'images': []}; keep one of them"),
+        ('{"categories": [{"id": 1, "name": "cat", "name": "dog"', "repeats the key 'name' in the object {"),
+        ('{"images": ' + "[" * 9000, "is nested too deeply for JSON labels"),
+        ('{"images": ' + "9" * 5000, "contains an integer of thousands of digits"),
+        ("", "is empty; export the labels again"),
+        (" \n", "is empty; export the labels again"),
+    ],
+)
+def test_the_cause_of_damage_is_reported(writers, data, text, words):
+    file = writers["coco"](data) / "test" / "annotations.json"
+    closing = "".join({"{": "}", "[": "]"}[bracket] for bracket in reversed(text) if bracket in "{[") if "]" not in text else "}"
+    file.write_text(text + closing)
+    with pytest.raises(InputError, match=rf"test/annotations\.json: {re.escape(words)}"):
+        coco.read(file.parent.parent)
+
+
+def test_a_group_nested_deeply_is_ignored(writers, data, edit_json):
+    folder = writers["coco"](data)
+    before = coco.read(folder)
+    group = json.loads("[" * 900 + "]" * 900)
+    edit_json(folder / "train" / "annotations.json", lambda content: content["categories"][0].update(supercategory=group))
+    assert coco.read(folder) == before
+
+
+def test_an_ambiguous_name_is_reported_with_folders(writers, data, edit_json):
+    folder = writers["coco"](data)
+    pictures = folder / "train" / "images"
+    for camera in ("left", "right"):
+        (pictures / camera).mkdir()
+        shutil.copy(pictures / "a.jpg", pictures / camera / "0001.jpg")
+    edit_json(folder / "train" / "annotations.json", image(file_name="0001.jpg"))
+    with pytest.raises(InputError, match=r"images\[1\]\.file_name '0001\.jpg' may be left/0001\.jpg or right/0001\.jpg in .*train/images"):
+        coco.read(folder)

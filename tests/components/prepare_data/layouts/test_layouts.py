@@ -43,3 +43,32 @@ def test_two_layouts_in_a_folder_are_rejected(writers, data):
     with pytest.raises(InputError, match=r"contains labels of coco and yolo; choose one with data\.layout"):
         read_dataset(folder, "auto")
     assert set(read_dataset(folder, "coco").splits) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc", "yolo"])
+def test_links_are_followed_inside_the_folder_and_refused_elsewhere(writers, data, tmp_path, layout):
+    folder = writers[layout](data)
+    before = read_dataset(folder, "auto")
+    (folder / "notes").mkdir()
+    (folder / "again").symlink_to(folder / "notes")
+    assert read_dataset(folder, "auto") == before
+    (folder / "again").unlink()
+    (folder / "again").symlink_to(folder)
+    with pytest.raises(InputError, match=r"again: is a link to the folder .*, which contains it; remove the link"):
+        read_dataset(folder, "auto")
+    (folder / "again").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "again").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"again: is a link to .*elsewhere, which is outside of"):
+        read_dataset(folder, "auto")
+
+
+def test_splits_without_pictures_are_reported(writers, data):
+    data["val"] = {}
+    for layout in ("coco", "voc", "yolo"):
+        folder = writers[layout](data)
+        for name in ("images", "labels"):
+            (folder / name / "val").mkdir(parents=True, exist_ok=layout == "yolo") if layout == "yolo" else None
+        (finding,) = read_dataset(folder, "auto").findings
+        assert (finding.check, finding.examples) == ("missing splits", ["val"])
+        assert finding.problem == "1 split has no pictures, so pictures are cut from train"

@@ -52,7 +52,7 @@ def test_difficult_objects_are_dropped_and_counted(writers, data):
     file.write_text(file.read_text().replace("<difficult>0", "<difficult>1", 1))
     dataset = voc.read(folder)
     assert [box.name for box in dataset.splits["train"][0].boxes] == ["object 2"]
-    assert dataset.dropped == ["1 objects are marked as difficult; dropped"]
+    assert dataset.dropped == ["1 object is marked as difficult; dropped"]
 
 
 def flatten(folder, target):
@@ -250,7 +250,7 @@ def test_pictures_without_an_xml_file_are_reported(writers, data):
 
 def test_xml_files_without_objects_are_rejected(writers, data):
     folder = writers["voc"]({"train": {"c": data["train"]["c"]}})
-    with pytest.raises(InputError, match=r"Annotations: contains 1 XML files, but no object with a box"):
+    with pytest.raises(InputError, match=r"Annotations: contains no XML file of a picture that has an object with a box"):
         voc.read(folder)
 
 
@@ -284,7 +284,7 @@ def test_invalid_files_are_rejected(writers, data, old, new, words):
 
 @pytest.mark.parametrize(
     ("lines", "words"),
-    [("a\nb\na\n", "lists 'a' 2 times"), ("../../a\n", "is not a path inside the data folder"), ("missing\n", "missing.xml: is missing")],
+    [("a\nb\na\n", "lists a.xml 2 times"), ("../../a\n", "is not a path inside the data folder"), ("missing\n", "missing.xml: is missing")],
 )
 def test_invalid_lists_are_rejected(writers, data, lines, words):
     folder = writers["voc"](data)
@@ -309,3 +309,94 @@ def test_a_list_that_is_not_text_is_rejected(writers, data):
     (folder / "ImageSets" / "Main" / "train.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"train\.txt: is not UTF-8"):
         voc.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("annotation>", "doc>", "has the root <doc>, not <annotation>; export the labels as PASCAL VOC"),
+        ("<object>", "<objects><object>", "has <object> or <annotation> inside another element"),
+        ("<object>", "<x>" * 50000 + "</x>" * 50000 + "<object>", "is nested too deeply"),
+        ("<width>40<", "<width>-64<", "size/width is -64, not a number of pixels"),
+        ("<width>40<", "<width>40.5<", "size/width is 40.5, not a number of pixels"),
+        ("<difficult>0<", "<difficult>2<", "object 1: difficult is '2', not 0 or 1"),
+        ("<difficult>0<", "<difficult>x<", "object 1: difficult is 'x', not 0 or 1"),
+        ("<difficult>0<", "<difficult>nan<", "object 1: difficult is 'nan', not 0 or 1"),
+        ("<name>cat<", "<name>cat</name><name>dog<", "object 1: name occurs 2 times; keep one of them"),
+        ("<xmin>1<", "<xmin>1</xmin><xmin>2<", "object 1: bndbox/xmin occurs 2 times"),
+        ("<filename>a", "<filename>b.jpg</filename><filename>a", "filename occurs 2 times"),
+    ],
+)
+def test_what_other_readers_would_guess_is_rejected(writers, data, old, new, words):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    text = file.read_text()
+    assert old in text
+    closing = {"annotation>": ("annotation>", "doc>"), "<objects><object>": ("</object>", "</object></objects>")}
+    for place, replacement in [(old, new), *(pair for key, pair in closing.items() if key in (old, new))]:
+        text = text.replace(place, replacement, 1)
+    if old == "annotation>":
+        text = text.replace("annotation>", "doc>")
+    file.write_text(text)
+    with pytest.raises(InputError) as error:
+        voc.read(folder)
+    assert str(error.value).startswith(f"{file}: ")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "difficult"), [("true", 1), ("True", 1), ("false", 0), ("Unspecified", 0), ("", 0)])
+def test_words_for_difficult_are_read(writers, data, text, difficult):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    file.write_text(file.read_text().replace("<difficult>0", f"<difficult>{text}", 1))
+    assert len(voc.read(folder).splits["train"][0].boxes) == 2 - difficult
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "cp1252"])
+def test_encodings_that_an_xml_file_declares_are_read(writers, data, encoding):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    text = file.read_text().replace(">cat<", ">ch\u00e2t<")
+    file.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?>{text}'.encode(encoding))
+    assert "ch\u00e2t" in voc.read(folder).classes
+
+
+def test_an_encoding_with_several_bytes_is_rejected(writers, data):
+    folder = writers["voc"](data)
+    file = folder / "Annotations" / "a.xml"
+    file.write_bytes(f'<?xml version="1.0" encoding="GBK"?>{file.read_text()}'.encode("gbk"))
+    with pytest.raises(InputError, match=r"a\.xml: is not XML: multi-byte encodings are not supported; save it as UTF-8"):
+        voc.read(folder)
+
+
+def test_an_empty_xml_file_is_rejected(writers, data):
+    folder = writers["voc"](data)
+    (folder / "Annotations" / "a.xml").write_text("")
+    with pytest.raises(InputError, match=r"a\.xml: is empty"):
+        voc.read(folder)
+
+
+@pytest.mark.parametrize("name", ["train", "trainval"])
+def test_an_empty_list_of_training_pictures_is_rejected(writers, data, name):
+    folder = writers["voc"](data)
+    (folder / "ImageSets" / "Main" / "train.txt").unlink()
+    (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("\n")
+    with pytest.raises(InputError, match=rf"Main/{name}\.txt: is empty; list the training pictures"):
+        voc.read(folder)
+
+
+def test_a_picture_in_two_spellings_in_a_list_is_rejected(writers, data):
+    folder = writers["voc"](data)
+    (folder / "ImageSets" / "Main" / "train.txt").write_text("a\nb\na.jpg\n")
+    with pytest.raises(InputError, match=r"train\.txt: lists a\.xml 2 times; list every picture once"):
+        voc.read(folder)
+
+
+def test_xml_files_and_pictures_in_no_list_are_reported(writers, data):
+    folder = writers["voc"](data)
+    (folder / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
+    (folder / "Annotations" / "d.xml").unlink()
+    unlisted_xml, unlisted_pictures = sorted(voc.read(folder).findings, key=lambda finding: finding.check)
+    assert (unlisted_xml.check, unlisted_xml.examples) == ("unlisted XML files", ["c.xml"])
+    assert unlisted_xml.problem == "1 file is in no list of ImageSets/Main; left out"
+    assert (unlisted_pictures.check, unlisted_pictures.examples) == ("unlisted pictures", ["c.jpg", "d.jpg"])

@@ -466,7 +466,7 @@ def test_an_invalid_yaml_is_rejected(folder, edit_yaml, changes, words):
 @pytest.mark.parametrize("text", ["a: [", "", "- cat"])
 def test_a_file_that_is_not_a_yaml_mapping_is_rejected(folder, text):
     (folder / "data.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"data\.yaml: (is not YAML|has no 'names')"):
+    with pytest.raises(InputError, match=r"data\.yaml: (is not YAML|has no 'names'|is empty)"):
         yolo.read(folder)
 
 
@@ -486,4 +486,65 @@ def test_a_missing_picture_in_a_text_file_is_rejected(folder, edit_yaml):
     (folder / "train.txt").write_text("images/train/zebra.jpg\n")
     edit_yaml(train="train.txt")
     with pytest.raises(InputError, match=r"zebra\.jpg: the picture is missing"):
+        yolo.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("names: {0: cat, 1: dog, 1: cow}", "line 1 repeats the key '1'"),
+        ("names: [cat, dog]\ntrain: images/train\ntrain: images/val", "line 3 repeats the key 'train'"),
+        ("names: [cat, dog]\nnc: 3", "nc is 3, but the number of class names is 2"),
+        ("names: [cat, dog]\nnc: x", "nc is 'x', but the number of class names is 2"),
+        ("names: [cat, dog]\ntrain: images/train\nval: {}", "val is {}, not a path"),
+        ("names: [cat, dog]\ntrain: images/train\nval: 0", "val is 0, not a path"),
+        ("names: [cat, dog]\nkpt_shape: 17", "kpt_shape is 17, not [points, 2 or 3]"),
+        ("names: [cat, dog]\nkpt_shape: [17, 4]", "kpt_shape is [17, 4], not"),
+        ("names: [cat, dog]\nkpt_shape: [0, 3]", "kpt_shape is [0, 3], not"),
+        ("names: [cat, dog]\npath: 5", "path is 5, not a folder"),
+        ("names: [cat, dog]\npath: []", "path is [], not a folder"),
+        ("names: [cat, dog]\ntrain: images/train/a.jpg", "train is the picture "),
+        ("names: " + "[" * 5000 + "]" * 5000, "is nested too deeply for YAML labels"),
+        ("names: [cat, dog]\nnc: " + "9" * 5000, "contains an integer of thousands of digits"),
+    ],
+)
+def test_what_other_readers_would_guess_is_rejected(folder, line, words):
+    (folder / "data.yaml").write_text(f"{line}\n")
+    with pytest.raises(InputError) as error:
+        yolo.read(folder)
+    assert str(error.value).startswith(f"{folder / 'data.yaml'}: ")
+    assert words in str(error.value)
+
+
+def test_empty_entries_of_the_yaml_are_ignored(folder, edit_yaml):
+    before = yolo.read(folder)
+    with (folder / "data.yaml").open("a") as stream:
+        stream.write("nc: 2\npath:\nkpt_shape: ~\nvalidation: ''\n")
+    assert yolo.read(folder) == before
+
+
+def test_lines_have_the_number_of_key_points_of_the_yaml(folder, edit_yaml):
+    edit_yaml(kpt_shape=[2, 3])
+    (folder / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.5 0.5 0.1 0.1 2\n")
+    with pytest.raises(InputError, match=r"a\.txt: line 1 is .*, not five numbers, or five and 6 for the key points"):
+        yolo.read(folder)
+
+
+def test_a_picture_listed_twice_is_rejected(folder, edit_yaml):
+    (folder / "train.txt").write_text("images/train/a.jpg\nimages/train/b.jpg\n./images/train/a.jpg\n")
+    edit_yaml(train="train.txt")
+    with pytest.raises(InputError, match=r"train\.txt: lists a\.jpg 2 times; list every picture once"):
+        yolo.read(folder)
+
+
+def test_pictures_in_no_split_are_reported(folder, edit_yaml):
+    edit_yaml(test=None)
+    (finding,) = yolo.read(folder).findings
+    assert (finding.check, finding.examples) == ("unlisted pictures", ["f.jpg", "g.jpg"])
+
+
+def test_the_number_of_classes_in_obj_data_is_checked(folder):
+    write_darknet(folder)
+    (folder / "obj.data").write_text((folder / "obj.data").read_text().replace("classes = 2", "classes = 3"))
+    with pytest.raises(InputError, match=r"obj\.data: classes is '3', but the number of class names is 2"):
         yolo.read(folder)
