@@ -63,12 +63,22 @@ def test_links_are_followed_inside_the_folder_and_refused_elsewhere(writers, dat
         read_dataset(folder, "auto")
 
 
-def test_splits_without_pictures_are_reported(writers, data):
-    data["val"] = {}
-    for layout in ("coco", "voc", "yolo"):
-        folder = writers[layout](data)
-        for name in ("images", "labels"):
-            (folder / name / "val").mkdir(parents=True, exist_ok=layout == "yolo") if layout == "yolo" else None
-        (finding,) = read_dataset(folder, "auto").findings
-        assert (finding.check, finding.examples) == ("missing splits", ["val"])
-        assert finding.problem == "1 split has no pictures, so pictures are cut from train"
+def empty_coco(folder):
+    (folder / "val" / "annotations.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 3, "name": "cat"}]}')
+
+
+def empty_voc(folder):
+    (folder / "ImageSets" / "Main" / "val.txt").write_text("")
+
+
+def empty_yolo(folder):
+    for file in ("images/val/e.jpg", "labels/val/e.txt"):
+        (folder / file).unlink()
+
+
+@pytest.mark.parametrize("empty", [empty_coco, empty_voc, empty_yolo])
+def test_splits_without_pictures_are_reported(writers, data, empty):
+    folder = writers[empty.__name__.removeprefix("empty_")](data)
+    empty(folder)
+    (finding,) = (finding for finding in read_dataset(folder, "auto").findings if finding.check == "missing splits")
+    assert (finding.examples, finding.problem) == (["val"], "1 split has no pictures, so pictures are cut from train")
