@@ -16,7 +16,7 @@ from kd.errors import InputError
 
 T = TypeVar("T")
 
-EXPECTED = "annotations.json, _annotations.coco.json, annotations/instances_*.json, result.json or labels.json"
+EXPECTED = "annotations.json, _annotations.coco.json, annotations/instances_*.json, train.json, result.json or labels.json"
 FILE_NAMES = ("annotations.json", "_annotations.coco.json")
 EXPORT_NAMES = ("result.json", "labels.json")  # of Label Studio and FiftyOne; other programs use these names, too
 PICTURE_FOLDERS = ("images", "data")
@@ -78,7 +78,8 @@ def _in_split_folders(folder: Path) -> list[Split]:
 
 def _in_annotations_folder(folder: Path) -> list[Split]:
     splits = []
-    for file in sorted((folder / "annotations").glob("*.json")):
+    files = sorted((folder / "annotations").glob("*.json")) or [file for file in sorted(folder.glob("*.json")) if _starts_like_coco(file)]
+    for file in files:
         suffix = file.stem.removeprefix("instances_")
         name = parse_split(suffix)
         if name and not is_hidden(file.name):

@@ -17,8 +17,8 @@ HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder holds no data: it is written by macOS, Windows, Jupyter, git, an editor."""
-    return name.startswith(".") or name.lower() in HIDDEN
+    """Whether a file or folder holds no data: it is written by macOS, Windows, Jupyter, git, an editor, or GDAL (`.aux.xml`)."""
+    return name.startswith(".") or name.lower() in HIDDEN or name.lower().endswith(".aux.xml")
 
 
 def list_files(folder: Path, root: Path, suffixes: Collection[str] = ()) -> list[Path]:

@@ -66,7 +66,7 @@ def read(folder: Path) -> RawDataset:
     dropped = [f"{difficult} {agree(difficult, 'objects are marked as difficult; dropped')}"] if difficult else []
     findings = find_without_box([name for annotation in annotations for name in annotation.without_box])
     findings += find_moved(part.pictures for part in parts)
-    findings += find_unlisted(pictures, [part.pictures for part in parts], "a list or have no XML file" if lists else "the XML files")
+    findings += find_unlisted(pictures, [part.pictures for part in parts], "the lists of ImageSets/Main" if lists else "the XML files")
     if lists:
         findings += _find_unlisted_xml(parts[0], {annotation.picture.label_file for annotation in annotations})
     return RawDataset(classes, pictures, dropped, findings)
@@ -174,9 +174,12 @@ def _read_annotations(files: list[Path], part: Part) -> list[Annotation]:
 
 def _find_picture(file: Path, name: str, part: Part) -> Path | None:
     """The picture with this name, or else the picture that is named like the XML file."""
+    here = file.relative_to(part.xml.folder)
+    if name and (path := part.pictures.files.get(str(here.parent / name)) if "/" not in name else None):
+        return path  # folders for classes or cameras, which may contain pictures of one name
     if name and (path := part.pictures.find(name, file, "filename")):
         return path
-    path = part.pictures.find(str(file.relative_to(part.xml.folder).with_suffix("")), file, "the file's name")
+    path = part.pictures.find(str(here.with_suffix("")), file, "the file's name")
     if name and path:
         part.pictures.moved.append(f"{file.name}: {name} -> {path.name}")
     return path

@@ -1,5 +1,6 @@
 """The file that describes a YOLO dataset: `data.yaml` (Ultralytics), `obj.data` (Darknet, CVAT), or a list of classes (Label Studio)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import yaml
 
 from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
-from components.prepare_data.layouts.files import list_files, parse_text, path_exists, read_lines, read_text, split_path
+from components.prepare_data.layouts.files import is_hidden, list_files, parse_text, path_exists, read_lines, read_text, split_path
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
@@ -39,6 +40,9 @@ def find_config(folder: Path) -> Path | None:
     for name in (*YAML_NAMES, "obj.data"):
         if (folder / name).is_file():
             return folder / name
+    others = [file for suffix in ("yaml", "yml") for file in folder.glob(f"*.{suffix}") if not is_hidden(file.name) and _has_names(file)]
+    if len(others) == 1:
+        return others[0]
     classes = next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
     return classes if classes and _has_labels(folder) else None
 
@@ -54,7 +58,7 @@ def read_config(folder: Path) -> Config:
         raise InputError(folder, f"contains none of {', '.join((*YAML_NAMES, 'obj.data', *CLASS_FILES))}", "add one of them")
     if file.name == "obj.data":
         return _read_darknet(folder, file)
-    if file.name not in YAML_NAMES:
+    if file.suffix not in (".yaml", ".yml"):
         return Config(file, _read_names(file), folder, _find_split_folders(folder))
     if others := [name for name in YAML_NAMES if (folder / name).is_file() and name != file.name]:
         raise InputError(file, f"is beside {others[0]}", "keep one of them")
@@ -90,6 +94,13 @@ def resolve(config: Config, key: str, name: str) -> Path | None:
     raise InputError(config.file, f"the {kind} {config.base / name} of {key} is missing", f"correct the path or add the {kind}")
 
 
+def _has_names(file: Path) -> bool:
+    """Whether a file, such as coco128.yaml, has the keys of Ultralytics' description of a dataset."""
+    return file.is_file() and {"names", "train"} <= set(
+        re.findall(r"^(\w+):", file.read_text(encoding="utf-8-sig", errors="replace"), re.M)
+    )
+
+
 def _has_labels(folder: Path) -> bool:
     files = list_files(folder, folder, (".txt", *EXTENSIONS))
     texts = {file for file in files if file.suffix.lower() == ".txt" and file.name != "classes.txt"}
@@ -123,9 +134,10 @@ def _load_yaml(text: str) -> Any:
 
 def _read_classes(file: Path, names: object) -> list[str]:
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        numbered = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
+        if sorted(numbered, key=str) != sorted(range(len(names)), key=str):
             raise InputError(file, f"names has the keys {shorten(list(names))}", "number the classes 0, 1, 2, ...")
-        names = [names[label] for label in range(len(names))]
+        names = [numbered[label] for label in range(len(names))]
     if not isinstance(names, list):
         raise InputError(file, f"names is {shorten(names)}, not a list of class names", "write `names: [first, second]`")
     return check_class_names(file, "names", names)

@@ -434,3 +434,15 @@ def test_an_ambiguous_name_is_reported_with_folders(writers, data, edit_json):
     edit_json(folder / "train" / "annotations.json", image(file_name="0001.jpg"))
     with pytest.raises(InputError, match=r"images\[1\]\.file_name '0001\.jpg' may be left/0001\.jpg or right/0001\.jpg in .*train/images"):
         coco.read(folder)
+
+
+def test_reads_a_file_per_split_beside_the_pictures(writers, data):
+    folder = writers["coco"](data)
+    for split in data:
+        (folder / split / "annotations.json").rename(folder / f"{split}.json")
+        for file in (folder / split / "images").iterdir():
+            (folder / "images").mkdir(exist_ok=True)
+            file.rename(folder / "images" / file.name)
+        shutil.rmtree(folder / split)
+    (folder / "package.json").write_text('{"name": "labels"}')
+    assert names(coco.read(folder)) == EVERYTHING

@@ -395,3 +395,24 @@ def test_xml_files_and_pictures_in_no_list_are_reported(writers, data):
     assert (unlisted_xml.check, unlisted_xml.examples) == ("unlisted XML files", ["c.xml"])
     assert unlisted_xml.problem == "1 file is in no list of ImageSets/Main; left out"
     assert (unlisted_pictures.check, unlisted_pictures.examples) == ("unlisted pictures", ["c.jpg", "d.jpg"])
+
+
+def test_pictures_in_folders_for_classes_may_have_equal_names(writers, data):
+    folder = writers["voc"](data)
+    shutil.rmtree(folder / "ImageSets")
+    for name, kind in (("a", "cat"), ("b", "dog")):
+        for part, suffix in (("Annotations", "xml"), ("JPEGImages", "jpg")):
+            (folder / part / kind).mkdir()
+            (folder / part / f"{name}.{suffix}").rename(folder / part / kind / f"1.{suffix}")
+        file = folder / "Annotations" / kind / "1.xml"
+        file.write_text(file.read_text().replace(f"{name}.jpg", "1.jpg"))
+    pictures = {p.label_file.parent.name: p.path.parent.name for p in voc.read(folder).splits["train"] if p.path.name == "1.jpg"}
+    assert pictures == {"cat": "cat", "dog": "dog"}
+
+
+def test_files_of_gdal_are_ignored(writers, data):
+    folder = writers["voc"](data)
+    flatten(folder, "{}")
+    before = voc.read(folder)
+    (folder / "train" / "a.jpg.aux.xml").write_text("<PAMDataset/>")
+    assert voc.read(folder) == before

@@ -548,3 +548,20 @@ def test_the_number_of_classes_in_obj_data_is_checked(folder):
     (folder / "obj.data").write_text((folder / "obj.data").read_text().replace("classes = 2", "classes = 3"))
     with pytest.raises(InputError, match=r"obj\.data: classes is '3', but the number of class names is 2"):
         yolo.read(folder)
+
+
+def test_one_yaml_with_another_name_is_read(folder):
+    before = yolo.read(folder)
+    (folder / "data.yaml").rename(folder / "mine.yaml")
+    (folder / "params.yaml").write_text("names: [cat]\n")
+    assert yolo.read(folder) == before
+
+
+@pytest.mark.parametrize(("classes", "valid"), [({"0": "cat", "1": "dog"}, True), ({0: "cat", "0": "dog"}, False)])
+def test_quoted_class_numbers_are_read(folder, edit_yaml, classes, valid):
+    (folder / "data.yaml").write_text(yaml.safe_dump({"names": classes}, sort_keys=False))
+    if valid:
+        assert yolo.read(folder).classes == ["cat", "dog"]
+    else:
+        with pytest.raises(InputError, match="names has the keys"):
+            yolo.read(folder)
