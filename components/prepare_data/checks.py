@@ -6,7 +6,6 @@ from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
 from components.prepare_data.inspection import Inspection
-from components.prepare_data.layouts.dataset import agree
 from components.prepare_data.splits import group_key
 from components.shared.boxes import LabeledPicture
 
@@ -51,21 +50,11 @@ def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection], o
         *find(
             "identical pictures across splits",
             across,
-            agree(len(across), "pictures are in several splits"),
+            "pictures are in several splits",
             "keep each in one split: scores are too good otherwise",
         ),
-        *find(
-            "copies across splits",
-            leaked,
-            agree(len(leaked), "pictures have augmented copies in several splits"),
-            "split before augmenting",
-        ),
-        *find(
-            "identical pictures",
-            inside,
-            agree(len(inside), "pictures occur more than once in their split"),
-            "remove the copies, unless they are wanted",
-        ),
+        *find("copies across splits", leaked, "pictures have augmented copies in several splits", "split before augmenting"),
+        *find("identical pictures", inside, "pictures occur more than once in their split", "remove the copies, unless they are wanted"),
     ]
 
 
@@ -83,13 +72,13 @@ def small_boxes(pictures: Sequence[LabeledPicture], image_size: int) -> list[Fin
     if not small and in_mosaic:
         problem = f"boxes are narrower than {MIN_SIDE:g} pixels in a mosaic at image size {image_size}, where training drops such boxes"
         small = [name for side, name in sides if side < MIN_SIDE / MOSAIC_SIZE]
-    return find("small boxes", small, agree(len(small), problem), "raise data.image_size, or cut the pictures into tiles")
+    return find("small boxes", small, problem, "raise data.image_size, or cut the pictures into tiles")
 
 
 def crowded_pictures(splits: Splits) -> list[Finding]:
     """Pictures with more objects than are usually detected."""
     counts = {p.path.name: len(p.boxes) for pictures in splits.values() for p in pictures if len(p.boxes) > USUAL_MAX_DETECTIONS}
-    problem = agree(len(counts), f"pictures have more than {USUAL_MAX_DETECTIONS} objects")
+    problem = f"pictures have more than {USUAL_MAX_DETECTIONS} objects"
     remedy = f"set evaluate.max_detections to at least {max(counts.values(), default=0)}, or the others cannot be detected"
     return find("crowded pictures", sorted(counts), problem, remedy)
 
@@ -98,11 +87,10 @@ def small_test_split(classes: Sequence[str], splits: Splits) -> list[Finding]:
     """Test and val splits that are too small to compare models."""
     counts = Counter(box.label for picture in splits["test"] for box in picture.boxes if not box.crowd)
     rare = [f"{name}: {counts[label]}" for label, name in enumerate(classes) if counts[label] < MIN_TEST_OBJECTS]
-    few_objects = agree(len(rare), f"classes have fewer than {MIN_TEST_OBJECTS} objects in the test split")
     few = [] if len(splits["test"]) >= MIN_TEST_PICTURES else [f"pictures: {len(splits['test'])}"]
     empty = [] if splits["val"] else ["no pictures"]
     return [
-        *find("rare classes", rare, few_objects, "add test pictures of them"),
+        *find("rare classes", rare, f"classes have fewer than {MIN_TEST_OBJECTS} objects in the test split", "add test pictures of them"),
         *find(
             "small test split",
             few,

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from dataclasses import replace
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import TOLERANCE_PIXELS, RawDataset, agree, tolerance
+from components.prepare_data.layouts.dataset import TOLERANCE_PIXELS, RawDataset, tolerance
 from components.shared.boxes import Box, LabeledPicture
 from kd.errors import InputError
 
@@ -41,8 +41,7 @@ def clip_boxes(dataset: RawDataset) -> list[str]:
     if errors:
         _raise(errors)
     if slight:
-        problem = agree(slight, f"boxes extend at most {TOLERANCE_PIXELS:g} pixels or 1 % beyond their picture; clipped")
-        warnings.append(f"{slight} {problem}")
+        warnings.append(f"boxes clipped, because they extend at most {TOLERANCE_PIXELS:g} pixels or 1 % beyond their picture: {slight}")
     return warnings
 
 
@@ -53,8 +52,7 @@ def drop_duplicates(dataset: RawDataset) -> list[Finding]:
         duplicates = _duplicates(picture.boxes)
         names += [f"{picture.path.name}, {picture.boxes[index].name}" for index in sorted(duplicates)]
         picture.boxes[:] = [box for index, box in enumerate(picture.boxes) if index not in duplicates]
-    problem = agree(len(names), "boxes have the class and the corners of another box; dropped")
-    return find("duplicate boxes", names, problem, "remove them from the labels")
+    return find("duplicate boxes", names, "boxes have the class and the corners of another box; dropped", "remove them from the labels")
 
 
 def _duplicates(boxes: list[Box]) -> set[int]:

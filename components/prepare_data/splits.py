@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import RawDataset, agree
+from components.prepare_data.layouts.dataset import RawDataset
 from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
 
@@ -69,7 +69,7 @@ def split_dataset(
     for split, remedy in (("train", "add labeled pictures"), ("test", "add a test split, add pictures, or raise data.test")):
         if not splits[split]:
             raise InputError("data.path", f"has no {split} pictures", remedy)
-    problem = agree(len(moved), "pictures were moved, because the cut left a rare class out of train or test")
+    problem = "pictures were moved, because the cut left a rare class out of train or test"
     return splits, find("moved pictures", moved, problem, "add pictures of this class, or split the data yourself")
 
 

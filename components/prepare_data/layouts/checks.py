@@ -1,14 +1,13 @@
 """Checks that the readers share: missing pictures, and findings about labels."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import agree, shorten
+from components.prepare_data.layouts.dataset import shorten
 from components.prepare_data.layouts.files import FileIndex
 from components.shared.boxes import LabeledPicture
-from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
 
@@ -40,31 +39,26 @@ def check_listed_once(paths: Iterable[Path], label_file: Path) -> None:
 def find_empty_splits(splits: Mapping[str, Sequence[LabeledPicture]]) -> list[Finding]:
     """Splits for val and test that exist, but without pictures."""
     empty = [split for split, pictures in splits.items() if not pictures and split != "train"]
-    return find("missing splits", empty, agree(len(empty), "splits have no pictures, so pictures are cut from train"), "add pictures")
+    return find("missing splits", empty, "splits have no pictures, so pictures are cut from train", "add pictures")
 
 
 def find_moved(indexes: Iterable[FileIndex]) -> list[Finding]:
     """Pictures that are in another folder, or have another name, than the labels give."""
     moved = [name for index in indexes for name in index.moved]
-    problem = agree(len(moved), "pictures were found under another folder or name than the labels give")
+    problem = "pictures were found under another folder or name than the labels give"
     return find("pictures under another name", moved, problem, "check that they are the right pictures, and correct the labels")
 
 
-def find_unlisted(splits: Mapping[str, Sequence[LabeledPicture]], indexes: Collection[FileIndex], labels: str) -> list[Finding]:
-    """Pictures in the folders of `indexes` that `labels` do not list."""
-    listed = {picture.path for pictures in splits.values() for picture in pictures}
-    files = {file: None for index in indexes for file in index.files.values() if file.suffix.lower() in EXTENSIONS and file not in listed}
-    if files:  # a link and its target are one picture
-        numbers = {path.stat().st_ino for path in listed}
-        files = {file: None for file in files if file.stat().st_ino not in numbers}
-    remedy = "label them, list them without boxes if they show no object, or remove them"
-    return find("unlisted pictures", [file.name for file in files], agree(len(files), f"pictures are not in {labels}; left out"), remedy)
+def find_unlisted(kind: str, listed: Iterable[Path], indexes: Iterable[FileIndex], labels: str) -> list[Finding]:
+    """Files of `indexes`, which are of this kind, that `labels` do not list."""
+    numbers = {path.stat().st_ino for path in listed}  # a link and its target are one file
+    names = [file.name for file in dict.fromkeys(file for index in indexes for file in index.matching) if file.stat().st_ino not in numbers]
+    return find(f"unlisted {kind}", names, f"{kind} are not in {labels}; left out", "label and list them, or remove them")
 
 
 def find_without_box(skipped: Sequence[str]) -> list[Finding]:
     """Annotations that were skipped, because they have neither a box nor a polygon."""
-    problem = agree(len(skipped), "annotations have neither a box nor a polygon; skipped")
-    return find("annotations without a box", skipped, problem, "draw a box, or remove them")
+    return find("annotations without a box", skipped, "annotations have neither a box nor a polygon; skipped", "draw a box, or remove them")
 
 
 def surround(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:

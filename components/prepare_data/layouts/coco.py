@@ -61,7 +61,9 @@ def read(folder: Path) -> RawDataset:
         skipped += _read_annotations(content, pictures, _read_categories(content.file, entries, classes))
         splits[split.name] = read_sizes(list(pictures.values()))
     dropped = [f"category '{name}' has no box and only groups others; dropped" for name in parents]
-    findings = find_without_box(skipped) + find_moved(indexes.values()) + find_unlisted(splits, indexes.values(), "the annotations")
+    listed = [picture.path for pictures in splits.values() for picture in pictures]
+    unlisted = find_unlisted("pictures", listed, indexes.values(), "the annotations")
+    findings = find_without_box(skipped) + find_moved(indexes.values()) + unlisted
     return RawDataset(classes, splits, dropped, findings)
 
 

@@ -74,15 +74,6 @@ def shorten(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def agree(count: int, sentence: str) -> str:
-    """`sentence`, which starts with a plural noun and its verb, for `count` things: for 1, "boxes are small" becomes "box is small"."""
-    if count != 1:
-        return sentence
-    noun, verb, rest = sentence.split(" ", 2)
-    noun = noun[:-2] if noun.endswith(("xes", "sses")) else noun[:-1]
-    return f"{noun} {({'have': 'has', 'are': 'is', 'were': 'was'}).get(verb, f'{verb}s')} {rest}"
-
-
 def _is_unicode(text: str) -> bool:
     try:
         return bool(text.encode())

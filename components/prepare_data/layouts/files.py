@@ -137,6 +137,11 @@ class FileIndex:
         start = len(str(self.folder / "a")) - 1
         return {str(file)[start:]: file for file in list_files(self.folder, self._root)}
 
+    @property
+    def matching(self) -> list[Path]:
+        """The files with one of the suffixes."""
+        return [file for file in self.files.values() if file.suffix.lower() in self._suffixes]
+
     def find(self, name: str, file: Path, field: str) -> Path | None:
         """The file that `name` gives, which is `field` in the label file `file`; None if there is none.
 

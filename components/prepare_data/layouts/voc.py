@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from components.prepare_data.findings import Finding, find
 from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box
-from components.prepare_data.layouts.dataset import RawDataset, agree, parse_split, shorten
+from components.prepare_data.layouts.dataset import RawDataset, parse_split, shorten
 from components.prepare_data.layouts.files import FileIndex, is_hidden, read_lines, split_suffix
 from components.prepare_data.layouts.pictures import read_sizes
 from components.prepare_data.layouts.voc_xml import Annotation, parse_xml, read_annotation
@@ -63,12 +62,12 @@ def read(folder: Path) -> RawDataset:
         annotation.picture.boxes.extend(replace(box, label=classes.index(name)) for name, box in annotation.objects)
     pictures = {split: read_sizes([annotation.picture for annotation in split_annotations]) for split, split_annotations in splits.items()}
     difficult = sum(annotation.difficult for annotation in annotations)
-    dropped = [f"{difficult} {agree(difficult, 'objects are marked as difficult; dropped')}"] if difficult else []
+    dropped = [f"objects dropped, because they are marked as difficult: {difficult}"] if difficult else []
     findings = find_without_box([name for annotation in annotations for name in annotation.without_box])
     findings += find_moved(part.pictures for part in parts)
-    findings += find_unlisted(pictures, [part.pictures for part in parts], "the lists of ImageSets/Main" if lists else "the XML files")
-    if lists:
-        findings += _find_unlisted_xml(parts[0], {annotation.picture.label_file for annotation in annotations})
+    where = "the lists of ImageSets/Main" if lists else "the XML files"
+    findings += find_unlisted("pictures", [entry.picture.path for entry in annotations], [part.pictures for part in parts], where)
+    findings += find_unlisted("label files", [entry.picture.label_file for entry in annotations], [part.xml for part in parts], where)
     return RawDataset(classes, pictures, dropped, findings)
 
 
@@ -127,21 +126,11 @@ def _read_lists(folder: Path) -> dict[str, Listed]:
 def _files_by_split(part: Part, lists: dict[str, Listed]) -> dict[str, list[Path]]:
     """The XML files of each list; without lists, all of them."""
     if not lists:
-        return {part.split: sorted(_xml_files(part), key=lambda file: str(file.with_suffix("")))}
+        return {part.split: sorted(part.xml.matching, key=lambda file: str(file.with_suffix("")))}
     files = {split: [_find_xml(part.xml, name, listed.file) for name in listed.names] for split, listed in lists.items()}
     for split, listed in lists.items():
         check_listed_once(files[split], listed.file)
     return files
-
-
-def _xml_files(part: Part) -> list[Path]:
-    return [file for file in part.xml.files.values() if file.suffix.lower() == ".xml"]
-
-
-def _find_unlisted_xml(part: Part, read: set[Path]) -> list[Finding]:
-    unlisted = [file.name for file in _xml_files(part) if file not in read]
-    problem = agree(len(unlisted), "files are in no list of ImageSets/Main; left out")
-    return find("unlisted XML files", unlisted, problem, "add their names to a list, or remove them")
 
 
 def _find_xml(index: FileIndex, name: str, file: Path) -> Path:

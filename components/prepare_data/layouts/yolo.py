@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
 from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted
-from components.prepare_data.layouts.dataset import RawDataset, agree, parse_split
+from components.prepare_data.layouts.dataset import RawDataset, parse_split
 from components.prepare_data.layouts.files import read_lines
 from components.prepare_data.layouts.pictures import map_parallel, read_size
 from components.prepare_data.layouts.yolo_config import Config, find_config, read_config, resolve
@@ -46,7 +46,8 @@ def read(folder: Path) -> RawDataset:
             pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
             splits.setdefault(parse_split(key) or key, []).extend(pictures)
         labels += found
-    findings = [*_find_doubts(config, labels, missing), *find_moved([files.index]), *find_unlisted(splits, [files.index], config.file.name)]
+    unlisted = find_unlisted("pictures", [label.picture for label in labels], [files.index], config.file.name)
+    findings = _find_doubts(config, labels, missing) + find_moved([files.index]) + unlisted
     return RawDataset(config.classes, splits, findings=findings)
 
 
@@ -81,12 +82,10 @@ def _read_picture(labels: Labels, classes: int, pose: int) -> LabeledPicture:
 def _find_doubts(config: Config, labels: Sequence[Labels], missing: list[str]) -> list[Finding]:
     without = [label.picture.name for label in labels if not label.exists]
     beside = [label.file.name for label in labels if label.beside]
-    background = agree(len(without), "pictures have no label file: background without objects")
     remedy = "add the forgotten label files, and an empty one for a picture without objects"
-    read = agree(len(beside), "files with labels are beside a picture, not in the folder labels; read")
-    cut = agree(len(missing), f"paths in {config.file.name} are missing, so pictures for them are cut from train")
+    cut = f"paths in {config.file.name} are missing, so these splits are cut from train"
     return [
-        *find("pictures without labels", without, background, remedy),
-        *find("labels beside pictures", beside, read, "move them to the folder labels"),
+        *find("pictures without labels", without, "pictures have no label file, so they count as background without objects", remedy),
+        *find("labels beside pictures", beside, "label files beside their pictures were read", "move them to the folder labels"),
         *find("missing splits", missing, cut, "correct or remove them"),
     ]

@@ -29,11 +29,11 @@ def test_a_box_inside_is_unchanged():
 def test_boxes_slightly_outside_are_clipped_and_counted(box):
     boxes, warnings = clip(box)
     assert boxes != []
-    assert warnings == ["1 box extends at most 2 pixels or 1 % beyond their picture; clipped"]
+    assert warnings == ["boxes clipped, because they extend at most 2 pixels or 1 % beyond their picture: 1"]
 
 
 def test_the_tolerance_grows_with_the_picture():
-    assert clip((-9, 5, 20, 20), width=1000)[1] == ["1 box extends at most 2 pixels or 1 % beyond their picture; clipped"]
+    assert clip((-9, 5, 20, 20), width=1000)[1] == ["boxes clipped, because they extend at most 2 pixels or 1 % beyond their picture: 1"]
 
 
 def test_rounding_errors_are_ignored():
