@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from kd.errors import InputError, printable
 
-SINGULAR = {"pictures": "picture", "label files": "label file", "boxes": "box", "classes": "class", "annotations": "annotation"}
+SINGULAR = {
+    "pictures": "picture",
+    "label files": "label file",
+    "boxes": "box",
+    "classes": "class",
+    "annotations": "annotation",
+    "splits": "split",
+    "paths": "path",
+}
 """Nouns that messages about several things start with."""
 VERBS = {"are": "is", "have": "has", "were": "was", "occur": "occurs", "they count": "it counts", "their": "its"}
 """What changes with such a noun; the first of each."""

@@ -51,8 +51,8 @@ def find_moved(indexes: Iterable[FileIndex]) -> list[Finding]:
 
 def find_unlisted(kind: str, listed: Iterable[Path], indexes: Iterable[FileIndex], labels: str) -> list[Finding]:
     """Files of `indexes`, which are of this kind, that `labels` do not list."""
-    numbers = {path.stat().st_ino for path in listed}  # a link and its target are one file
-    names = [file.name for file in dict.fromkeys(file for index in indexes for file in index.matching) if file.stat().st_ino not in numbers]
+    known = {_identity(path) for path in listed}
+    names = [file.name for file in dict.fromkeys(file for index in indexes for file in index.matching) if _identity(file) not in known]
     return find(f"unlisted {kind}", names, f"{kind} are not in {labels}; left out", "label and list them, or remove them")
 
 
@@ -64,3 +64,9 @@ def find_without_box(skipped: Sequence[str]) -> list[Finding]:
 def surround(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
     """The box (left, top, width, height) around points."""
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Equal for a link and its target."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
