@@ -1,6 +1,5 @@
 """Trainings side by side: a small network does not fill several cores, several small networks do."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -8,6 +7,8 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import torch
+
+from kd.threads import thread_count
 
 Key = TypeVar("Key")
 Job = Callable[[], None]
@@ -33,7 +34,7 @@ def finished(jobs: Mapping[Key, Job], at_once: int) -> Iterator[tuple[Key, Job]]
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes, because a fork would inherit torch's threads in an unknown state; after an error none begins that waits."""
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = max(1, thread_count() // count)
     pool = ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (threads,))
     try:
         yield pool

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kd.errors import InputError, handle_errors
+from kd.threads import configure_threads
 
 COMMANDS = {
     "check": "check a dataset, and draw what is doubtful",
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(HELP, end="")
         return
     _check_moved(name, rest)
+    if name != "pipeline":  # whose tasks count their threads themselves, maybe in a container
+        configure_threads()
     if name in KD_COMMANDS:
         importlib.import_module("kd.cli").main([name, *rest], "kdflow")
     elif name == "benchmark":

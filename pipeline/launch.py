@@ -1,6 +1,6 @@
 """Run a step as a task of Kubeflow: convert its parameters, map artifacts to folders, and start one process per GPU."""
 
-import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -14,10 +14,11 @@ import yaml
 from components.params.load import check_params, load_params
 from components.params.models import Params
 from components.prepare_data.data_source import resolve_source
-from components.runtime.command import Step, run_step
+from components.runtime.command import import_step, run_step
 from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
+from kd.threads import configure_threads, thread_count
 
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
 Sections = dict[str, Any]
@@ -47,6 +48,7 @@ def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None],
     Raises:
         SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a process of a training fails.
     """
+    configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     processes = gpu_count() if step in TRAININGS else 1
     start(step, as_params(sections), {**paths, "output": Path(output.path)}, processes)
@@ -62,12 +64,13 @@ def resolve_data(data: Sections, repo: str, rev: str) -> str:
 @clean_exit()
 def prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
     """Run prepare_data on `data.path` at a revision. Its version must still be `version`. Returns the digest of the output."""
+    configure_threads()
     params = as_params({"data": data})
     origin = resolve_source(params.data.path, repo, rev)
     if origin.version != version:
         problem = f"changed from {version} to {origin.version} while the pipeline ran"
         raise InputError(str(origin), problem, "start the pipeline again, or set data_rev to a commit")
-    run_step(_import_step("prepare_data"), params, origin=origin, output=Path(output.path))
+    run_step(import_step("prepare_data"), params, origin=origin, output=Path(output.path))
     output.metadata.update({"data_version": origin.version, "data_commit": origin.commit})
     return _add_metadata(output)
 
@@ -104,16 +107,18 @@ def as_params(sections: Sections) -> Params:
 
 
 def start(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
-    """Run a step in this process or, if `processes` is more than 1, with `torchrun`."""
+    """Run a step in this process or, if `processes` is more than 1, with `torchrun`; the processes share the threads of this one."""
     if processes <= 1:
-        run_step(_import_step(step), params, **paths)
+        run_step(import_step(step), params, **paths)
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"
         file.write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        completed = subprocess.run([*torchrun, "-m", f"components.{step}", "--params", str(file), *options], check=False)
+        command = [*torchrun, "-m", f"components.{step}", "--params", str(file), *options]
+        threads = {"OMP_NUM_THREADS": str(max(thread_count() // processes, 1))}
+        completed = subprocess.run(command, env=os.environ | threads, check=False)
     if completed.returncode:
         sys.exit(1)
 
@@ -123,11 +128,6 @@ def gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def _import_step(name: str) -> Step:
-    step: Step = getattr(importlib.import_module(f"components.{name}.step"), name)
-    return step
 
 
 def _add_metadata(output: Artifact) -> str:

@@ -1,6 +1,5 @@
 """The command `python -m components.compose_scenes`."""
 
-from components.compose_scenes.step import compose_scenes
 from components.runtime.command import run_command
 
-run_command(compose_scenes)
+run_command("compose_scenes")

@@ -1,6 +1,5 @@
 """The command `python -m components.compute_info_maps`."""
 
-from components.compute_info_maps.step import compute_info_maps
 from components.runtime.command import run_command
 
-run_command(compute_info_maps)
+run_command("compute_info_maps")

@@ -1,6 +1,5 @@
 """The command `python -m components.distill_student`."""
 
-from components.distill_student.step import distill_student
 from components.runtime.command import run_command
 
-run_command(distill_student)
+run_command("distill_student")

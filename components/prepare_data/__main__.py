@@ -1,6 +1,5 @@
 """The command `python -m components.prepare_data`."""
 
-from components.prepare_data.step import prepare_data
 from components.runtime.command import run_command
 
-run_command(prepare_data)
+run_command("prepare_data")

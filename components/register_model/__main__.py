@@ -1,6 +1,5 @@
 """The command `python -m components.register_model`."""
 
-from components.register_model.step import register_model
 from components.runtime.command import run_command
 
-run_command(register_model)
+run_command("register_model")

@@ -5,6 +5,7 @@ a task in Kubeflow passes its own.
 """
 
 import argparse
+import importlib
 import inspect
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from components.runtime import tracking
 from components.runtime.outputs import check_output
 from kd.errors import handle_errors
 from kd.files import atomic_folder
+from kd.threads import configure_threads
 
 Step = Callable[..., None]
 SECTIONS = {
@@ -60,8 +62,10 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
 
 
 @handle_errors
-def run_command(step: Step) -> None:
-    """The command line of `step`: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
+def run_command(name: str) -> None:
+    """The command line of a step: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
+    configure_threads()
+    step = import_step(name)
     parser = argparse.ArgumentParser(
         prog=f"python -m components.{step.__name__}",
         description=inspect.getdoc(step),
@@ -78,6 +82,12 @@ def run_command(step: Step) -> None:
     arguments = vars(parser.parse_args())
     params = load_params(arguments.pop("params"), arguments.pop("set"))
     run_step(step, params, **arguments)
+
+
+def import_step(name: str) -> Step:
+    """The step `name`. Importing it may load torch, which reads the number of threads."""
+    step: Step = getattr(importlib.import_module(f"components.{name}.step"), name)
+    return step
 
 
 def _path_help(name: str, default: Path) -> str:

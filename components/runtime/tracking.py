@@ -21,6 +21,7 @@ from components.params.models import Params
 from components.runtime.execution import close_parent, current_execution, open_parent
 from components.runtime.recorder import BackgroundRecorder
 from components.runtime.text import mask_passwords
+from kd.threads import thread_count
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -165,6 +166,7 @@ class _StoredRun:
         self._parent: tuple[str, str] | None = None
         self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._create(step)
         self.client.set_tag(self.run_id, "kdflow.step", step)
+        self.client.set_tag(self.run_id, "kdflow.threads", str(thread_count()))
         self._monitor = _monitor_system(self.run_id)
 
     def _create(self, step: str) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from components.params.load import load_params
 from components.params.models import Params
-from components.runtime.command import SECTIONS
+from components.runtime.command import SECTIONS, import_step
 from pipeline import compile, launch, steps
 from pipeline.graph import arguments
 
@@ -104,7 +104,7 @@ def test_a_task_hands_its_step_all_its_sections_and_inputs(name: str, monkeypatc
     assert call.get("sections", {"data": call.get("data")}) == {section: section for section in STAGES[name]["params"]}
     assert call.get("step", name) == name
     if name != "prepare_data":
-        step = inspect.signature(launch._import_step(name)).parameters.values()
+        step = inspect.signature(import_step(name)).parameters.values()
         assert set(call["inputs"]) == {p.name for p in step if isinstance(p.default, Path)} - {"output"}
         assert all(value.removesuffix("_model").replace("dataset", "data") == key for key, value in call["inputs"].items())
 

@@ -105,6 +105,15 @@ def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, c
     assert not Path(output.path).exists()
 
 
+def test_the_processes_of_a_training_share_the_threads(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("subprocess.run", lambda command, env, check: started.append(env) or SimpleNamespace(returncode=0))
+    for threads, processes in ((8, 2), (8, 3), (1, 2)):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        launch.start("train_baseline", load_params(), {}, processes)
+    assert [env["OMP_NUM_THREADS"] for env in started] == ["4", "2", "1"]
+
+
 def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     places = write_outputs(project / "elsewhere")
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")

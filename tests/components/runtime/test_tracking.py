@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("execution_one")
 
 
-def test_metrics_tags_artifacts_and_parameters_are_logged(settings: Params, tmp_path: Path) -> None:
+def test_metrics_tags_artifacts_and_parameters_are_logged(settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "report.html"
     report.write_text("<p>report</p>")
+    monkeypatch.setenv("KDFLOW_THREADS", "3")
     with step_run("evaluate", settings) as run:
         run.log_metrics({"map": 0.5}, step=1)
         run.log_metrics({"map": 0.75}, step=2)
@@ -30,7 +31,7 @@ def test_metrics_tags_artifacts_and_parameters_are_logged(settings: Params, tmp_
     record = records()["evaluate"]
     assert run.id == record.info.run_id
     assert record.data.metrics["map"] == 0.75
-    assert record.data.tags["kdflow.note"] == "hello"
+    assert record.data.tags["kdflow.note"] == "hello" and record.data.tags["kdflow.threads"] == "3"
     assert record.data.params["kdflow.student.train.epochs"] == str(settings.student.train.epochs)
     assert all(name.startswith("kdflow.") for name in record.data.params)
     copy = MlflowClient(tracking_uri()).download_artifacts(record.info.run_id, "report.html", str(tmp_path))

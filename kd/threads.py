@@ -1,0 +1,88 @@
+"""How many threads a process uses, and how they wait; decided before torch is loaded, because OpenMP reads its settings once.
+
+By default the threads of OpenMP spin while they wait, so that a busy neighbor slows a training down several times over. In a
+container with a CPU quota, OpenMP counts the processors of the whole machine.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kd.errors import InputError
+
+VARIABLES = ("KDFLOW_THREADS", "OMP_NUM_THREADS")
+
+
+def configure_threads() -> int:
+    """Set the variables of OpenMP for this process and those that it starts, and return the number of threads.
+
+    `OMP_WAIT_POLICY` is set only where the user has not set it.
+
+    Raises:
+        InputError: as `thread_count`.
+    """
+    threads = thread_count()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    return threads
+
+
+def thread_count(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """The number of threads of this process, at least 1.
+
+    It is `KDFLOW_THREADS`, or else `OMP_NUM_THREADS`. If neither is set, it is the CPU quota of the control group rounded down, or
+    the number of processors that this process may run on if that is less, divided by the number of processes that `torchrun`
+    started on this machine. `torchrun` itself sets `OMP_NUM_THREADS` to 1 if it starts several.
+
+    Args:
+        environment: the environment variables.
+        root: folder that contains `proc/self/cgroup` and `sys/fs/cgroup`.
+
+    Raises:
+        InputError: if a variable is not a positive integer.
+    """
+    for name in VARIABLES:
+        if value := environment.get(name):
+            number = value.split(",")[0].strip()  # OpenMP allows one number per level of nested parallelism
+            if not (number.isascii() and number.isdecimal() and int(number)):
+                raise InputError(name, f"is '{value}', not a positive integer", "set it to the number of threads, or unset it")
+            return int(number)
+    processors = min(_affinity(), max(int(_quota(root)), 1))
+    return max(processors // int(environment.get("LOCAL_WORLD_SIZE", 1)), 1)
+
+
+def _affinity() -> int:
+    """The processors that this process may run on; all of the machine where the system does not restrict it, as macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quota(root: Path) -> float:
+    """The smallest CPU quota of the process's control group and those that contain it, in processors; `sys.maxsize` without one."""
+    groups: dict[str, str] = {}
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        groups |= dict.fromkeys(controllers.split(","), path)  # version 2 has no controllers
+    mount = root / "sys/fs/cgroup"
+    quotas = [_ratio(*_read(folder / "cpu.max").split()) for folder in _enclosing(mount, groups.get("", ""))]
+    for folder in _enclosing(mount / "cpu", groups.get("cpu", "")):
+        quotas.append(_ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")))
+    return min(quotas)
+
+
+def _enclosing(mount: Path, group: str) -> list[Path]:
+    """The folders of a control group and of those that contain it. In a container the path may be the host's, and not exist."""
+    folder = mount / group.lstrip("/")
+    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(mount))]
+
+
+def _ratio(quota: str = "", period: str = "") -> float:
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else sys.maxsize
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
