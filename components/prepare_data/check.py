@@ -27,6 +27,8 @@ MAX_PICTURES = 8
 """Pictures that are drawn for a finding."""
 DRAWN_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 """Formats of the drawn picture by its suffix."""
+OUT = Path("check.jpg")
+"""The drawn picture; a file of this name in the dataset is taken for an earlier one."""
 OPTIONS = {
     "set data.path to": "give",
     "data.path": "FOLDER",
@@ -72,7 +74,7 @@ def _check_out(out: Path, folder: Path) -> None:
         raise InputError(f"--out '{out}'", "is not the name of a JPEG or PNG file", "give a name that ends with .jpg or .png")
     if out.exists() and not out.is_file():
         raise InputError(out, "is not a file", "choose another --out")
-    if out.exists() and out.resolve().is_relative_to(folder.resolve()):
+    if out.exists() and out.name != OUT.name and out.resolve().is_relative_to(folder.resolve()):
         raise InputError(out, f"is a file in the dataset {folder}, and would be replaced", "choose another --out, or remove the file")
     check_writable(out, "--out")
 
@@ -141,7 +143,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     skip = "leave out pictures that cannot be decoded (default: data.skip_unreadable of the parameter file, or no)"
     parser.add_argument("--skip-unreadable", action="store_true", help=skip)
     parser.add_argument("--params", type=Path, metavar="FILE", help="parameter file (default: params.yaml, if there is one)")
-    parser.add_argument("--out", type=Path, default=Path("check.jpg"), metavar="FILE", help="JPEG or PNG to draw (%(default)s)")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help="JPEG or PNG to draw (%(default)s)")
     return parser
 
 

@@ -51,6 +51,15 @@ def test_invalid_data(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ") and not (tmp_path / "check.jpg").exists()
 
 
+def test_the_picture_of_an_earlier_check_is_replaced(writers, clean, monkeypatch):
+    folder = writers["voc"](clean)
+    next(folder.rglob("train3.jpg")).write_bytes(b"no picture")
+    monkeypatch.chdir(folder)
+    for _ in range(2):
+        assert run(Path("."), "--skip-unreadable") == 1
+    assert (folder / "check.jpg").is_file()
+
+
 def test_an_undecodable_picture_is_an_error_as_in_prepare_data(writers, clean, tmp_path, capsys):
     folder = writers["voc"](clean)
     next(folder.rglob("train3.jpg")).write_bytes(b"no picture")

@@ -21,10 +21,9 @@ def command(execution_one, tmp_path, monkeypatch, capsys):
     """Run the command of a step in `tmp_path`; return its exit code and what it printed to stderr."""
 
     def run(name, *arguments):
-        step = getattr(__import__(f"components.{name}.step", fromlist=[name]), name)
         monkeypatch.setattr(sys, "argv", [name, "--params", str(ROOT / "params.yaml"), *map(str, arguments)])
         try:
-            run_command(step)
+            run_command(name)
         except SystemExit as stopped:
             return stopped.code, capsys.readouterr().err
         return 0, capsys.readouterr().err
