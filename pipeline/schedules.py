@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from cronsim import CronSim
+
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
-from pipeline.cron import Cron, parse_cron
+from pipeline.cron import parse_cron
 from pipeline.release import (
     PIPELINE,
     add_release_options,
@@ -68,8 +70,8 @@ def add_parser(commands: Commands) -> None:
 def _schedule(options: argparse.Namespace) -> None:
     cron = parse_cron(options.cron)
     client, release = make_release(options)
-    change = deploy(client, Schedule(options.name, cron.text, release, options.catchup, not options.pause))
-    print(f"schedule '{options.name}' {MESSAGES[change]}\nversion {release.version}, cron {cron.text}")
+    change = deploy(client, Schedule(options.name, cron, release, options.catchup, not options.pause))
+    print(f"schedule '{options.name}' {MESSAGES[change]}\nversion {release.version}, cron {cron}")
     if not options.pause:
         print("next (UTC): " + ", ".join(islice(_next_times(cron), 3)))
 
@@ -118,8 +120,8 @@ def _next_time(cron: str) -> str:
         return "?"
 
 
-def _next_times(cron: Cron) -> Iterator[str]:
-    return (f"{time:%a %Y-%m-%d %H:%M}" for time in cron.after(datetime.now(UTC)))
+def _next_times(cron: str) -> Iterator[str]:
+    return (f"{time:%a %Y-%m-%d %H:%M}" for time in CronSim(cron, datetime.now(UTC)))
 
 
 def _version(client: "Client", recurring: Any) -> str:

@@ -211,4 +211,4 @@ def test_a_name_of_another_pipeline_is_refused(kfp, command):
 
 def test_a_wrong_expression_asks_no_server(kfp, command):
     wrong = command("schedule", "--cron", "0 25 * * *")
-    assert wrong.code == 2 and wrong.err.startswith("error: --cron: hour: 25 is out of range") and kfp.requests == []
+    assert wrong.code == 2 and wrong.err.startswith("error: --cron: hour: '25' is invalid") and kfp.requests == []
