@@ -13,6 +13,7 @@ from kfp_server_api import ApiException
 
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
+from pipeline.server_error import ServerError
 
 TIMEOUT = (5, 60)
 """Seconds to connect, and to wait for the response."""
@@ -25,32 +26,12 @@ REMEDIES = {
 }
 
 
-class ServerError(InputError):
-    """A request to the server failed.
-
-    Args:
-        where: the server's address.
-        status: the HTTP status; 0 if there was no response.
-        problem: what is wrong.
-        remedy: what to do about it.
-    """
-
-    def __init__(self, where: str, status: int, problem: str, remedy: str) -> None:
-        super().__init__(where, problem, remedy)
-        self.status = status
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status in (0, 408, 429) or self.status >= 500
-
-
 class Client(kfp.Client):  # type: ignore[misc]
     """`kfp.Client` with the timeout `TIMEOUT` and without retries."""
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-        """Check the server's health. Since this is the first request of every client, it also sets timeout and retries."""
-        _set_limits(self._healthz_api.api_client)
+        """Check the server's health. `kfp.Client` sends this request first, so timeout and retries are set here."""
+        _configure_requests(self._healthz_api.api_client)
         return self._healthz_api.healthz_service_get_healthz()
 
     def link(self, page: str) -> str:
@@ -90,8 +71,8 @@ def connect(host: str | None, namespace: str) -> Client:
     return client
 
 
-def _set_limits(api: Any) -> None:
-    """Give every request of `api` the timeout, no retries, and our errors."""
+def _configure_requests(api: Any) -> None:
+    """Make every request of `api` time out, not retry, and raise a `ServerError` if it fails."""
     rest, host = api.rest_client, mask_passwords(api.configuration.host)
     send = type(rest).request.__get__(rest)  # the original, even if this is called twice
     rest.pool_manager.connection_pool_kw["retries"] = False

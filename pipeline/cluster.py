@@ -10,7 +10,7 @@ from components.params.models import Section
 from kd.errors import InputError
 
 SETTINGS = Path(__file__).with_name("cluster.yaml")
-Step = Literal[
+StepName = Literal[
     "resolve_data",
     "prepare_data",
     "train_teacher",
@@ -27,7 +27,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_len
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Image = Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
 Variables = dict[Name, dict[str, Variable]]
-"""By name of a Secret or ConfigMap: the environment variable for each of its keys."""
+"""Maps the name of each Secret or ConfigMap to its keys, and each key to the environment variable that gets its value."""
 
 
 class Gpu(Section):
@@ -55,7 +55,7 @@ class Retry(Section):
     longest: Seconds = Field(description="maximum waiting time")
 
 
-class Placement(Section):
+class StepSettings(Section):
     """Resources, scheduling and retries of one step."""
 
     cpu: Cpu
@@ -92,7 +92,7 @@ class Cluster(Section):
     secrets: Variables
     config_maps: Variables
     checkpoints: Checkpoints
-    steps: dict[Step, Placement]
+    steps: dict[StepName, StepSettings]
 
 
 def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
@@ -120,4 +120,4 @@ def _apply_defaults(settings: Any) -> dict[str, Any]:
     """The settings with the defaults merged into every step."""
     content: dict[str, Any] = dict(settings) if isinstance(settings, dict) else {}
     defaults, steps = content.pop("defaults", None) or {}, content.get("steps") or {}
-    return content | {"steps": {name: {**defaults, **(steps.get(name) or {})} for name in (*get_args(Step), *steps)}}
+    return content | {"steps": {name: {**defaults, **(steps.get(name) or {})} for name in (*get_args(StepName), *steps)}}

@@ -28,11 +28,13 @@ def compile_spec(out: Path, cluster: Cluster) -> None:
     """Write the compiled pipeline to `out`. The same settings and parameters give the same bytes."""
     from kfp.compiler import Compiler
 
-    from pipeline.graph import arguments, build
+    from pipeline.graph import build_pipeline, pipeline_arguments
 
     with TemporaryDirectory() as folder, atomic_file(out) as temporary:
         compiled = Path(folder) / "spec.yaml"  # the compiler derives the format from the file's name
-        Compiler().compile(build(cluster), str(compiled), pipeline_parameters=arguments(load_params(), image=cluster.image))
+        Compiler().compile(
+            build_pipeline(cluster), str(compiled), pipeline_parameters=pipeline_arguments(load_params(), image=cluster.image)
+        )
         temporary.write_text(HEADER + _remove_comments(compiled.read_text(encoding="utf-8")), encoding="utf-8")
 
 

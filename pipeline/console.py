@@ -7,17 +7,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 COLORS = re.compile(r"\x1b\[\d+m")
 STARTED = re.compile(r"Executing task '([\w-]+)'")
 ENDED = re.compile(r"Task '([\w-]+)' finished with status '?(\w+)")
 CACHED = re.compile(r"Task ([\w-]+) cache hit")
-KFP_PREFIX = "[KFP Executor"  # of Kubeflow's own lines, and of libraries that log at level INFO
+KFP_PREFIX = "[KFP Executor"  # starts the log lines of Kubeflow's executor, and of libraries that log in its process
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """The result of a step: "ran", "cached" or "failed", and its duration in seconds."""
 
     state: str
@@ -34,7 +33,7 @@ class ConsoleOutput(io.TextIOBase):
     """
 
     def __init__(self, logs: Path, stream: TextIO | None = None) -> None:
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, StepResult] = {}
         self.current = self.error = ""
         self._logs, self._stream = logs, stream or sys.stdout
         self._line = ""
@@ -84,7 +83,7 @@ class ConsoleOutput(io.TextIOBase):
             self._stream.flush()
 
     def _end_step(self, step: str, state: str, seconds: float) -> None:
-        self.current, self.steps[step] = step, Step(state, seconds)
+        self.current, self.steps[step] = step, StepResult(state, seconds)
         self._print(f"{step}: {'unchanged, from the cache' if state == 'cached' else f'{state} {seconds:.1f} s'}")
 
     def _print(self, text: str) -> None:
@@ -93,17 +92,12 @@ class ConsoleOutput(io.TextIOBase):
         self._stream.flush()
 
 
-def results_table(steps: dict[str, Step], digests: dict[str, str]) -> Table:
+def results_table(steps: dict[str, StepResult], digests: dict[str, str]) -> Table:
     """A table of the steps: state, duration, and the digest of the output."""
     table = Table("step", "", "seconds", "digest")
     for name, step in steps.items():
         table.add_row(name, step.state, f"{step.seconds:.1f}", digests.get(name, "")[:16])
     return table
-
-
-def show_results(steps: dict[str, Step], digests: dict[str, str]) -> None:
-    """Print the table."""
-    Console(highlight=False).print(results_table(steps, digests))
 
 
 def _step_name(task: str) -> str:

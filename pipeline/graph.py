@@ -9,7 +9,7 @@ from kfp.dsl.graph_component import GraphComponent
 from components.params.models import Params
 from pipeline import steps
 from pipeline.cluster import Cluster
-from pipeline.placement import configure_task
+from pipeline.task_settings import configure_task
 
 NAME = "kdflow"
 
@@ -26,8 +26,8 @@ class Outputs(NamedTuple):
     register_model: Model
 
 
-def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
-    """The pipeline for a `cluster`, with its settings for each task; or for this machine, with the image `fixed_image`."""
+def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
+    """The pipeline: for a `cluster`, with its settings for each task, or without one for this machine, with all tasks in `fixed_image`."""
 
     @dsl.pipeline(name=NAME, description="Train a teacher, distill a student, compare and register it.", pipeline_config=_config(cluster))
     def kdflow(
@@ -86,7 +86,7 @@ def build(cluster: Cluster | None = None, fixed_image: str = "") -> GraphCompone
     return kdflow
 
 
-def arguments(
+def pipeline_arguments(
     params: Params, data_repo: str = "", data_rev: str = "", train_baseline: bool = True, image: str | None = None
 ) -> dict[str, Any]:
     """The pipeline's arguments: the sections of params.yaml, the source of the data, and whether to train the baseline."""

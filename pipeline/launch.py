@@ -32,8 +32,8 @@ class Artifact(Protocol):
 
 
 @clean_exit()
-def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact) -> str:
-    """Run a step of `components`.
+def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact) -> str:
+    """Run a step of `components` as a task.
 
     Args:
         step: the step's name.
@@ -42,8 +42,8 @@ def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None],
         output: the output folder; its metadata is set to the digest and the git commit of the code.
 
     Returns:
-        The digest of the output. It is a parameter of the tasks that read it, because Kubeflow's cache key contains only the
-        names of artifacts.
+        The digest of the output. The tasks that read the output get it as a parameter, because Kubeflow's cache compares parameters,
+        but not the content of artifacts.
 
     Raises:
         SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a process of a training fails.
@@ -51,21 +51,21 @@ def launch(step: str, sections: Sections, inputs: Mapping[str, Artifact | None],
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     processes = gpu_count() if step in TRAININGS else 1
-    start(step, as_params(sections), {**paths, "output": Path(output.path)}, processes)
+    run_processes(step, parse_sections(sections), {**paths, "output": Path(output.path)}, processes)
     return _add_metadata(output)
 
 
 @clean_exit()
-def resolve_data(data: Sections, repo: str, rev: str) -> str:
+def resolve_version(data: Sections, repo: str, rev: str) -> str:
     """Resolve the version of `data.path` at a revision; see `components.prepare_data.data_source.resolve_source`."""
-    return resolve_source(as_params({"data": data}).data.path, repo, rev).version
+    return resolve_source(parse_sections({"data": data}).data.path, repo, rev).version
 
 
 @clean_exit()
-def prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
+def launch_prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
     """Run prepare_data on `data.path` at a revision. Its version must still be `version`. Returns the digest of the output."""
     configure_threads()
-    params = as_params({"data": data})
+    params = parse_sections({"data": data})
     origin = resolve_source(params.data.path, repo, rev)
     if origin.version != version:
         problem = f"changed from {version} to {origin.version} while the pipeline ran"
@@ -82,9 +82,9 @@ def skip(output: Artifact) -> str:
 
 
 @clean_exit()
-def evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, report: Artifact) -> str:
+def launch_evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, report: Artifact) -> str:
     """Run the step evaluate, add its scores to the metadata of `output`, and copy its report to the artifact `report`."""
-    output_digest: str = launch("evaluate", sections, inputs, output)
+    output_digest: str = launch_step("evaluate", sections, inputs, output)
     folder = Path(output.path)
     shutil.copyfile(folder / "report.html", report.path)
     report.metadata.update(output.metadata)
@@ -93,8 +93,8 @@ def evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: 
     return output_digest
 
 
-def as_params(sections: Sections) -> Params:
-    """The parameters of the working folder, with these sections replaced.
+def parse_sections(sections: Sections) -> Params:
+    """The parameters in params.yaml, with the sections that Kubeflow passes.
 
     Kubeflow passes a section as a protobuf Struct, in which all numbers are floats. Whole numbers are converted to integers,
     which are valid as floats, too.
@@ -106,7 +106,7 @@ def as_params(sections: Sections) -> Params:
     return check_params(content, "the pipeline's parameters")
 
 
-def start(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
+def run_processes(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
     """Run a step in this process or, if `processes` is more than 1, with `torchrun`; the processes share the threads of this one."""
     if processes <= 1:
         run_step(import_step(step), params, **paths)

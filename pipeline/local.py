@@ -12,13 +12,15 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from components.params.load import load_params
 from components.params.models import Params
 from components.runtime.outputs import OUTPUTS, check_output
 from kd.errors import InputError, fail
 from kd.files import atomic_folder
 from pipeline.cli import Commands, new_parser
-from pipeline.console import ConsoleOutput, show_results
+from pipeline.console import ConsoleOutput, results_table
 
 if TYPE_CHECKING:
     from pipeline.runners import Runner
@@ -55,27 +57,35 @@ def _run(options: argparse.Namespace) -> None:
         check_export(options.export, {} if options.data_repo else {"data.path": Path(params.data.path)})
     runner = _choose_runner(options, params)
     console = ConsoleOutput(ROOT / "logs")
-    other = {"data_repo": options.data_repo, "data_rev": options.data_rev, "train_baseline": not options.no_baseline}
-    outputs = run_pipeline(runner, console, params, not options.no_cache, **other)
+    arguments = {"data_repo": options.data_repo, "data_rev": options.data_rev, "train_baseline": not options.no_baseline}
+    outputs = run_pipeline(runner, console, params, not options.no_cache, **arguments)
     if options.export:
         export(outputs, options.export)
-    show_results(console.steps, {name: artifact.metadata.get("digest", "") for name, artifact in outputs.items()})
+    digests = {name: artifact.metadata.get("digest", "") for name, artifact in outputs.items()}
+    Console(highlight=False).print(results_table(console.steps, digests))
 
 
-def run_pipeline(runner: "Runner", console: ConsoleOutput, params: Params, cached: bool = True, **other: Any) -> dict[str, Any]:
-    """Run every step. Returns the output artifacts by step; `other` are arguments of `pipeline.graph.arguments`.
+def run_pipeline(runner: "Runner", console: ConsoleOutput, params: Params, cached: bool = True, **arguments: Any) -> dict[str, Any]:
+    """Run every step. Returns the output artifacts by step.
+
+    Args:
+        runner: where the tasks run.
+        console: shows the progress.
+        params: the parameters.
+        cached: whether a step is skipped if nothing changed.
+        arguments: passed to `pipeline.graph.pipeline_arguments`.
 
     Raises:
         SystemExit: if a step fails, with code 2 if its input is wrong, else 1; the error names the step and its log.
     """
     from kfp import local
 
-    from pipeline.graph import arguments, build
+    from pipeline.graph import build_pipeline, pipeline_arguments
 
-    local.init(runner.kfp, str(ROOT), enable_caching=cached, cache_root=str(ROOT / "cache" / runner.code[-16:]))
+    local.init(runner.kfp_runner, str(ROOT), enable_caching=cached, cache_root=str(ROOT / "cache" / runner.code_digest[-16:]))
     with _redirect_output(console):
         try:
-            run = build(fixed_image=runner.image)(**arguments(params, image=runner.image, **other))
+            run = build_pipeline(fixed_image=runner.image)(**pipeline_arguments(params, image=runner.image, **arguments))
         except Exception as error:  # kfp raises RuntimeError for a failed step, and others if a container disappears
             console.flush()
             sys.exit(_report_failure(console, error))

@@ -29,7 +29,7 @@ CA certificates: the file KF_PIPELINES_CA_BUNDLE"""
 
 @dataclass(frozen=True)
 class Release:
-    """What a run, or each run of a schedule, consists of.
+    """An uploaded version of the pipeline with the arguments of its runs: what is needed to start or schedule them.
 
     Args:
         pipeline_id, version_id: the server's ids of the uploaded pipeline and its version.
@@ -88,7 +88,7 @@ def make_release(options: argparse.Namespace) -> tuple["Client", Release]:
         client = connect_to_server(options)
         pipeline_id = find_pipeline(client, package.name) or _create_pipeline(client, package.name)
         version_id = _find_version(client, pipeline_id, version, package) or _upload(client, pipeline_id, version, package)
-    with quiet_client():
+    with hide_output():
         experiment = client.create_experiment(options.experiment, namespace=client.get_user_namespace())
     return client, Release(pipeline_id, version_id, version, experiment.experiment_id, arguments, cluster.service_account)
 
@@ -100,8 +100,8 @@ def connect_to_server(options: argparse.Namespace) -> "Client":
     return connect(options.host, options.namespace or load_cluster().namespace)
 
 
-def quiet_client() -> redirect_stdout[io.StringIO]:
-    """Suppress the output of kfp.Client: it prints URLs with passwords."""
+def hide_output() -> redirect_stdout[io.StringIO]:
+    """Print nothing within a `with` block, because kfp.Client prints URLs with passwords."""
     return redirect_stdout(io.StringIO())
 
 
@@ -176,7 +176,7 @@ def _find_version(client: "Client", pipeline_id: str, name: str, package: Packag
 
 
 def _upload(client: "Client", pipeline_id: str, name: str, package: Package) -> str:
-    with quiet_client():
+    with hide_output():
         uploaded = client.upload_pipeline_version(str(package.path), name, pipeline_id=pipeline_id, description=_description(package))
     return str(uploaded.pipeline_version_id)
 

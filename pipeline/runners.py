@@ -20,11 +20,11 @@ SHARED_MEMORY = "2g"
 
 
 class Runner(NamedTuple):
-    """Kubeflow's runner, the image of the tasks, and a digest of their code."""
+    """A runner of `kfp.local`, the image of the tasks, and a digest of their code."""
 
-    kfp: "SubprocessRunner | DockerRunner"
+    kfp_runner: "SubprocessRunner | DockerRunner"
     image: str
-    code: str
+    code_digest: str
 
 
 def subprocess_runner() -> Runner:

@@ -8,10 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cronsim import CronSim
+from rich.console import Console
+from rich.table import Table
 
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.cron import parse_cron
+from pipeline.recurring_runs import Schedule, deploy, is_enabled, list_recurring_runs, pipeline_id_of, remove
 from pipeline.release import (
     PIPELINE,
     add_release_options,
@@ -21,11 +24,9 @@ from pipeline.release import (
     find_pipeline,
     make_release,
 )
-from pipeline.schedule import Schedule, deploy, is_enabled, list_all, pipeline_of, remove
+from pipeline.server_error import ServerError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pipeline.client import Client
 
 SCHEDULE_EXAMPLES = """  %(prog)s --cron "0 3 * * 1"                     every Monday at 3:00
@@ -85,11 +86,9 @@ def _unschedule(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
     client = connect_to_server(options)
     pipeline_id = find_pipeline(client, PIPELINE)
-    found = [recurring for recurring in list_all(client) if pipeline_id and pipeline_of(recurring) == pipeline_id]
+    found = [recurring for recurring in list_recurring_runs(client) if pipeline_id and pipeline_id_of(recurring) == pipeline_id]
     if not found:
         print("there are no schedules")
         return
@@ -102,9 +101,7 @@ def _show(options: argparse.Namespace) -> None:
             print(f"'{name}' is listed {count} times: a deployment was interrupted; run its `schedule` command again")
 
 
-def _table(client: "Client", recurring_runs: list[Any]) -> "Table":
-    from rich.table import Table
-
+def _table(client: "Client", recurring_runs: list[Any]) -> Table:
     table = Table("name", "cron", "next (UTC)", "state", "version", "last run")
     for recurring in recurring_runs:
         cron = recurring.trigger.cron_schedule.cron if recurring.trigger and recurring.trigger.cron_schedule else ""
@@ -125,8 +122,6 @@ def _next_times(cron: str) -> Iterator[str]:
 
 
 def _version(client: "Client", recurring: Any) -> str:
-    from pipeline.client import ServerError
-
     reference = recurring.pipeline_version_reference
     if not reference.pipeline_version_id:
         return "the latest"

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+
 from pipeline.cli import Commands, new_parser
 from pipeline.package import task_names
 from pipeline.release import add_server_options, connect_to_server
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pipeline.client import Client
 
 STYLES = {"succeeded": "green", "failed": "red", "running": "cyan"}
@@ -21,7 +22,7 @@ EXAMPLES = "  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"
 
 
 @dataclass(frozen=True)
-class Step:
+class StepStatus:
     """A step of a run. `state` is in lower case; `error` is the server's error message."""
 
     name: str
@@ -38,7 +39,7 @@ class RunStatus:
     name: str
     run_id: str
     state: str
-    steps: tuple[Step, ...]
+    steps: tuple[StepStatus, ...]
     error: str = ""
 
     @property
@@ -83,14 +84,12 @@ def read_status(client: "Client", run_id: str, names: Sequence[str]) -> RunStatu
     run = client.get_run(run_id)
     tasks = {task.display_name: task for task in (run.run_details and run.run_details.task_details) or ()}
     state = _state(run)
-    waiting = "not run" if state in ENDED else "pending"
-    return RunStatus(run.display_name, run.run_id, state, tuple(_step(name, tasks, waiting) for name in names), _error(run))
+    steps = tuple(_step(name, tasks, "not run" if state in ENDED else "pending") for name in names)
+    return RunStatus(run.display_name, run.run_id, state, steps, _error(run))
 
 
-def status_table(status: RunStatus) -> "Table":
+def status_table(status: RunStatus) -> Table:
     """One row per step; the duration of a running step is up to now."""
-    from rich.table import Table
-
     table = Table("step", "state", "duration")
     table.columns[2].justify = "right"
     for step in status.steps:
@@ -98,20 +97,18 @@ def status_table(status: RunStatus) -> "Table":
     return table
 
 
-def duration(step: Step) -> str:
+def duration(step: StepStatus) -> str:
     """The duration of a step as h:mm:ss; empty if it has not started."""
     return str((step.ended or datetime.now(UTC)) - step.started).partition(".")[0] if step.started else ""
 
 
-def log_hint(client: "Client", run_id: str) -> str:
+def logs_command(client: "Client", run_id: str) -> str:
     """The command that prints the logs, because KFP's API does not return them."""
     namespace = client.get_user_namespace() or "kubeflow"
     return f"kubectl logs -n {namespace} -l pipeline/runid={run_id} -c main --prefix --tail=50"
 
 
 def _show(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
     client = connect_to_server(options)
     status = read_status(client, options.run_id, step_names(client, options.run_id))
     console = Console(highlight=False)
@@ -120,29 +117,29 @@ def _show(options: argparse.Namespace) -> None:
     console.print(status_table(status))
     if status.state == "failed":
         console.print(status.failure(), markup=False, soft_wrap=True)
-    console.print(f"Logs:  {log_hint(client, status.run_id)}", markup=False, soft_wrap=True)
+    console.print(f"Logs:  {logs_command(client, status.run_id)}", markup=False, soft_wrap=True)
 
 
-def _step(name: str, tasks: Mapping[str, Any], waiting: str) -> Step:
-    """KFP runs a step as two tasks: first `NAME-driver`, then NAME."""
+def _step(name: str, tasks: Mapping[str, Any], state_without_task: str) -> StepStatus:
+    """The status of a step, which KFP runs as two tasks: first `NAME-driver`, then NAME."""
     task, driver = tasks.get(name), tasks.get(f"{name}-driver")
     if driver is not None and _state(driver) == "failed":
         task = driver
     if task is None:
-        return Step(name, waiting)
-    return Step(name, _state(task), _time(task.start_time), _time(task.end_time), _error(task))
+        return StepStatus(name, state_without_task)
+    return StepStatus(name, _state(task), _time(task.start_time), _time(task.end_time), _error(task))
 
 
-def _state(thing: Any) -> str:
-    return str(thing.state or "PENDING").removeprefix("RUNTIME_STATE_").lower()
+def _state(run_or_task: Any) -> str:
+    return str(run_or_task.state or "PENDING").removeprefix("RUNTIME_STATE_").lower()
 
 
-def _error(thing: Any) -> str:
-    """The error message of the run or task itself, or of the last change of its state."""
-    reports = [thing.error, *(change.error for change in reversed(thing.state_history or ()))]
+def _error(run_or_task: Any) -> str:
+    """The error message of a run or task, or of the last change of its state that has one."""
+    reports = [run_or_task.error, *(change.error for change in reversed(run_or_task.state_history or ()))]
     return next((" ".join(report.message.split()) for report in reports if report and report.message), "")
 
 
 def _time(time: datetime | None) -> datetime | None:
-    """None for a time in 1970, which the server writes for events that have not happened yet."""
+    """`time`, or None if it is in 1970, which the server writes for events that have not happened yet."""
     return time if time and time.year > 1970 else None

@@ -25,9 +25,9 @@ def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outpu
     Returns:
         data_version: DVC's md5 of the data.
     """
-    from pipeline.launch import resolve_data
+    from pipeline.launch import resolve_version
 
-    return (resolve_data(data, data_repo, data_rev),)
+    return (resolve_version(data, data_repo, data_rev),)
 
 
 @component
@@ -46,9 +46,9 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
         dataset: Pictures with labels in COCO format, and summary.json.
         digest: SHA-256 of the dataset's content.
     """
-    from pipeline.launch import prepare_data
+    from pipeline.launch import launch_prepare_data
 
-    return (prepare_data(data, data_repo, data_rev, data_version, dataset),)
+    return (launch_prepare_data(data, data_repo, data_rev, data_version, dataset),)
 
 
 @component
@@ -68,9 +68,9 @@ def train_teacher(
         model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content.
     """
-    from pipeline.launch import launch
+    from pipeline.launch import launch_step
 
-    return (launch("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, model),)
+    return (launch_step("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, model),)
 
 
 @component
@@ -91,11 +91,11 @@ def train_baseline(
         model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content; empty if the step was skipped.
     """
-    from pipeline.launch import launch, skip
+    from pipeline.launch import launch_step, skip
 
     if not train_baseline:
         return (skip(model),)
-    return (launch("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, model),)
+    return (launch_step("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, model),)
 
 
 @component
@@ -115,9 +115,9 @@ def compute_info_maps(
         maps: One NumPy file per tap, channel statistics, and index.json.
         digest: SHA-256 of the maps' content.
     """
-    from pipeline.launch import launch
+    from pipeline.launch import launch_step
 
-    return (launch("compute_info_maps", {"info_maps": info_maps}, {"data": dataset, "teacher": teacher}, maps),)
+    return (launch_step("compute_info_maps", {"info_maps": info_maps}, {"data": dataset, "teacher": teacher}, maps),)
 
 
 @component
@@ -152,10 +152,10 @@ def distill_student(
         model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content.
     """
-    from pipeline.launch import launch
+    from pipeline.launch import launch_step
 
     sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
-    return (launch("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model),)
+    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model),)
 
 
 @component
@@ -206,7 +206,7 @@ def evaluate(
         report: The report, a self-contained HTML file.
         digest: SHA-256 of the content of `metrics`.
     """
-    from pipeline.launch import evaluate as launch_evaluate
+    from pipeline.launch import launch_evaluate
 
     sections = {"augment": augment, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
     sections |= {"student": student, "teacher": teacher}
@@ -260,9 +260,9 @@ def register_model(
         export: student.onnx and decision.json.
         digest: SHA-256 of the export's content.
     """
-    from pipeline.launch import launch
+    from pipeline.launch import launch_step
 
     sections = {"augment": augment, "data": data, "distill": distill, "evaluate": evaluate, "info_maps": info_maps, "seed": seed}
     sections |= {"register_model": register_model, "student": student, "teacher": teacher}
     inputs = {"data": dataset, "teacher": teacher_model, "student": student_model, "evaluation": evaluation}
-    return (launch("register_model", sections, inputs, export),)
+    return (launch_step("register_model", sections, inputs, export),)

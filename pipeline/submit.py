@@ -6,10 +6,14 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.live import Live
+
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
-from pipeline.release import Release, add_release_options, make_release, quiet_client
-from pipeline.status import RunStatus, duration, log_hint, read_status, status_table, step_names
+from pipeline.release import Release, add_release_options, hide_output, make_release
+from pipeline.server_error import ServerError
+from pipeline.status import RunStatus, duration, logs_command, read_status, status_table, step_names
 
 if TYPE_CHECKING:
     from pipeline.client import Client
@@ -38,10 +42,8 @@ def start_run(client: "Client", release: Release, name: str) -> str:
     Raises:
         InputError: if the server rejects the request, or does not answer; in the latter case, the run may have started.
     """
-    from pipeline.client import ServerError
-
     try:
-        with quiet_client():
+        with hide_output():
             run = client.run_pipeline(
                 release.experiment_id,
                 name,
@@ -64,8 +66,6 @@ def poll(client: "Client", run_id: str) -> Iterator[RunStatus]:
     Raises:
         ServerError: if a request is rejected, or `MAX_FAILURES` in a row fail.
     """
-    from pipeline.client import ServerError
-
     names: list[str] = []
     failures = 0
     while True:
@@ -87,9 +87,6 @@ def poll(client: "Client", run_id: str) -> Iterator[RunStatus]:
 
 def follow(statuses: Iterator[RunStatus]) -> RunStatus:
     """Show the progress of a run: a table in a terminal, otherwise lines. Returns the last status."""
-    from rich.console import Console
-    from rich.live import Live
-
     console = Console(highlight=False)
     if not console.is_terminal:
         return _print_changes(statuses)
@@ -131,5 +128,5 @@ def _wait(client: "Client", run_id: str, link: str) -> None:
         raise
     print(f"run {status.state}")
     if status.state != "succeeded":
-        print(f"{status.failure()}\nlogs: {log_hint(client, run_id)}", file=sys.stderr)
+        print(f"{status.failure()}\nlogs: {logs_command(client, run_id)}", file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.console import ConsoleOutput, Step, results_table
+from pipeline.console import ConsoleOutput, StepResult, results_table
 
 SAID = """\
 13:00:00.000 - INFO - Executing task \x1b[96m'train-teacher'\x1b[0m
@@ -45,7 +45,7 @@ def test_a_step_is_followed_however_its_text_is_cut(console: ConsoleOutput, piec
 
 def test_a_step_from_the_cache(console: ConsoleOutput) -> None:
     console.write("Task prepare-data cache hit (key=0123456789ab); skipping execution.\n")
-    assert console.steps == {"prepare_data": Step("cached", 0.0)}
+    assert console.steps == {"prepare_data": StepResult("cached", 0.0)}
     assert "prepare_data: unchanged" in shown(console)
 
 
@@ -56,7 +56,9 @@ def test_a_new_attempt_forgets_the_last_ones_error_and_log(console: ConsoleOutpu
 
 
 def test_the_table_has_a_row_a_step() -> None:
-    table = results_table({"prepare_data": Step("ran", 1.25), "evaluate": Step("cached", 0.0)}, {"prepare_data": "0123456789abcdef0123"})
+    table = results_table(
+        {"prepare_data": StepResult("ran", 1.25), "evaluate": StepResult("cached", 0.0)}, {"prepare_data": "0123456789abcdef0123"}
+    )
     assert [list(column.cells) for column in table.columns] == [
         ["prepare_data", "evaluate"],
         ["ran", "cached"],

@@ -11,7 +11,7 @@ from components.params.load import load_params
 from components.params.models import Params
 from components.runtime.command import SECTIONS, import_step
 from pipeline import compile, launch, steps
-from pipeline.graph import arguments
+from pipeline.graph import pipeline_arguments
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -88,14 +88,14 @@ def test_the_pipelines_parameters_are_the_sections_and_their_committed_values() 
     inputs = SPEC["root"]["inputDefinitions"]["parameters"]
     assert set(inputs) == set(Params.model_fields) - {"compose_scenes"} | {"data_repo", "data_rev", "image", "train_baseline"}
     defaults = {name: entry["defaultValue"] for name, entry in inputs.items() if "defaultValue" in entry}
-    assert defaults == arguments(load_params(ROOT / "params.yaml"))
+    assert defaults == pipeline_arguments(load_params(ROOT / "params.yaml"))
     assert inputs["image"] == {"parameterType": "STRING"}, "without a default it must be given"
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_task_hands_its_step_all_its_sections_and_inputs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
-    for function in ("launch", "evaluate", "prepare_data"):
+    for function in ("launch_step", "launch_evaluate", "launch_prepare_data"):
         signature = inspect.signature(getattr(launch, function))
         monkeypatch.setattr(launch, function, lambda *a, s=signature: calls.append(s.bind(*a).arguments) or "digest")
     task = getattr(steps, name).python_func

@@ -53,14 +53,14 @@ def sections(step: str) -> dict[str, Any]:
 @pytest.mark.parametrize("step", sorted(set(SECTIONS) - {"compose_scenes"}))
 def test_parameters_survive_the_way_through_kubeflow(step: str) -> None:
     given = sections(step)
-    assert launch.as_params(given) == load_params()
-    assert launch.as_params(given).digest() == load_params().digest()
+    assert launch.parse_sections(given) == load_params()
+    assert launch.parse_sections(given).digest() == load_params().digest()
 
 
 def test_a_section_replaces_the_working_folders() -> None:
     given = sections("train_teacher")
     given["teacher"]["train"]["epochs"] = 5.0
-    params = launch.as_params(given)
+    params = launch.parse_sections(given)
     assert params.teacher.train.epochs == 5 and params.student == load_params().student
 
 
@@ -69,7 +69,7 @@ def test_a_wrong_parameter_is_named(key: str, value: float, told: str) -> None:
     given = sections("train_teacher")
     given["teacher"]["train"][key] = value
     with pytest.raises(InputError, match=told):
-        launch.as_params(given)
+        launch.parse_sections(given)
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -79,7 +79,7 @@ def test_the_error_for_an_old_key_in_a_schedule_names_the_new_one(old: str) -> N
     section = functools.reduce(operator.getitem, path, given)
     section[old_key] = section.pop(RENAMED[old].split(".")[-1])
     with pytest.raises(InputError, match=re.escape(f"the pipeline's parameters: parameter '{old}' is now called '{RENAMED[old]}'")):
-        launch.as_params(given)
+        launch.parse_sections(given)
 
 
 def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pyte
     places = write_outputs(project / "elsewhere")
     output = artifact(project / "store/maps")
     inputs = {name: artifact(places[name]) for name in ("data", "teacher")}
-    result = launch.launch("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
+    result = launch.launch_step("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
     assert result == digest(Path(output.path)) == output.metadata["digest"]
     assert output.metadata["git_commit"] == "abc123"
     assert json.loads((Path(output.path) / "index.json").read_text())["method"] == "activation"
@@ -99,7 +99,7 @@ def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, c
     output = artifact(project / "store/maps")
     inputs = {name: artifact(project / "nowhere") for name in ("data", "teacher")}
     with pytest.raises(SystemExit) as exit:
-        launch.launch("compute_info_maps", sections("compute_info_maps"), inputs, output)
+        launch.launch_step("compute_info_maps", sections("compute_info_maps"), inputs, output)
     errors = capsys.readouterr().err
     assert exit.value.code == 2 and errors.startswith("error: ") and errors.count("\n") == 1
     assert not Path(output.path).exists()
@@ -117,7 +117,7 @@ def test_the_processes_of_a_training_share_the_threads(project: Path, monkeypatc
 def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     places = write_outputs(project / "elsewhere")
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
-    result = launch.evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
+    result = launch.launch_evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
     scores = json.loads((Path(output.path) / "metrics.json").read_text())
     assert output.metadata["student_map50"] == scores["student"]["map50"] and output.metadata["gain_map"] == scores["gain"]["map"]
     assert Path(report.path).read_bytes() == (Path(output.path) / "report.html").read_bytes()
@@ -129,7 +129,7 @@ def test_evaluation_without_a_baseline(project: Path) -> None:
     places = write_outputs(project / "elsewhere")
     inputs = {name: artifact(place) for name, place in places.items()} | {"baseline": None}
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
-    launch.evaluate(sections("evaluate"), inputs, output, report)
+    launch.launch_evaluate(sections("evaluate"), inputs, output, report)
     assert set(json.loads((Path(output.path) / "metrics.json").read_text())) == {"teacher", "student"}
     assert not any(name.startswith(("baseline", "gain")) for name in output.metadata)
 
@@ -144,16 +144,18 @@ def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
     (project / "mine").mkdir()
     data = sections("prepare_data")["data"] | {"path": "mine"}
     (project / "mine/a.txt").write_text("one")
-    first = launch.resolve_data(data, "", "")
-    assert launch.resolve_data(data, "", "") == first
+    first = launch.resolve_version(data, "", "")
+    assert launch.resolve_version(data, "", "") == first
     (project / "mine/a.txt").write_text("two")
-    assert launch.resolve_data(data, "", "") != first
+    assert launch.resolve_version(data, "", "") != first
 
 
 def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "mine").mkdir()
     with pytest.raises(SystemExit) as exit:
-        launch.prepare_data(sections("prepare_data")["data"] | {"path": "mine"}, "", "", "an older version", artifact(project / "out"))
+        launch.launch_prepare_data(
+            sections("prepare_data")["data"] | {"path": "mine"}, "", "", "an older version", artifact(project / "out")
+        )
     assert exit.value.code == 2 and "changed from an older version" in capsys.readouterr().err
 
 
@@ -165,7 +167,7 @@ def test_a_training_runs_in_several_processes(project: Path, monkeypatch: pytest
     write_json(data / "summary.json", summary | {"anchors": ANCHORS})
     changes = ("student.train.epochs=1", "student.train.batch=4", "student.width=0.0625", "student.train.precision=fp32")
     params = load_params(overrides=changes)
-    launch.start("train_baseline", params, {"data": data, "output": project / "model"}, processes=2)
+    launch.run_processes("train_baseline", params, {"data": data, "output": project / "model"}, processes=2)
     spec = load_spec(project / "model/model.safetensors")
     assert spec.classes == tuple(CLASSES) and spec.image_size == SIDE
     assert (project / "model/history.csv").read_text().count("\n") == 2

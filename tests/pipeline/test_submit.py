@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pipeline import submit
-from pipeline.status import RunStatus, Step
+from pipeline.status import RunStatus, StepStatus
 from tests.pipeline.runs import GOOD, at, ended
 
 
@@ -116,7 +116,7 @@ def test_a_run_whose_start_is_unsure_is_not_started_blindly_again(kfp, command):
 
 def test_on_a_terminal_a_table_is_redrawn(monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr("rich.console.Console", lambda **options: Console(file=screen, force_terminal=True, width=60))
-    statuses = [RunStatus("v", "1", state, (Step("train-teacher", state),)) for state in ("running", "succeeded")]
+    monkeypatch.setattr(submit, "Console", lambda **options: Console(file=screen, force_terminal=True, width=60))
+    statuses = [RunStatus("v", "1", state, (StepStatus("train-teacher", state),)) for state in ("running", "succeeded")]
     assert submit.follow(iter(statuses)) == statuses[-1]
     assert re.search("running.*succeeded", screen.getvalue(), re.DOTALL)

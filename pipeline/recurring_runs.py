@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from kd.errors import InputError
 from kd.files import digest_json
 from pipeline.release import Release, name_filter
+from pipeline.server_error import ServerError
 
 if TYPE_CHECKING:
     from pipeline.client import Client
@@ -75,7 +76,12 @@ def deploy(client: "Client", schedule: Schedule) -> str:
     chosen = up_to_date[0] if up_to_date else _create(client, schedule, enabled=schedule.enabled and not existing)
     outdated = [recurring for recurring in existing if recurring is not chosen]
     changed = is_enabled(chosen) != schedule.enabled
-    _switch(client, chosen if changed else None, outdated, schedule)
+    try:
+        _disable(client, outdated if schedule.enabled else [*outdated, chosen])
+        if changed and schedule.enabled:
+            _retry(client.enable_recurring_run, chosen)
+    except ServerError as error:
+        raise InputError(f"schedule '{schedule.name}'", f"may be paused now ({error})", "run the same command again") from None
     _delete(client, outdated)
     if not up_to_date or outdated:
         return "replaced" if outdated else "created"
@@ -100,15 +106,15 @@ def find(client: "Client", name: str, pipeline_id: str) -> list[Any]:
     Raises:
         InputError: if one of them runs another pipeline.
     """
-    found = list_all(client, name_filter(name))
-    foreign = [recurring for recurring in found if pipeline_of(recurring) != pipeline_id]
+    found = list_recurring_runs(client, name_filter(name))
+    foreign = [recurring for recurring in found if pipeline_id_of(recurring) != pipeline_id]
     if foreign:
         problem = f"another pipeline has a schedule '{name}' (recurring run {foreign[0].recurring_run_id})"
         raise InputError("--name", problem, "choose another name, or delete that one in KFP's user interface")
     return found
 
 
-def list_all(client: "Client", filter: str | None = None) -> list[Any]:
+def list_recurring_runs(client: "Client", filter: str | None = None) -> list[Any]:
     """All recurring runs of the namespace that match `filter`, newest first."""
     found: list[Any] = []
     token = ""
@@ -122,7 +128,7 @@ def list_all(client: "Client", filter: str | None = None) -> list[Any]:
             return found
 
 
-def pipeline_of(recurring: Any) -> str | None:
+def pipeline_id_of(recurring: Any) -> str | None:
     """The pipeline id of a recurring run; None if it contains its own specification."""
     reference = recurring.pipeline_version_reference
     return str(reference.pipeline_id) if reference else None
@@ -150,29 +156,14 @@ def _create(client: "Client", schedule: Schedule, enabled: bool) -> Any:
     )
 
 
-def _switch(client: "Client", chosen: Any | None, outdated: list[Any], schedule: Schedule) -> None:
-    """Disable the outdated recurring runs; then enable or disable the chosen one, if there is one."""
-    from pipeline.client import ServerError
-
-    try:
-        _disable(client, outdated)
-        if chosen and schedule.enabled:
-            _retry(client.enable_recurring_run, chosen)
-        elif chosen:
-            _disable(client, [chosen])
-    except ServerError as error:
-        raise InputError(f"schedule '{schedule.name}'", f"may be paused now ({error})", "run the same command again") from None
-
-
 def _disable(client: "Client", recurring_runs: list[Any]) -> None:
+    """Disable those that are enabled."""
     for recurring in filter(is_enabled, recurring_runs):
         _retry(client.disable_recurring_run, recurring)
 
 
 def _retry(change: Callable[[str], object], recurring: Any) -> None:
     """Make an idempotent change, with retries after transient errors."""
-    from pipeline.client import ServerError
-
     for delay in (*RETRY_DELAYS, None):
         try:
             change(recurring.recurring_run_id)

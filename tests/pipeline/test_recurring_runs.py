@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from kd.errors import InputError
-from pipeline import schedule
+from pipeline import recurring_runs
 from pipeline.client import connect
+from pipeline.recurring_runs import Schedule, deploy
 from pipeline.release import Release
-from pipeline.schedule import Schedule, deploy
 from tests.pipeline.conftest import IMAGE, ROOT
 
 MONDAYS = ("schedule", "--cron", "0 3 * * 1")
@@ -19,7 +19,7 @@ FRIDAYS = ("schedule", "--cron", "0 3 * * 5")
 
 @pytest.fixture(autouse=True)
 def in_no_time(monkeypatch):
-    monkeypatch.setattr(schedule, "RETRY_DELAYS", (0, 0))
+    monkeypatch.setattr(recurring_runs, "RETRY_DELAYS", (0, 0))
 
 
 def the_one(kfp):

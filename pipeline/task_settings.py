@@ -4,7 +4,7 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from pipeline.cluster import Cluster, Placement
+from pipeline.cluster import Cluster, StepSettings
 from pipeline.launch import TRAININGS
 
 RUN_ID = "metadata.labels['pipeline/runid']"
@@ -22,7 +22,7 @@ def configure_task(task: PipelineTask, image: PipelineChannel, cluster: Cluster)
         task.set_env_variable("KDFLOW_CHECKPOINTS", cluster.checkpoints.path)
 
 
-def _set_resources(task: PipelineTask, settings: Placement) -> None:
+def _set_resources(task: PipelineTask, settings: StepSettings) -> None:
     task.set_cpu_request(settings.cpu).set_cpu_limit(settings.cpu)
     task.set_memory_request(settings.memory).set_memory_limit(settings.memory)
     if settings.gpu:
@@ -31,7 +31,7 @@ def _set_resources(task: PipelineTask, settings: Placement) -> None:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)
 
 
-def _set_scheduling(task: PipelineTask, settings: Placement) -> None:
+def _set_scheduling(task: PipelineTask, settings: StepSettings) -> None:
     retry = settings.retry
     task.set_retry(retry.times, f"{retry.wait}s", retry.factor, f"{retry.longest}s")
     kubernetes.set_timeout(task, settings.timeout)
