@@ -167,6 +167,7 @@ class Gate(Section):
 
     min_map: Fraction = Field(description="minimum mAP")
     min_map50: Fraction = Field(description="minimum mAP50")
+    max_map_difference: Fraction = Field(description="maximum difference in mAP from the step evaluate on the same test pictures")
     min_gain: Share = Field(description="minimum gain in mAP over the champion")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="fraction of the bootstrap resamples in which mAP must rise")
     resamples: Annotated[int, Field(ge=100)] = Field(description="number of bootstrap resamples of the test pictures")

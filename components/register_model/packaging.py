@@ -2,24 +2,26 @@
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
+from components.register_model.integrity import ChangedFiles
 from components.runtime.text import mask_passwords, one_line
 from components.runtime.tracking import import_mlflow, sqlite_file, tracking_uri
+from kd.data import letterbox
 from kd.detection.decode import Detections
 from kd.errors import InputError
+from kd.files import digest
 
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
-    from components.register_model.served_model import OnnxDetector
     from kd.detector import Picture
 
 REQUIREMENTS = ("numpy", "onnxruntime", "pillow")
@@ -39,10 +41,10 @@ def package(exported: Path, folder: Path) -> None:
     from mlflow.models import Model
 
     from components.register_model import served_model
-    from kd.data import letterbox
 
     network = onnx.load(exported)
-    model = Model()
+    # a fixed id and time, so that equal content gives equal files
+    model = Model(model_uuid=digest(exported)[:32], utc_time_created="1970-01-01 00:00:00")
     model.add_flavor("onnx", onnx_version=onnx.__version__, data=f"artifacts/{exported.name}", providers=["CPUExecutionProvider"])
     mlflow.pyfunc.save_model(
         folder,
@@ -58,36 +60,59 @@ def package(exported: Path, folder: Path) -> None:
 
 
 def open_model(uri: str) -> "RegisteredDetector":
-    """Load the detector at `models:/NAME@champion`, `models:/NAME/3`, `runs:/RUN/model` or in a folder, with `mlflow.pyfunc`.
+    """Load the detector at `models:/NAME@champion`, `models:/NAME/3` or `runs:/RUN/model`, or from a folder written by `package`.
+
+    The files of a registered version are verified first. A folder is not, because no code in it runs.
 
     Raises:
-        InputError: if it does not exist, cannot be loaded, or was not written by `package`.
+        InputError: if it does not exist, differs from the registered files, cannot be loaded, or was not written by `package`.
     """
     if (file := sqlite_file()) and not file.exists() and ":/" in uri:
         raise InputError(uri, f"cannot be loaded: there is no {file}", "set MLFLOW_TRACKING_URI, or run this in the project folder")
     import_mlflow()
-    import mlflow.artifacts
-    import mlflow.pyfunc
-
     try:
-        with TemporaryDirectory() as folder:
-            registry = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri()
-            local = mlflow.artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=tracking_uri(), registry_uri=registry)
-            return RegisteredDetector(mlflow.pyfunc.load_model(local).unwrap_python_model().detector)
+        return RegisteredDetector(_read_network(uri))
+    except ChangedFiles:
+        raise
     except Exception as error:  # stores, buckets and runtimes raise exceptions of many kinds
         problem = f"cannot be loaded from {mask_passwords(tracking_uri())} ({one_line(error)})"
         raise InputError(uri, problem, "check its name and MLFLOW_TRACKING_URI") from error
 
 
+def _read_network(uri: str) -> bytes:
+    from components.register_model.registry import Registry
+
+    if found := re.fullmatch(r"models:/([^/@]+)(?:/|@)([^/@]+)", uri):
+        registry = Registry(found[1], os.environ.get("MLFLOW_REGISTRY_URI"))
+        return registry.read_network(registry.version(found[2]))
+    if found := re.fullmatch(r"runs:/([^/]+)/.+", uri):
+        registry = Registry("any model")
+        with registry.wrap_errors():
+            versions = registry.client.search_model_versions(f"run_id = '{found[1]}'")
+        registered = [version for version in versions if version.source == uri]
+        if not registered:
+            raise InputError(uri, "is not a registered version", "register it with kdflow")
+        registry = Registry(registered[0].name)
+        return registry.read_network(registry.version(str(registered[0].version)))
+    [network] = Path(uri).rglob("*.onnx")
+    return network.read_bytes()
+
+
 class RegisteredDetector:
-    """A registered model with the interface of `kd.detector.Detector`."""
+    """A registered model with the interface of `kd.detector.Detector`. It runs the installed code, never that in the registry.
+
+    Args:
+        network: the content of an ONNX file written by `components.register_model.export`.
+    """
 
     batch = 16
 
-    def __init__(self, detector: "OnnxDetector") -> None:
-        self._detector = detector
-        self.classes: tuple[str, ...] = detector.classes
-        self.image_size: int = detector.image_size
+    def __init__(self, network: bytes) -> None:
+        from components.register_model.served_model import OnnxDetector
+
+        self._detector = OnnxDetector(network, letterbox)
+        self.classes: tuple[str, ...] = self._detector.classes
+        self.image_size: int = self._detector.image_size
 
     def __call__(
         self, pictures: "Sequence[Picture]", confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100
@@ -99,7 +124,6 @@ class RegisteredDetector:
         """
         paths_or_images = [Path(picture) if isinstance(picture, str) else picture for picture in pictures]
         try:
-            # by position, because the model may have been packaged by an older release
             detections = self._detector(paths_or_images, confidence, nms_iou, max_detections)
         except ValueError as error:
             raise InputError("picture", str(error), "pass complete JPEG or PNG files, or uint8 arrays") from None

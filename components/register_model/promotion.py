@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from components.params.models import Params
 from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
-from components.register_model.gate.run_gate import GateResult, check_loadable, run_gate
+from components.register_model.gate.run_gate import GateResult, load_version, run_gate
 from components.register_model.journal import Action, Journal, reference_version, rolled_back
 from components.register_model.notify import notify
 from components.register_model.registry import Registry
@@ -46,7 +46,7 @@ class Promotion:
         existing = self.registry.versions(digest(file))
         reference = reference_version(self.journal.entries(), existing[0].number if existing else "")
         if reference:
-            check_loadable(self.registry, reference)
+            load_version(self.registry, reference)
         number = self.registry.register(file, run_id, tags)
         if state.challenger != number:
             self.journal.append("register", state.champion, number, "registered")
@@ -82,7 +82,7 @@ class Promotion:
         version, state = self.registry.version(number), self.journal.sync_aliases()
         if state.champion == number:
             raise InputError(f"{self.registry.name} version {number}", "is the champion already", "choose another version")
-        check_loadable(self.registry, number)
+        load_version(self.registry, number)
         return self._move("force", state.champion, version.number, why)
 
     def rollback(self, why: str, number: str = "") -> bool:
@@ -108,7 +108,7 @@ class Promotion:
             problem = f"version {state.champion} was the first champion" if state.champion else "there is no champion"
             raise InputError(self.registry.name, f"nothing to roll back to: {problem}", "`kdflow registry history` shows every move")
         previous, champion = state.champions[-2:]
-        check_loadable(self.registry, previous)
+        load_version(self.registry, previous)
         return self._move("rollback", champion, previous, why)
 
     def _save_result(self, gate_result: GateResult) -> None:

@@ -3,12 +3,23 @@
 Unlike in tracking, an error of the store fails the step, because a model that is not registered cannot be used.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from components.register_model.integrity import (
+    FILES_TAG,
+    PREPROCESSING,
+    PREPROCESSING_TAG,
+    VerifiedCopy,
+    check_preprocessing,
+    file_digests,
+    refuse_links,
+    verify_copy,
+)
 from components.register_model.packaging import package
 from components.runtime.text import mask_passwords, one_line, quote_filter
 from components.runtime.tracking import import_mlflow, tracking_uri
@@ -108,20 +119,23 @@ class Registry:
         with self.wrap_errors():
             with TemporaryDirectory() as folder:
                 package(exported, Path(folder) / "model")
+                files = json.dumps(file_digests(Path(folder) / "model"), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
-            created = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, CONTENT_TAG: content})
+            own_tags = {CONTENT_TAG: content, FILES_TAG: files, PREPROCESSING_TAG: PREPROCESSING}
+            created = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, **own_tags})
         first = self.versions(content)[0].number
         if first != str(created.version):
             with self.wrap_errors():
                 self.client.delete_model_version(self.name, created.version)
         return first
 
-    def set_tags(self, number: str, tags: Mapping[str, str], description: str) -> None:
-        """Set tags and the description of a version."""
+    def set_tags(self, number: str, tags: Mapping[str, str], description: str | None = None) -> None:
+        """Set tags and, unless it is None, the description of a version."""
         with self.wrap_errors():
             for key, value in tags.items():
                 self.client.set_model_version_tag(self.name, number, key, value)
-            self.client.update_model_version(self.name, number, description)
+            if description is not None:
+                self.client.update_model_version(self.name, number, description)
 
     def runs(self, version: Version) -> dict[str, str]:
         """Run ids by step, of the execution that registered a version. Empty if its runs were deleted."""
@@ -137,12 +151,46 @@ class Registry:
             return {run.info.run_name: run.info.run_id for run in reversed(runs)}
 
     def download(self, number: str, folder: Path) -> Path:
-        """Download the files of a version into the empty `folder`. Returns the path of the model in it."""
+        """Copy the files of a version into the empty `folder`. Only `verify` and `read_network` compare them with the digests.
+
+        Returns:
+            The path of the model in it.
+
+        Raises:
+            ChangedFiles: if the store is a folder of this machine and has a symbolic link in its place.
+        """
         import mlflow.artifacts
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+        from mlflow.utils.file_utils import local_file_uri_to_path
+        from mlflow.utils.uri import is_local_uri
 
         with self.wrap_errors():
             uri = self.client.get_model_version_download_uri(self.name, number)
+            is_of_run = RunsArtifactRepository.is_runs_uri(uri)
+            location = RunsArtifactRepository.get_underlying_uri(uri, self.uri) if is_of_run else uri
+            if is_local_uri(location):
+                refuse_links(f"{self.name} version {number}", Path(local_file_uri_to_path(location)))
             return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri))
+
+    def verify(self, version: Version, folder: Path) -> VerifiedCopy:
+        """Copy the files of a version into the empty `folder` and compare them with the recorded digests.
+
+        Raises:
+            ChangedFiles: if they differ, or no digests are recorded.
+        """
+        return verify_copy(f"{self.name} version {version.number}", self.download(version.number, folder), version.tags)
+
+    def read_network(self, version: Version) -> bytes:
+        """The content of the ONNX file of a version, after all files of the version were verified.
+
+        Raises:
+            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
+            InputError: if the model needs another preprocessing than the installed one.
+        """
+        with TemporaryDirectory() as folder:
+            network = self.verify(version, Path(folder)).network()
+        check_preprocessing(f"{self.name} version {version.number}", version.tags)
+        return network
 
     def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
         """Upload a file to the folder `artifact_path` of the run that registered a version."""

@@ -40,11 +40,11 @@ class OnnxDetector:
     """Detects objects in pictures of any size.
 
     Args:
-        network: a file written by `components.register_model.export`.
+        network: a file written by `components.register_model.export`, or its content.
         letterbox: the module `kd.data.letterbox`, or a copy of it.
     """
 
-    def __init__(self, network: Path, letterbox: ModuleType) -> None:
+    def __init__(self, network: Path | bytes, letterbox: ModuleType) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # otherwise it warns about each optional input
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The command `kdflow registry`: list, show, compare, promote, roll back and copy registered models."""
+"""The command `kdflow registry`: list, show, compare, promote, roll back, copy and verify registered models."""
 
 import argparse
 import sys
@@ -23,13 +23,16 @@ EXAMPLES = {
     "promote": ["kdflow registry promote 4", 'kdflow registry promote 4 --force --reason "the new camera needs it"'],
     "rollback": ["kdflow registry rollback", 'kdflow registry rollback 4 --reason "misses bicycles at night"'],
     "history": ["kdflow registry history"],
+    "verify": ["kdflow registry verify champion", "kdflow registry verify --all"],
+    "seal": ['kdflow registry seal 3 --reason "compared with the backup"'],
     "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
 }
-DESCRIPTION = """List, show, compare, promote, roll back and copy registered models.
+DESCRIPTION = """List, show, compare, promote, roll back, copy and verify registered models.
 
 VERSION is a number, or an alias: champion (in production) or challenger (registered last).
 The registry is the one at MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder."""
-EXIT_CODES = "exit codes: 0 done; 1 the gate failed, or the champion changed in the meantime; 2 an error, and nothing was changed"
+EXIT_CODES = """exit codes: 0 done; 1 the gate failed, the champion changed in the meantime, or a file is not the registered one;
+2 an error, and nothing was changed"""
 
 
 @handle_errors
@@ -74,9 +77,8 @@ def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -
 
     promotion.journal.sync_aliases()
     numbers = (promotion.registry.version(args.version).number, promotion.registry.version(args.other).number)
-    with TemporaryDirectory() as folder:
-        ours, theirs = (load_version(promotion.registry, number, Path(folder) / str(i)) for i, number in enumerate(numbers))
-        measured, comparison = measure_models(ours, theirs, load_test_split(args.data, ours), params)
+    ours, theirs = (load_version(promotion.registry, number) for number in numbers)
+    measured, comparison = measure_models(ours, theirs, load_test_split(args.data, ours), params)
     assert comparison
     _print(comparison_table(numbers, measured.measurements, comparison.champion, comparison.gain, comparison.latency_ratio))
     return 0
@@ -126,6 +128,32 @@ def _history(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     return 0
 
 
+def _verify(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.register_model.integrity import ChangedFiles
+
+    registry = promotion.registry
+    versions = registry.versions() if args.all else []
+    changed = 0
+    for version in versions or [registry.version(args.version)]:
+        try:
+            with TemporaryDirectory() as folder:
+                copy = registry.verify(version, Path(folder))
+            print(f"{copy.name}: {len(copy.digests)} files are the registered ones")
+        except ChangedFiles as error:
+            changed += 1
+            print(f"error: {error}", file=sys.stderr)
+    return 1 if changed else 0
+
+
+def _seal(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.registry.seal import seal
+
+    version = promotion.registry.version(args.version)
+    count = seal(promotion.registry, version, args.reason)
+    print(f"{promotion.registry.name} version {version.number}: recorded the digests of {count} files")
+    return 0
+
+
 def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     from components.register_model.registry import Registry
     from components.registry.copies import copy_version
@@ -169,6 +197,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     version_help = "the version to roll back; if it is not the champion, nothing changes (default: the champion)"
     rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=version_help)
     rollback.add_argument("--reason", default="by hand", metavar="WHY", help="stored in the history")
+    verify = _add_command(commands, "verify", "compare the files of a version with the digests recorded at its registration", _verify)
+    verify.add_argument("version", nargs="?", default="champion", metavar="VERSION", help="a number or an alias (default: champion)")
+    verify.add_argument("--all", action="store_true", help="verify every version")
+    seal = _add_version(_add_command(commands, "seal", "record the digests of a version that an older release registered", _seal))
+    seal.add_argument("--reason", required=True, metavar="WHY", help="why its files can be trusted; stored with the version")
     _add_command(commands, "history", "list every move of an alias: when, from, to, who and why", _history)
     purpose = "copy a version and its lineage to another model or store, without its aliases and the gate's result"
     copy = _add_version(_add_command(commands, "copy", purpose, _copy))

@@ -38,6 +38,7 @@ def version_table(version: Version, runs: Mapping[str, str]) -> Table:
         "registered (UTC)": _time(version.created),
         **{name: tags[tag] for tag, name in LINEAGE_TAGS.items() if tag in tags},
         "copied from": tags.get("kdflow.copied_from", ""),
+        "sealed by": tags.get("kdflow.sealed", ""),
         **{f"run of {step}": run for step, run in runs.items()},
         "mAP50, mAP": ", ".join(points(float(tags[tag])) for tag in ("kdflow.map50", "kdflow.map") if tag in tags),
         "gate": tags.get("kdflow.gate", "not run"),

@@ -1,7 +1,6 @@
 """Measure registered models on the test pictures, in one process and loaded from the registry like by any other user."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +26,10 @@ ROUNDS = 100
 
 
 class LoadedModel(NamedTuple):
-    """A registered model: its detector and its ONNX file."""
+    """A registered model: its detector and the content of its ONNX file."""
 
     detect: RegisteredDetector
-    file: Path
+    network: bytes
 
 
 class MeasuredModel(NamedTuple):
@@ -54,8 +53,8 @@ def measure(name: str, model: LoadedModel, data: DetectionData, nms: NMSConfig) 
     evaluation = coco_evaluation(data.ground_truth, results, nms.max_detections)
     scores = read_scores(evaluation)
     per_class = {name: values["ap50"] for name, values in scores.per_class.items()}
-    finite = has_finite_weights(model.file) and all(bool(part.isfinite().all()) for found in detections for part in found)
-    megabytes = model.file.stat().st_size / 1e6
+    finite = has_finite_weights(model.network) and all(bool(part.isfinite().all()) for found in detections for part in found)
+    megabytes = len(model.network) / 1e6
     measurements = Measurements(tuple(detect.classes), scores.map, scores.map50, per_class, megabytes, finite)
     return MeasuredModel(measurements, detections, read_matches(evaluation))
 
@@ -78,9 +77,9 @@ def map_labels(detections: Detections, classes: tuple[str, ...], target: tuple[s
     return Detections(detections.boxes[labels >= 0], detections.scores[labels >= 0], labels[labels >= 0])
 
 
-def has_finite_weights(file: Path) -> bool:
+def has_finite_weights(network: bytes) -> bool:
     """Whether no weight of an ONNX file is NaN or infinite. A network with such a weight detects nothing, without an error."""
-    values = (numpy_helper.to_array(weight) for weight in onnx.load(file).graph.initializer)
+    values = (numpy_helper.to_array(weight) for weight in onnx.load_model_from_string(network).graph.initializer)
     # scalars are left out, because a padding may be -inf
     weights = (array for array in values if array.ndim and np.issubdtype(array.dtype, np.floating))
     return all(bool(np.isfinite(array).all()) for array in weights)

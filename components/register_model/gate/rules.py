@@ -54,7 +54,8 @@ class GateInputs(NamedTuple):
     Attributes:
         challenger: the measurements of the challenger.
         comparison: with the champion; None for a first model.
-        evaluated: the challenger's scores in the step `evaluate`.
+        evaluated: the challenger's mAP and mAP50 in the step `evaluate`; empty if they are not recorded.
+        same_data: whether `evaluate` had the same test pictures.
         export_difference: largest difference between its ONNX file and the network in PyTorch; None if they were not compared.
         tolerance: largest `export_difference` allowed.
     """
@@ -62,6 +63,7 @@ class GateInputs(NamedTuple):
     challenger: Measurements
     comparison: Comparison | None
     evaluated: tuple[float, ...]
+    same_data: bool
     export_difference: float | None
     tolerance: float
 
@@ -95,6 +97,16 @@ def export(inputs: GateInputs, _: Gate) -> RuleResult:
         return RuleResult("export", False, "the ONNX file was not compared with PyTorch")
     passed = inputs.export_difference <= inputs.tolerance  # False for NaN as well
     return RuleResult("export", passed, f"ONNX and PyTorch differ by {inputs.export_difference:g}, {_at_most(passed)} {inputs.tolerance:g}")
+
+
+def evaluation(inputs: GateInputs, gate: Gate) -> RuleResult:
+    """The mAP is the one that the step `evaluate` recorded, so that scores and files belong together."""
+    if not inputs.same_data or not inputs.evaluated:
+        return RuleResult("evaluation", True, "`evaluate` recorded no mAP on these test pictures")
+    difference = round(abs(inputs.challenger.map - inputs.evaluated[0]), DIGITS)
+    passed = difference <= gate.max_map_difference
+    limit = f"{_at_most(passed)} {points(gate.max_map_difference)}"
+    return RuleResult("evaluation", passed, f"mAP differs by {points(difference)} points from that of `evaluate`, {limit}")
 
 
 def floor_map(inputs: GateInputs, gate: Gate) -> RuleResult:
@@ -163,7 +175,7 @@ def latency(_: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
     )
 
 
-RULES: tuple[Callable[[GateInputs, Gate], RuleResult], ...] = (finite, export, floor_map, floor_map50)
+RULES: tuple[Callable[[GateInputs, Gate], RuleResult], ...] = (finite, export, evaluation, floor_map, floor_map50)
 ComparisonRule = Callable[[Measurements, Comparison, Gate], RuleResult]
 COMPARISON_RULES: tuple[ComparisonRule, ...] = (classes, gain, certainty, class_drop, size, latency)
 

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from components.params.models import Params
 from components.register_model.gate.bootstrap import Interval, paired_bootstrap
 from components.register_model.gate.measure import LoadedModel, MeasuredModel, measure, measure_latency
 from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
-from components.register_model.packaging import open_model
+from components.register_model.integrity import ChangedFiles
+from components.register_model.packaging import RegisteredDetector
 from components.register_model.registry import Registry, Version
+from components.runtime.text import one_line
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError
@@ -75,30 +76,22 @@ class GateResult(NamedTuple):
         }
 
 
-def load_version(registry: Registry, number: str, folder: Path) -> LoadedModel:
-    """Download a version to the new `folder` and load it.
+def load_version(registry: Registry, number: str) -> LoadedModel:
+    """Verify the files of a version and load it.
 
     Raises:
-        InputError: if it cannot be loaded.
+        InputError: if its files are not the registered ones, or it cannot be loaded.
     """
     try:
-        folder.mkdir()
-        local = registry.download(number, folder)
-        files = sorted(local.rglob("*.onnx"))
-        if len(files) != 1:
-            raise InputError(local.name, f"contains {len(files)} ONNX files instead of one", "register it with kdflow")
-        return LoadedModel(open_model(str(local)), files[0])
-    except InputError as error:
-        problem = f"cannot be loaded ({error}), so nothing was changed"
+        network = registry.read_network(registry.version(number))
+        return LoadedModel(RegisteredDetector(network), network)
+    except ChangedFiles:
+        raise
+    except Exception as error:  # runtimes raise exceptions of many kinds
+        problem = f"cannot be loaded ({one_line(error)}), so nothing was changed"
         replace = "`kdflow registry rollback` or `kdflow registry promote VERSION --force`"
         remedy = f"restore its files; if it is the champion, replace it with {replace}"
         raise InputError(f"{registry.name} version {number}", problem, remedy) from error
-
-
-def check_loadable(registry: Registry, number: str) -> None:
-    """Raise an `InputError` if a version cannot be loaded."""
-    with TemporaryDirectory() as folder:
-        load_version(registry, number, Path(folder) / "model")
 
 
 def run_gate(registry: Registry, version: Version, reference_version: str, params: Params, data: Path) -> GateResult:
@@ -108,15 +101,15 @@ def run_gate(registry: Registry, version: Version, reference_version: str, param
         InputError: if one of them cannot be loaded, or there are no test pictures.
     """
     section = params.register_model
-    with TemporaryDirectory() as folder:
-        champion = load_version(registry, reference_version, Path(folder) / "champion") if reference_version else None
-        challenger = load_version(registry, version.number, Path(folder) / "challenger")
-        split = load_test_split(data, challenger)
-        measured, comparison = measure_models(challenger, champion, split, params)
+    champion = load_version(registry, reference_version) if reference_version else None
+    challenger = load_version(registry, version.number)
+    split = load_test_split(data, challenger)
+    measured, comparison = measure_models(challenger, champion, split, params)
     difference = version.tags.get(EXPORT_DIFFERENCE_TAG)
     evaluated = tuple(float(version.tags[tag]) for tag in SCORE_TAGS if tag in version.tags)
-    inputs = GateInputs(measured.measurements, comparison, evaluated, float(difference) if difference else None, section.tolerance)
     digest = str(read_json(data / "summary.json")["digest"])
+    same_data, export_difference = version.tags.get("kdflow.data_digest") == digest, float(difference) if difference else None
+    inputs = GateInputs(measured.measurements, comparison, evaluated, same_data, export_difference, section.tolerance)
     return GateResult(version.number, reference_version, digest, inputs, check_rules(inputs, section.gate), measured, split)
 
 

@@ -24,7 +24,7 @@ from tests.components.stores import new_store
 from tests.components.stub_models import create_run, write_data, write_model
 
 ROOT = Path(__file__).parents[3]
-TAGS = {"kdflow.export_difference": "0.0001", "kdflow.map": "0.5", "kdflow.map50": "0.5", "kdflow.data_digest": "0123abcd"}
+TAGS = {"kdflow.export_difference": "0.0001", "kdflow.map": "0.5", "kdflow.map50": "0.5", "kdflow.data_digest": "of other pictures"}
 WRITES = (
     "create_registered_model", "create_model_version", "set_registered_model_alias", "set_model_version_tag", "update_model_version",
     "delete_model_version", "log_artifact", "log_artifacts",
@@ -161,7 +161,7 @@ def test_nothing_changes_if_a_model_cannot_be_loaded(params: Params) -> None:
         with pytest.raises(InputError, match=r"m version 1: cannot be loaded .*so nothing was changed; restore its files"):
             move()
     next(files["2"].rglob("*.onnx")).write_bytes(b"not a model")
-    with pytest.raises(InputError, match=r"m version 2: cannot be loaded .*so nothing was changed; restore its files"):
+    with pytest.raises(InputError, match=r"m version 2: file .* is not the registered one .*so nothing is loaded; restore the file"):
         register_challenger(params, (0.9, 0.9))
     assert snapshot() == before
 
@@ -230,7 +230,7 @@ def quick(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
         return results[key]
 
     monkeypatch.setattr(promotion_module, "run_gate", cached_gate)
-    monkeypatch.setattr(promotion_module, "check_loadable", lambda *_: None)
+    monkeypatch.setattr(promotion_module, "load_version", lambda *_: None)
     packages: dict[str, Path] = {}
     package = registry_module.package
 

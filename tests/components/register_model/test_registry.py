@@ -1,5 +1,6 @@
 """The registry with a real store: one version per content, copies, and one-line errors."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def test_the_same_content_is_registered_once(tmp_path: Path, run_id: str) -> Non
     assert [version.number for version in registry.versions()] == ["1", "2"]
     version = registry.version("1")
     assert version.run_id == run_id and version.aliases == [] and version.created > 1.7e12
-    assert version.tags == {"kdflow.content": digest(tmp_path / "a.onnx"), "kdflow.data_digest": "d"}
+    assert json.loads(version.tags.pop("kdflow.files"))["artifacts/a.onnx"] == digest(tmp_path / "a.onnx")
+    assert version.tags == {"kdflow.content": digest(tmp_path / "a.onnx"), "kdflow.data_digest": "d", "kdflow.preprocessing": "1"}
 
 
 def test_of_two_registrations_at_once_the_lower_number_is_kept(tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +96,11 @@ def test_a_copy_has_the_lineage_but_not_the_gate_result(tmp_path: Path, monkeypa
         assert copy_version(source, source.version(number), target) == copy_version(source, source.version(number), target) == "1"
         [copied] = target.versions()
         assert copied.aliases == []
+        files = json.loads(copied.tags["kdflow.files"])
+        assert files["artifacts/student.onnx"] == digest(tmp_path / "a.onnx")
         assert copied.tags == {
+            "kdflow.files": copied.tags["kdflow.files"],
+            "kdflow.preprocessing": "1",
             "kdflow.content": digest(tmp_path / "a.onnx"),
             "kdflow.teacher_digest": "t",
             "kdflow.git_commit": "c",
@@ -104,8 +110,7 @@ def test_a_copy_has_the_lineage_but_not_the_gate_result(tmp_path: Path, monkeypa
             "kdflow.copied_from": "models:/m/1",
             "kdflow.copied_from_store": source.uri,
         }
-        (tmp_path / target.name).mkdir()
-        assert digest(target.download("1", tmp_path / target.name) / "artifacts/a.onnx") == digest(tmp_path / "a.onnx")
+        assert target.read_network(copied) == (tmp_path / "a.onnx").read_bytes()
     with pytest.raises(InputError, match="'m' is the source of version 1"):
         copy_version(source, source.version(number), Registry("m"))
 

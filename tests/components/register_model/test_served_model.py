@@ -82,10 +82,10 @@ def test_two_versions_with_different_code_can_be_open_at_once(tmp_path: Path) ->
     shutil.copytree(model_folder() / "package", tmp_path / "other")
     letterbox = tmp_path / "other/artifacts/letterbox.py"
     letterbox.write_text(letterbox.read_text().replace("GREY = 0.5", "GREY = 0.0"))
-    first, second = open_model(str(model_folder() / "package")), open_model(str(tmp_path / "other"))
-    wide = picture_files()[:1]
-    assert first(wide)[0].scores.tolist() == open_model(str(model_folder() / "package"))(wide)[0].scores.tolist()
-    assert first(wide)[0].scores.tolist() != second(wide)[0].scores.tolist()
+    first, second = load_package(), mlflow.pyfunc.load_model(str(tmp_path / "other"))
+    wide = {"picture": [picture_files()[0].read_bytes()]}
+    assert first.predict(wide) == load_package().predict(wide)
+    assert first.predict(wide) != second.predict(wide)
 
 
 WITHOUT_TORCH = """

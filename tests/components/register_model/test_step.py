@@ -53,7 +53,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(noise.integers(0, 256, (70, 50, 3), dtype=np.uint8)).save(test / "images" / str(image["file_name"]))
     write_json(test / "annotations.json", {"images": images, "annotations": [], "categories": [{"id": 1, "name": "class 0"}]})
     write_json(Path("outputs/prepare_data/summary.json"), {"digest": "0123"})
-    scores = {"map50": 0.5, "map": 0.25, "parameters": 7, "per_class": {}}
+    scores = {"map50": 0.5, "map": 0.0, "parameters": 7, "per_class": {}}
     write_json(Path("outputs/evaluate/metrics.json"), {name: scores for name in ("teacher", "baseline", "student")})
     write_model("distill_student", seed=0)
     write_model("train_teacher", seed=1)
@@ -105,12 +105,19 @@ def test_the_output_contains_no_times(settings: Params) -> None:
 
 
 def test_a_student_whose_scores_are_not_finite_is_rejected(settings: Params) -> None:
-    scores = {"map50": float("nan"), "map": 0.25, "parameters": 7, "per_class": {}}
+    scores = {"map50": float("nan"), "map": 0.0, "parameters": 7, "per_class": {}}
     Path("outputs/evaluate/metrics.json").write_text(json.dumps({"teacher": scores, "student": scores}))
     run_step(register_model, settings)
     assert decision()["reasons"] == ["a weight or a score is NaN or infinite"]
-    assert decision()["scores"] == {name: {"map": 0.25, "map50": None} for name in ("teacher", "student")}
+    assert decision()["scores"] == {name: {"map": 0.0, "map50": None} for name in ("teacher", "student")}
     assert "champion" not in MlflowClient(tracking_uri()).get_registered_model("kdflow-student").aliases
+
+
+def test_a_student_whose_map_is_not_that_of_evaluate_is_rejected(settings: Params) -> None:
+    scores = {"map50": 0.5, "map": 0.25, "parameters": 7, "per_class": {}}
+    write_json(Path("outputs/evaluate/metrics.json"), {"teacher": scores, "student": scores})
+    run_step(register_model, settings)
+    assert decision()["reasons"] == ["mAP differs by 25.0 points from that of `evaluate`, more than 2.0"]
 
 
 def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +126,9 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     content = decision()
     gate = {key: version.tags.pop(key) for key in sorted(version.tags) if "gate" in key}
     assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
+    assert json.loads(version.tags.pop("kdflow.files"))["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
     assert version.tags == {
+        "kdflow.preprocessing": "1",
         "kdflow.export_difference": f"{max(content['export']['box_difference'], content['export']['score_difference']):g}",
         "kdflow.previous_champion": "",
         "kdflow.content": digest(OUTPUT / "student.onnx"),
@@ -129,10 +138,10 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
         "kdflow.params_digest": settings.only(set(type(settings).model_fields) - {"compose_scenes"}).digest(),
         "kdflow.execution": "one",
         "kdflow.git_commit": "abc",
-        "kdflow.map": "0.25",
+        "kdflow.map": "0",
         "kdflow.map50": "0.5",
     }
-    assert content["scores"]["baseline"] == {"map": 0.25, "map50": 0.5}
+    assert content["scores"]["baseline"] == {"map": 0.0, "map50": 0.5}
     assert content["export"]["pictures"] == 3 and content["export"]["detections"] > 0
     assert content["export"]["box_difference"] <= content["export"]["tolerance"] == settings.register_model.tolerance
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())

@@ -21,6 +21,8 @@ from components.register_model.packaging import open_model
 from components.register_model.registry import Registry
 from components.registry.commands import main
 from components.runtime.tracking import tracking_uri
+from kd.errors import InputError
+from kd.files import digest
 from tests.components.serving import serve
 from tests.components.stores import new_store
 from tests.components.stub_models import write_data
@@ -64,6 +66,13 @@ def registry(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
+@pytest.fixture
+def sealed(registry: Command) -> None:
+    """The digests of both versions are recorded."""
+    for version in ("1", "2"):
+        registry("seal", version, "--reason", "compared with the backup")
+
+
 def expected(version: str, picture: int) -> dict[str, NDArray[Any]]:
     """The detections of the former release."""
     detections = json.loads((FROZEN / "detections.json").read_text())
@@ -77,7 +86,23 @@ def assert_champion_is(version: str) -> None:
             np.testing.assert_allclose(getattr(detections, name), values, rtol=1e-4, atol=1e-3)
 
 
-def test_the_champion_has_the_same_detections() -> None:
+def test_a_version_without_digests_is_refused_until_it_is_sealed(registry: Command) -> None:
+    remedy = "has no digests of its files, because an older release registered it; `kdflow registry seal 2 --reason TEXT` records them"
+    for command in (("compare", "champion", "2"), ("promote", "1"), ("copy", "2", "--to", "production"), ("rollback",)):
+        assert remedy.replace("seal 2", "seal 1" if command[0] == "rollback" else "seal 2") in registry(*command, code=2)
+    with pytest.raises(InputError, match="2: has no digests of its files"):
+        open_model(CHAMPION)
+    assert remedy in registry("verify", code=1)
+    [network] = Path("mlruns").glob("1/1*/artifacts/model/artifacts/student.onnx")
+    content = network.read_bytes()
+    network.write_bytes(content[:-1])
+    assert f"SHA-256 {digest(network)}; registered: b9ace62f" in registry("seal", "1", "--reason", "looks right", code=2)
+    network.write_bytes(content)
+    assert "version 1: recorded the digests of 9 files" in registry("seal", "1", "--reason", "compared with the backup")
+    registry("seal", "2", "--reason", "compared with the backup")
+    assert "version 1: 9 files are the registered ones" in registry("verify", "--all")
+    assert "Grace: compared with the backup" in registry("show", "1")
+    assert "has digests already" in registry("seal", "1", "--reason", "again", code=2)
     assert_champion_is("2")
 
 
@@ -111,6 +136,7 @@ def assert_same_as_recorded(predictions: list[dict[str, Any]]) -> None:
         assert prediction["classes"] == [("cat", "dog")[label] for label in detections["labels"]]
 
 
+@pytest.mark.usefixtures("sealed")
 def test_the_commands_show_it_and_change_nothing(registry: Command) -> None:
     assert "@champion" in registry("list") and "8a01db48" in registry("list")
     shown = registry("show", "champion")
@@ -132,6 +158,7 @@ def test_the_commands_show_it_and_change_nothing(registry: Command) -> None:
     assert len(Journal(Registry("kdflow-student")).entries()) == 6
 
 
+@pytest.mark.usefixtures("sealed")
 def test_it_can_be_rolled_back_and_promoted_again(registry: Command) -> None:
     assert "the champion is version 1" in registry("rollback", "--reason", "too slow")
     assert_champion_is("1")
@@ -147,6 +174,7 @@ def test_it_can_be_rolled_back_and_promoted_again(registry: Command) -> None:
     assert "Grace rolled it back (too slow)" in registry("show", "2")
 
 
+@pytest.mark.usefixtures("sealed")
 def test_a_version_can_be_copied(registry: Command) -> None:
     registry("copy", "champion", "--to", "production")
     copied = registry("--model", "production", "show", "1")

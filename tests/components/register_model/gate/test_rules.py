@@ -13,7 +13,8 @@ from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 
 GATE = Gate(
-    min_map=0.2, min_map50=0.4, min_gain=0.01, confidence=0.95, resamples=1000, max_class_drop=0.1, max_size_ratio=1.5,
+    min_map=0.2, min_map50=0.4, max_map_difference=0.02,
+    min_gain=0.01, confidence=0.95, resamples=1000, max_class_drop=0.1, max_size_ratio=1.5,
     max_latency_ratio=1.25, allow_other_classes=False,
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
@@ -25,7 +26,7 @@ def inputs(challenger: Measurements = BETTER, champion: Measurements | None = MO
     gain = {**RISES, **{key: value for key, value in changes.items() if key in RISES}}
     other = {key: value for key, value in changes.items() if key not in RISES}
     comparison = Comparison(champion, gain, latency) if champion else None  # type: ignore[arg-type]
-    return GateInputs(challenger, comparison, (0.3, 0.5), 0.0001, 0.001)._replace(**other)  # type: ignore[arg-type]
+    return GateInputs(challenger, comparison, (0.3, 0.5), False, 0.0001, 0.001)._replace(**other)  # type: ignore[arg-type]
 
 
 def failed(gate_inputs: GateInputs, gate: Gate = GATE) -> dict[str, str]:
@@ -35,18 +36,34 @@ def failed(gate_inputs: GateInputs, gate: Gate = GATE) -> dict[str, str]:
 def test_a_better_model_passes_every_rule() -> None:
     rule_results = check_rules(inputs(), GATE)
     assert [result.rule for result in rule_results] == [
-        "finite", "export", "floor_map", "floor_map50", "classes", "gain", "certainty", "class_drop", "size", "latency",
+        "finite", "export", "evaluation", "floor_map", "floor_map50", "classes", "gain", "certainty", "class_drop", "size", "latency",
     ]  # fmt: skip
     assert all(result.passed and result.reason for result in rule_results)
 
 
 def test_a_first_model_is_checked_without_a_comparison() -> None:
-    assert [result.rule for result in check_rules(inputs(champion=None), GATE)] == ["finite", "export", "floor_map", "floor_map50"]
+    assert [result.rule for result in check_rules(inputs(champion=None), GATE)] == [
+        "finite",
+        "export",
+        "evaluation",
+        "floor_map",
+        "floor_map50",
+    ]
     assert failed(inputs(MODEL._replace(map=0.19, map50=0.39), champion=None)) == {
         "floor_map": "mAP is 19.0, less than 20.0",
         "floor_map50": "mAP50 is 39.0, less than 40.0",
     }
     assert failed(inputs(MODEL._replace(map=0.2, map50=0.4), champion=None)) == {}
+
+
+def test_map_must_be_that_of_evaluate_on_the_same_pictures() -> None:
+    assert failed(inputs(same_data=True)) == {"evaluation": "mAP differs by 5.0 points from that of `evaluate`, more than 2.0"}
+    assert (
+        failed(inputs(same_data=True, evaluated=(0.33, 0.5)))
+        == failed(inputs(same_data=False))
+        == failed(inputs(same_data=True, evaluated=()))
+        == {}
+    )
 
 
 def test_an_equal_model_is_not_promoted_even_without_a_minimum_gain() -> None:
