@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kd.data.letterbox import UnreadablePicture, as_rgb, from_array
+from kd.data.letterbox import Letterbox, UnreadablePicture, as_rgb, from_array
 from kd.data.pictures import letterbox_tensor, read_picture
 from kd.detection.decode import Detections, decode_boxes, postprocess
 from kd.detection.evaluate import NMSConfig, to_picture_pixels
@@ -80,16 +80,22 @@ class Detector:
         nms = NMSConfig(confidence, nms_iou, max_detections)
         found: list[Detections] = []
         for start in range(0, len(pictures), self.batch):
-            found += self._detect([_as_image(p) for p in pictures[start : start + self.batch]], nms)
+            # one after the other, so that only one picture is in memory at its full size
+            found += self._detect([self._letterboxed(picture) for picture in pictures[start : start + self.batch]], nms)
         return found
 
+    def _letterboxed(self, picture: Picture) -> tuple[torch.Tensor, Letterbox, tuple[int, int]]:
+        """A picture in the network's square, its position in it, and its size."""
+        image = _as_image(picture)
+        return (*letterbox_tensor(image, self.spec.image_size), image.size)
+
     @torch.no_grad()
-    def _detect(self, images: list[Image.Image], nms: NMSConfig) -> list[Detections]:
-        squares, positions = zip(*(letterbox_tensor(image, self.spec.image_size) for image in images), strict=True)
+    def _detect(self, letterboxed: list[tuple[torch.Tensor, Letterbox, tuple[int, int]]], nms: NMSConfig) -> list[Detections]:
+        squares, positions, sizes = zip(*letterboxed, strict=True)
         output = self.network(torch.stack(squares).to(self.device).float() / 255)
         boxes, scores = (part.cpu() for part in decode_boxes(output.heads, self.spec.anchors))
         detections = (postprocess(*parts, nms.confidence, nms.nms_iou, nms.max_detections) for parts in zip(boxes, scores, strict=True))
-        return [to_picture_pixels(d, p, image.size) for d, p, image in zip(detections, positions, images, strict=True)]
+        return [to_picture_pixels(d, p, size) for d, p, size in zip(detections, positions, sizes, strict=True)]
 
 
 def _as_image(picture: Picture) -> Image.Image:

@@ -84,7 +84,9 @@ def test_the_commands_are_documented() -> None:
     documented = {prefix(command)[1:] for command in COMMANDS if command[0] == "kdflow"}
     assert documented >= {(name,) for name in ("check", "predict", "convert", "show", "params", "results")}
     assert documented >= {("pipeline", name) for name in ("compile", "run", "submit", "schedule", "schedules", "unschedule", "status")}
-    assert documented >= {("registry", name) for name in ("list", "show", "compare", "promote", "rollback", "history", "copy", "verify", "seal")}
+    assert documented >= {
+        ("registry", name) for name in ("list", "show", "compare", "promote", "rollback", "history", "copy", "verify", "seal")
+    }
     assert documented >= {("benchmark", name) for name in ("ablation", "pictures", "step_cost")}
 
 

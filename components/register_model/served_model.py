@@ -71,18 +71,23 @@ class OnnxDetector:
         }
         detections: list[Detections] = []
         for start in range(0, len(pictures), BATCH):
-            images = [self._decode(start + i, picture) for i, picture in enumerate(pictures[start : start + BATCH])]
-            detections += self._detect(images, settings)
+            # one after the other, so that only one picture is in memory at its full size
+            squares = [self._letterboxed(start + i, picture) for i, picture in enumerate(pictures[start : start + BATCH])]
+            detections += self._detect(squares, settings)
         return detections
 
-    def _detect(self, images: list[Image.Image], settings: Inputs) -> list[Detections]:
-        letterboxed, frames = zip(*(self._letterbox.letterbox_array(image, self.image_size) for image in images), strict=True)
-        inputs = np.stack(letterboxed).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    def _letterboxed(self, index: int, picture: Any) -> tuple[NDArray[np.uint8], Any, tuple[int, int]]:
+        """A picture in the network's square, its position in it, and its size."""
+        image = self._decode(index, picture)
+        return (*self._letterbox.letterbox_array(image, self.image_size), image.size)
+
+    def _detect(self, squares: list[tuple[NDArray[np.uint8], Any, tuple[int, int]]], settings: Inputs) -> list[Detections]:
+        inputs = np.stack([square for square, *_ in squares]).transpose(0, 3, 1, 2).astype(np.float32) / 255
         boxes, scores, labels, image_index = self._session.run(OUTPUTS, {"images": inputs, **settings})
         detections = []
-        for i, (image, frame) in enumerate(zip(images, frames, strict=True)):
+        for i, (_, frame, size) in enumerate(squares):
             own = image_index == i
-            clipped = np.clip(frame.to_picture(boxes[own]), 0, np.array(image.size * 2, np.float32))
+            clipped = np.clip(frame.to_picture(boxes[own]), 0, np.array(size * 2, np.float32))
             detections.append(Detections(clipped, scores[own], labels[own]))
         return detections
 

@@ -32,6 +32,8 @@ EXTENSIONS = {
     **dict.fromkeys((".heic", ".heif"), "HEIF"),
 }
 """Formats by file extension. Pillow may use only these decoders: others run external programs, as for EPS."""
+MAX_MEGAPIXELS = 64
+"""Largest picture. A small file can hold a huge one, which takes up to eight bytes of memory per pixel while it is decoded."""
 TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -76,10 +78,16 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     """Open a picture without decoding it.
 
     Raises:
-        UnreadablePicture: if it is not a picture of a known format.
+        UnreadablePicture: if it is not a picture of a known format, or has more than `MAX_MEGAPIXELS`.
     """
     try:
-        return Image.open(source, formats=formats())
+        image = Image.open(source, formats=formats())
+        if image.width * image.height > MAX_MEGAPIXELS * 1e6:
+            image.close()
+            raise Image.DecompressionBombError
+        return image
+    except Image.DecompressionBombError:  # Pillow raises it for much larger pictures
+        raise UnreadablePicture(f"it has more than {MAX_MEGAPIXELS} megapixels, the largest size; make it smaller or cut it up") from None
     except (FileNotFoundError, PermissionError):
         raise
     except UnidentifiedImageError:
@@ -105,7 +113,10 @@ def decode_picture(source: Path | BinaryIO, at_least: int = 0) -> Image.Image:
                 # Pillow keeps both sides at least as long as asked for
                 image.draft("RGB", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
             image.load()
-            return upright(as_rgb(image), orientation(image))
+            turned, picture = orientation(image), as_rgb(image)
+            if picture is not image:
+                image.close()  # frees its pixels, because turning needs memory for a second picture
+            return upright(picture, turned)
         except UnreadablePicture:
             raise
         except Exception as error:  # decoders raise whatever a damaged file makes them
@@ -154,7 +165,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
         raise UnreadablePicture("it has 32-bit pixels; convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, which is white
         image = Image.fromarray((np.asarray(image) >> (used_bits(image) - 8)).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def used_bits(image: Image.Image) -> int:

@@ -55,7 +55,7 @@ def save_as_eps(file):
         (fill_with_text, "1 picture cannot be decoded: "),
         (save_as_eps, "1 picture cannot be decoded: "),
         (empty, "a.jpg ("),
-        (decompression_bomb, "a.jpg (Image size (3600000000 pixels) exceeds limit"),
+        (decompression_bomb, "a.jpg (it has more than 64 megapixels, the largest size"),
         (resize, "annotations.json: width and height of a.jpg are 40x20, but the picture has 41x20 pixels"),
     ],
 )

@@ -15,10 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
+from components.prepare_data.inspection import inspect_picture
 from components.register_model.packaging import open_model
 from components.register_model.parity import difference
+from kd.data import letterbox
 from kd.detection.decode import Detections
 from kd.detector import Detector
+from kd.errors import InputError
 from tests.components.packaged import CONFIDENCE, PICTURE_KINDS, model_folder, picture_files
 from tests.components.serving import serve
 
@@ -107,6 +110,41 @@ def test_the_package_runs_without_torch_and_kdflow(tmp_path: Path) -> None:
     completed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     assert json.loads(completed.stdout) == load_package().predict({"picture": [picture_files()[0].read_bytes()]})
+
+
+MEMORY = """
+import sys
+import mlflow.pyfunc
+contents = [open(file, "rb").read() for file in sys.argv[2:]]
+pictures = [contents[i % len(contents)] for i in range(16)]
+found = mlflow.pyfunc.load_model(sys.argv[1]).predict({"picture": pictures})
+peak = open("/proc/self/status").read().split("VmHWM:")[1].split()[0]  # ru_maxrss includes the process that started this one
+print(len(found), int(peak) // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_sixteen_of_the_largest_pictures_take_less_than_a_gigabyte(tmp_path: Path) -> None:
+    for mode in ("RGB", "RGBA", "P"):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new(mode, (8000, 1000 * letterbox.MAX_MEGAPIXELS // 8)).save(tmp_path / f"{mode}.png", compress_level=1, exif=exif)
+    command = [sys.executable, "-c", MEMORY, str(model_folder() / "package"), *map(str, tmp_path.glob("*.png"))]
+    completed = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, megabytes = map(int, completed.stdout.split())
+    assert count == 16 and megabytes < 1000
+
+
+def test_a_picture_above_the_pixel_limit_is_refused(tmp_path: Path) -> None:
+    for width in (8001, 30_000):  # Pillow itself refuses the second one
+        Image.new("1", (width, 8000)).save(tmp_path / "large.png")
+        problem = "it has more than 64 megapixels, the largest size"
+        with pytest.raises(mlflow.exceptions.MlflowException, match=f"picture 0 cannot be decoded: {problem}"):
+            load_package().predict({"picture": [(tmp_path / "large.png").read_bytes()]})
+        for detector in (Detector.load(model_folder() / "model.safetensors", "cpu"), open_model(str(model_folder() / "package"))):
+            with pytest.raises(InputError, match=rf"large\.png.*{problem}"):
+                detector([tmp_path / "large.png"])
+        assert problem in inspect_picture(tmp_path / "large.png").error
 
 
 @pytest.mark.slow
