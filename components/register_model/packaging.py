@@ -13,7 +13,7 @@ from PIL import Image
 
 from components.register_model.integrity import ChangedFiles
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import import_mlflow, sqlite_file, tracking_uri
+from components.runtime.tracking import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from kd.data import letterbox
 from kd.detection.decode import Detections
 from kd.errors import InputError
@@ -70,6 +70,7 @@ def open_model(uri: str) -> "RegisteredDetector":
     if (file := sqlite_file()) and not file.exists() and ":/" in uri:
         raise InputError(uri, f"cannot be loaded: there is no {file}", "set MLFLOW_TRACKING_URI, or run this in the project folder")
     import_mlflow()
+    limit_requests()
     try:
         return RegisteredDetector(_read_network(uri))
     except ChangedFiles:

@@ -1,6 +1,7 @@
 """The command `kdflow registry`: list, show, compare, promote, roll back, copy and verify registered models."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.params.load import load_params
 from components.params.models import Params
-from components.runtime.tracking import sqlite_file
+from components.runtime.tracking import limit_requests, sqlite_file
 from kd.errors import InputError, handle_errors
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Run = Callable[[argparse.Namespace, Params, "Promotion"], int]
 EXAMPLES = {
-    "list": ["kdflow registry list", "kdflow registry --model another list"],
+    "list": ["kdflow registry list", "kdflow registry list --json", "kdflow registry --model another list"],
     "show": ["kdflow registry show 3", "kdflow registry show champion"],
     "compare": ["kdflow registry compare 4 champion", "kdflow registry compare 4 3 --data outputs/prepare_data"],
     "promote": ["kdflow registry promote 4", 'kdflow registry promote 4 --force --reason "the new camera needs it"'],
@@ -45,34 +46,38 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
     from components.register_model.promotion import Promotion
     from components.register_model.registry import Registry
 
+    limit_requests()
     registry = Registry(args.model or params.register_model.name)
     sys.exit(args.run(args, params, Promotion(registry, params.register_model.notify)))
 
 
 def _list(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.registry.records import version_record
     from components.registry.tables import versions_table
 
     promotion.journal.sync_aliases()
     versions = promotion.registry.versions()
     if not versions:
         promotion.registry.version("champion")  # raises an error with the names of the registered models
-    _print(versions_table(versions))
+    _print(args, [version_record(version) for version in versions], versions_table(versions))
     return 0
 
 
 def _show(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.registry.records import shown_record
     from components.registry.tables import rules_table, stored_rule_results, version_table
 
     promotion.journal.sync_aliases()
     version = promotion.registry.version(args.version)
-    _print(version_table(version, promotion.registry.runs(version)))
-    if rule_results := stored_rule_results(version):
-        _print(rules_table(rule_results))
+    runs, rule_results = promotion.registry.runs(version), stored_rule_results(version)
+    tables = [version_table(version, runs), *([rules_table(rule_results)] if rule_results else [])]
+    _print(args, shown_record(version, runs, rule_results), *tables)
     return 0
 
 
 def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     from components.register_model.gate.run_gate import load_test_split, load_version, measure_models
+    from components.registry.records import comparison_record
     from components.registry.tables import comparison_table
 
     promotion.journal.sync_aliases()
@@ -80,7 +85,8 @@ def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     ours, theirs = (load_version(promotion.registry, number) for number in numbers)
     measured, comparison = measure_models(ours, theirs, load_test_split(args.data, ours), params)
     assert comparison
-    _print(comparison_table(numbers, measured.measurements, comparison.champion, comparison.gain, comparison.latency_ratio))
+    result = (numbers, measured.measurements, comparison.champion, comparison.gain, comparison.latency_ratio)
+    _print(args, comparison_record(*result), comparison_table(*result))
     return 0
 
 
@@ -100,7 +106,7 @@ def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -
         moved = promotion.force(number, args.reason)
     else:
         gate_result = promotion.run_gate(number, params, args.data)
-        _print(rules_table(gate_result.rule_results))
+        _print(args, None, rules_table(gate_result.rule_results))
         moved = promotion.promote(gate_result)
         if not gate_result.passed:
             print(f"{name} is not promoted: {'; '.join(gate_result.reasons)}")
@@ -118,13 +124,14 @@ def _rollback(args: argparse.Namespace, params: Params, promotion: "Promotion") 
 
 
 def _history(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.registry.records import history_records
     from components.registry.tables import history_table
 
     promotion.journal.sync_aliases()
     entries = promotion.journal.entries()
     if not entries:
         promotion.registry.version("champion")  # raises an error with the names of the registered models
-    _print(history_table(entries))
+    _print(args, history_records(entries), history_table(entries))
     return 0
 
 
@@ -168,10 +175,15 @@ def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     return 0
 
 
-def _print(table: object) -> None:
+def _print(args: argparse.Namespace, record: object, *tables: object) -> None:
+    """Print `record` as JSON if the command has --json, otherwise `tables`."""
     from rich.console import Console
 
-    Console(highlight=False).print(table)
+    if getattr(args, "json", False):
+        print(json.dumps(record, indent=2))
+        return
+    for table in tables:
+        Console(highlight=False).print(table)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -183,8 +195,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter, such as register_model.gate.min_map=0"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_command(commands, "list", "list all versions", _list)
-    _add_version(_add_command(commands, "show", "show one version: its lineage, and the result of each rule of the gate", _show))
+    listing = _add_command(commands, "list", "list all versions", _list)
+    show = _add_version(_add_command(commands, "show", "show one version: its lineage, and the result of each rule of the gate", _show))
     compare = _add_version(_add_command(commands, "compare", "compare two versions on the same test pictures; changes nothing", _compare))
     compare.add_argument("other", metavar="OTHER", help="the version to compare with")
     promote = _add_version(_add_command(commands, "promote", "make a version the champion if it passes the gate", _promote))
@@ -202,7 +214,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     verify.add_argument("--all", action="store_true", help="verify every version")
     seal = _add_version(_add_command(commands, "seal", "record the digests of a version that an older release registered", _seal))
     seal.add_argument("--reason", required=True, metavar="WHY", help="why its files can be trusted; stored with the version")
-    _add_command(commands, "history", "list every move of an alias: when, from, to, who and why", _history)
+    history = _add_command(commands, "history", "list every move of an alias: when, from, to, who and why", _history)
+    for command in (listing, show, compare, history):
+        command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     purpose = "copy a version and its lineage to another model or store, without its aliases and the gate's result"
     copy = _add_version(_add_command(commands, "copy", purpose, _copy))
     copy.add_argument("--to", metavar="NAME", help="name of the model there (default: the same name)")

@@ -43,6 +43,8 @@ _QUIET_SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+_REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+
 
 def project_folder() -> Path:
     """The working folder; if `dvc exp run --temp` runs in a copy of the project, the corresponding folder of the project."""
@@ -74,6 +76,12 @@ def import_mlflow() -> None:
     import mlflow  # noqa: F401 - takes seconds, which `--help` and a wrong parameter should not cost
 
     logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "CRITICAL"))
+
+
+def limit_requests() -> None:
+    """Let a request to a server fail after about a minute, for commands that somebody waits for. MLflow's own limit is 18 minutes."""
+    for name, value in _REQUEST_LIMITS.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The command `kdflow registry`: its help, and one-line errors with exit code 2."""
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from components.params.load import load_params
+from components.register_model.promotion import Promotion
+from components.register_model.registry import Registry
 from components.registry.commands import EXAMPLES, _parser, main
+from components.runtime import tracking
 from tests.components.stores import new_store
+from tests.components.stub_models import register, write_data, write_model
 
 ROOT = Path(__file__).parents[3]
 Command = Callable[..., tuple[int | None, str]]
@@ -40,7 +47,10 @@ def test_help_has_examples_and_imports_neither_mlflow_nor_torch() -> None:
 
 
 def test_usage_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, usage in ((["-h"], "usage: kdflow registry [-h]"), (["show", "-h"], "usage: kdflow registry show [-h] VERSION")):
+    for arguments, usage in (
+        (["-h"], "usage: kdflow registry [-h]"),
+        (["show", "-h"], "usage: kdflow registry show [-h] [--json] VERSION"),
+    ):
         with pytest.raises(SystemExit):
             main(arguments, "kdflow registry")
         assert capsys.readouterr().out.startswith(usage)
@@ -60,6 +70,45 @@ def test_without_a_registry_no_file_is_created(registry: Command) -> None:
     assert registry("list") == (2, f"error: {Path('mlflow.db').resolve()}: is missing, so there is no registry here; "
                               "run `dvc repro` first, or set MLFLOW_TRACKING_URI\n")  # fmt: skip
     assert not Path("mlflow.db").exists()
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("server", ["dead", "silent"])
+def test_a_server_that_does_not_answer_is_one_error(server: str, registry: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"} if server == "silent" else {}
+    for name in tracking._REQUEST_LIMITS:
+        monkeypatch.setenv(name, "")  # so that the test ends without it
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(tracking, "_REQUEST_LIMITS", tracking._REQUEST_LIMITS | limits)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if server == "silent":
+            listener.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{listener.getsockname()[1]}")
+        code, output = registry("list")
+    assert code == 2 and output.count("\n") == 1 and "secret" not in output
+    assert output.startswith("error: http://***@127.0.0.1:") and "the registry of 'kdflow-student' fails" in output
+
+
+def test_json_has_versions_rules_history_and_comparison(registry: Command, tmp_path: Path) -> None:
+    new_store(tmp_path)
+    write_data(Path("outputs/prepare_data"))
+    for name, share in (("a", 0.5), ("b", 0.8)):
+        register("kdflow-student", write_model(Path(f"{name}.onnx"), (share, share)))
+    promotion = Promotion(Registry("kdflow-student"))
+    promotion.promote(promotion.run_gate("1", load_params(), Path("outputs/prepare_data")))
+    first, second = json.loads(registry("list", "--json")[1])
+    assert (first["version"], first["aliases"], second["aliases"]) == ("1", ["champion"], []) and "kdflow.content" in first["tags"]
+    shown = json.loads(registry("show", "1", "--json")[1])
+    assert {"rule": "finite", "passed": True, "reason": "all numbers are finite"} in shown["rules"] and "registered" in shown
+    [entry] = json.loads(registry("history", "--json")[1])
+    assert (entry["action"], entry["version"], entry["void"]) == ("promote", "1", False)
+    compared = json.loads(registry("compare", "2", "champion", "--json")[1])
+    assert (
+        compared["versions"] == ["2", "1"]
+        and compared["gain"]["map"]["low"] > 0
+        and compared["scores"]["1"]["ap50"].keys() == {"cat", "dog"}
+    )
 
 
 def test_errors_are_one_line(registry: Command, tmp_path: Path) -> None:
