@@ -85,7 +85,7 @@ def test_the_commands_are_documented() -> None:
     assert documented >= {(name,) for name in ("check", "predict", "convert", "show", "params", "results")}
     assert documented >= {("pipeline", name) for name in ("compile", "run", "submit", "schedule", "schedules", "unschedule", "status")}
     assert documented >= {
-        ("registry", name) for name in ("list", "show", "compare", "promote", "rollback", "history", "copy", "verify", "seal")
+        ("registry", name) for name in ("list", "show", "compare", "promote", "rollback", "history", "copy", "verify", "seal", "settle")
     }
     assert documented >= {("benchmark", name) for name in ("ablation", "pictures", "step_cost")}
 

@@ -31,7 +31,7 @@ complete_splits connected contact_sheet contender contenders contest contestant 
 errand execute exits_cleanly explained faults filtered finite_weights first_line fit_boxes fitted_anchors guard heat heat_maps
 in_labels_of in_picture judge judged judgement lesson lesson_digest lesson_of local_store mean_one narrator objective offsets opponent
 optimiser parameter_count partners passing plan process_group quieten rate_at read_source recognises recolour refuse_empty_classes reign
-rival run_graph select_model settle settle_parent spec_of split_of split_sources store_uri stored_verdicts stride_of summarise
+rival run_graph select_model settle_parent spec_of split_of split_sources store_uri stored_verdicts stride_of summarise
 take_turns taken_back tap_names teacher_finds teaching tell text_lines too_hard verdict verdicts verdicts_table
 """
 """Identifiers that must not occur anywhere."""

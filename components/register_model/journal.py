@@ -6,7 +6,7 @@ model, `<name>.journal`, with the old and new champion, who made it and why. Rep
 entry that was decided against a version that is no longer the champion is void, so exactly one of two promotions at once is valid.
 
 The aliases are set to the replayed state. After setting them, the journal is read again until it has no new entries. So a slow
-writer corrects its own mistake, and the next command completes what an interrupted one left undone.
+writer corrects its own mistake, and the next move completes what an interrupted one left undone.
 """
 
 import getpass
@@ -22,11 +22,15 @@ from kd.errors import InputError
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-Action = Literal["register", "adopt", "promote", "force", "rollback"]
+Action = Literal["register", "adopt", "promote", "force", "rollback", "settle"]
 CHAMPION, CHALLENGER = "champion", "challenger"
-FIELDS = ("action", "previous", "version", "who", "why", "token")
+FIELDS = ("action", "previous", "version", "who", "why", "token", "missing")
 PREFIX = "kdflow."
+NEWEST_TAG = "kdflow.newest"
+"""The tag of the journal with the number of its newest entry, so that somebody who deletes that entry is noticed."""
 DESCRIPTION = "kdflow's journal of '{}': each version is one move of an alias. `kdflow registry history` reads it; do not change it."
+
+SETTLE_MISSING = '`kdflow registry settle --reason "..."` accepts that, and the champion stays the version with the alias'
 
 
 class Entry(NamedTuple):
@@ -34,13 +38,15 @@ class Entry(NamedTuple):
 
     Attributes:
         action: "register", "promote" (passed the gate), "force" (without the gate), "rollback", or "adopt": the champion was set
-            before the journal existed.
+            before the journal existed; or "settle": entries are missing, and the champion stays the version with the alias.
         previous: the champion when the move was decided; "" for none.
         version: the version that the alias moves to.
         who: the person or pipeline that made the move.
         why: the reason.
         token: unique id of the entry; two entries with the same one come from a retried request.
+        missing: for "settle", the numbers of the missing entries, separated by spaces.
         when: milliseconds since 1970, UTC, by the clock of the store.
+        number: its number in the store.
     """
 
     action: Action
@@ -49,7 +55,9 @@ class Entry(NamedTuple):
     who: str
     why: str
     token: str
+    missing: str = ""
     when: int = 0
+    number: int = 0
 
 
 class State(NamedTuple):
@@ -87,8 +95,8 @@ def reference_version(entries: Sequence[Entry], version: str) -> str:
     state = replay(entries)
     if state.champion != version:
         return state.champion
-    promotions = (e for e in reversed(entries) if e.version == version and e.action in ("promote", "force") and e.token not in state.void)
-    return next((entry.previous for entry in promotions), "")
+    moves = (e for e in reversed(entries) if e.version == version != e.previous and e.token not in state.void)
+    return next((entry.previous for entry in moves if entry.action in ("promote", "force", "settle")), "")
 
 
 def rolled_back(entries: Sequence[Entry], version: str) -> Entry | None:
@@ -112,9 +120,35 @@ class Journal:
         """All entries, oldest first, without duplicates from retried requests."""
         by_token: dict[str, Entry] = {}
         for version in self.registry.search(self.name, {}):
-            entry = _read_entry(version)
-            by_token.setdefault(entry.token, entry)
+            if entry := _read_entry(version):
+                by_token.setdefault(entry.token, entry)
         return list(by_token.values())
+
+    def missing(self) -> list[int]:
+        """The numbers of the entries that were deleted and not accepted by `settle`."""
+        versions, tags = self.registry.search(self.name, {}), {}
+        with self.registry.wrap_errors(ignore="RESOURCE_DOES_NOT_EXIST"):
+            tags = self.registry.client.get_registered_model(self.name).tags
+        numbers = {int(version.version) for version in versions}
+        accepted = {int(number) for version in versions for number in version.tags.get(f"{PREFIX}missing", "").split()}
+        newest = max([*numbers, int(tags.get(NEWEST_TAG, 0))], default=0)
+        return sorted(set(range(1, newest + 1)) - numbers - accepted)
+
+    def problems(self) -> list[str]:
+        """What differs between the journal and the aliases, and entries that are missing or not from kdflow; one line each."""
+        name, aliases, state = self.registry.name, self.registry.aliases(), replay(self.entries())
+        lines = [
+            f"entry {version.version} of {self.name} is not from kdflow and is ignored"
+            for version in self.registry.search(self.name, {})
+            if not _read_entry(version)
+        ]
+        if missing := self.missing():
+            return [*lines, f"{_missing_entries(self.name, missing)}; {SETTLE_MISSING}"]
+        for alias, version in ((CHAMPION, state.champion), (CHALLENGER, state.challenger)):
+            if version and aliases.get(alias) != version:
+                actual = f"version {aliases[alias]}" if alias in aliases else "not set"
+                lines.append(f"@{alias} of {name} is {actual}, but version {version} in the journal; `kdflow registry settle` sets it")
+        return lines
 
     def append(self, action: Action, previous: str, version: str, why: str) -> bool:
         """Append a move and update the aliases. Returns False if the move is void because another one came first."""
@@ -131,7 +165,13 @@ class Journal:
         return next((e.action for e in reversed(entries) if e.action != "register" and e.token not in state.void), "")
 
     def sync_aliases(self) -> State:
-        """Set the aliases to the state of the journal and return it. Every command that reads the aliases calls this first."""
+        """Set the aliases to the state of the journal and return it. Every command that moves one calls this first.
+
+        Raises:
+            InputError: if entries are missing, because then the state is not known.
+        """
+        if missing := self.missing():
+            raise InputError(self.registry.name, f"{_missing_entries(self.name, missing)}, so nothing is changed", SETTLE_MISSING)
         aliases = self.registry.aliases()
         if aliases.get(CHAMPION) and not self.entries():
             why = "was the champion before there was a journal"
@@ -142,6 +182,15 @@ class Journal:
             print(f"{self.registry.name}: {line}", file=sys.stderr)
         return state
 
+    def settle(self, why: str) -> State:
+        """Set the aliases to the state of the journal. If entries are missing, the version with the alias stays the champion."""
+        if missing := self.missing():
+            previous = replay(self.entries()).champion
+            champion = self.registry.aliases().get(CHAMPION, previous)
+            accepted = " ".join(map(str, missing))
+            self._write(Entry("settle", previous, champion, current_user(), why, uuid.uuid4().hex, accepted))
+        return self.sync_aliases()
+
     def _update_aliases(self) -> State:
         entries = self.entries()
         while True:
@@ -150,14 +199,23 @@ class Journal:
                 self._set_alias(alias, version)
             count, entries = len(entries), self.entries()
             if len(entries) == count:
+                if entries:
+                    self._set_newest(entries[-1].number)
                 return state
+
+    def _set_newest(self, number: int) -> None:
+        """Record the number of the newest entry. A slower process may record an older one, which hides nothing but a deletion."""
+        with self.registry.wrap_errors():
+            if self.registry.client.get_registered_model(self.name).tags.get(NEWEST_TAG) != str(number):
+                self.registry.client.set_registered_model_tag(self.name, NEWEST_TAG, str(number))
 
     def _write(self, entry: Entry) -> None:
         registry = self.registry
         registry.create_model(self.name, DESCRIPTION.format(registry.name))
-        tags = {PREFIX + field: getattr(entry, field) for field in FIELDS}
+        tags = {PREFIX + field: value for field in FIELDS if (value := getattr(entry, field)) or field != "missing"}
+        source = entry.version or next(iter(registry.aliases().values()), "1")
         with registry.wrap_errors():
-            registry.client.create_model_version(self.name, f"models:/{registry.name}/{entry.version}", tags=tags)
+            registry.client.create_model_version(self.name, f"models:/{registry.name}/{source}", tags=tags)
 
     def _set_alias(self, alias: str, version: str) -> None:
         if not version or version == self.registry.aliases().get(alias):
@@ -180,11 +238,19 @@ def _apply(state: State, entry: Entry) -> State:
     before = state.champions[:-1]
     if entry.previous != state.champion or (entry.action == "rollback" and (not before or before[-1] != entry.version)):
         return state._replace(void=state.void | {entry.token})
+    if entry.action == "settle" and entry.version == state.champion:
+        return state
     return state._replace(champions=before if entry.action == "rollback" else (*state.champions, entry.version))
 
 
-def _read_entry(version: "ModelVersion") -> Entry:
+def _missing_entries(name: str, numbers: Sequence[int]) -> str:
+    plural = "entries {} are" if len(numbers) > 1 else "entry {} is"
+    return f"{plural.format(', '.join(map(str, numbers)))} missing in {name}"
+
+
+def _read_entry(version: "ModelVersion") -> Entry | None:
+    """The entry in a version of the journal; None if it is not from kdflow."""
     fields = {field: version.tags.get(PREFIX + field, "") for field in FIELDS}
     if fields["action"] not in get_args(Action):
-        raise InputError(f"{version.name} version {version.version}", "is not a journal entry of kdflow", "delete that version")
-    return Entry(**fields, when=int(version.creation_timestamp))  # type: ignore[arg-type]
+        return None
+    return Entry(**fields, when=int(version.creation_timestamp), number=int(version.version))  # type: ignore[arg-type]

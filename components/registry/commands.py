@@ -24,6 +24,7 @@ EXAMPLES = {
     "promote": ["kdflow registry promote 4", 'kdflow registry promote 4 --force --reason "the new camera needs it"'],
     "rollback": ["kdflow registry rollback", 'kdflow registry rollback 4 --reason "misses bicycles at night"'],
     "history": ["kdflow registry history"],
+    "settle": ["kdflow registry settle", 'kdflow registry settle --reason "entry 7 was deleted by mistake"'],
     "verify": ["kdflow registry verify champion", "kdflow registry verify --all"],
     "seal": ['kdflow registry seal 3 --reason "compared with the backup"'],
     "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
@@ -55,7 +56,7 @@ def _list(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     from components.registry.records import version_record
     from components.registry.tables import versions_table
 
-    promotion.journal.sync_aliases()
+    _warn(promotion)
     versions = promotion.registry.versions()
     if not versions:
         promotion.registry.version("champion")  # raises an error with the names of the registered models
@@ -67,7 +68,7 @@ def _show(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     from components.registry.records import shown_record
     from components.registry.tables import rules_table, stored_rule_results, version_table
 
-    promotion.journal.sync_aliases()
+    _warn(promotion)
     version = promotion.registry.version(args.version)
     runs, rule_results = promotion.registry.runs(version), stored_rule_results(version)
     tables = [version_table(version, runs), *([rules_table(rule_results)] if rule_results else [])]
@@ -80,7 +81,7 @@ def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     from components.registry.records import comparison_record
     from components.registry.tables import comparison_table
 
-    promotion.journal.sync_aliases()
+    _warn(promotion)
     numbers = (promotion.registry.version(args.version).number, promotion.registry.version(args.other).number)
     ours, theirs = (load_version(promotion.registry, number) for number in numbers)
     measured, comparison = measure_models(ours, theirs, load_test_split(args.data, ours), params)
@@ -127,7 +128,7 @@ def _history(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     from components.registry.records import history_records
     from components.registry.tables import history_table
 
-    promotion.journal.sync_aliases()
+    _warn(promotion)
     entries = promotion.journal.entries()
     if not entries:
         promotion.registry.version("champion")  # raises an error with the names of the registered models
@@ -166,13 +167,25 @@ def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     from components.registry.copies import copy_version
 
     source = promotion.registry
-    promotion.journal.sync_aliases()
+    _warn(promotion)
     version = source.version(args.version)
     target = Registry(args.to or source.name, args.to_store)
     number = copy_version(source, version, target)
     print(f"copied {source.name} version {version.number} to {target.name} version {number}")
     print(f"to promote it in its store: kdflow registry --model {target.name} promote {number}")
     return 0
+
+
+def _settle(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    state = promotion.journal.settle(args.reason)
+    print(f"{promotion.registry.name}: the champion is version {state.champion or 'none'}, the challenger {state.challenger or 'none'}")
+    return 0
+
+
+def _warn(promotion: "Promotion") -> None:
+    """Print what a move would correct first. Reading changes nothing, so that it needs no permission to write."""
+    for line in promotion.journal.problems():
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _print(args: argparse.Namespace, record: object, *tables: object) -> None:
@@ -209,6 +222,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     version_help = "the version to roll back; if it is not the champion, nothing changes (default: the champion)"
     rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=version_help)
     rollback.add_argument("--reason", default="by hand", metavar="WHY", help="stored in the history")
+    settle = _add_command(commands, "settle", "set the aliases as in the journal, or accept that entries of it are missing", _settle)
+    settle.add_argument("--reason", default="by hand", metavar="WHY", help="stored in the history if entries are missing")
     verify = _add_command(commands, "verify", "compare the files of a version with the digests recorded at its registration", _verify)
     verify.add_argument("version", nargs="?", default="champion", metavar="VERSION", help="a number or an alias (default: champion)")
     verify.add_argument("--all", action="store_true", help="verify every version")

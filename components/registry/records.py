@@ -10,21 +10,21 @@ from components.register_model.gate.run_gate import finite_or_none
 from components.register_model.journal import Entry, replay
 from components.register_model.registry import Version
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def version_record(version: Version) -> Record:
+def version_record(version: Version) -> JsonObject:
     """A version with all its tags."""
     times = {"registered": _time(version.created)}
     return {"version": version.number, "aliases": version.aliases, **times, "run_id": version.run_id, "tags": version.tags}
 
 
-def shown_record(version: Version, runs: Mapping[str, str], rule_results: Sequence[RuleResult]) -> Record:
+def shown_record(version: Version, runs: Mapping[str, str], rule_results: Sequence[RuleResult]) -> JsonObject:
     """A version with the runs of its execution by step, and the result of each rule of the gate."""
     return {**version_record(version), "runs": dict(runs), "rules": [result._asdict() for result in rule_results]}
 
 
-def history_records(entries: Sequence[Entry]) -> list[Record]:
+def history_records(entries: Sequence[Entry]) -> list[JsonObject]:
     """The moves of the aliases, oldest first."""
     void = replay(entries).void
     return [{**entry._asdict(), "when": _time(entry.when), "void": entry.token in void} for entry in entries]
@@ -32,7 +32,7 @@ def history_records(entries: Sequence[Entry]) -> list[Record]:
 
 def comparison_record(
     names: tuple[str, str], ours: Measurements, theirs: Measurements, gain: Mapping[str, Interval], latency_ratio: float
-) -> Record:
+) -> JsonObject:
     """Two versions on the same test pictures. Scores are in 0..1, None if they are not finite."""
     scores = {
         name: {

@@ -164,11 +164,41 @@ def test_a_deleted_champion_does_not_prevent_a_move_to_another_version(journal: 
     assert aliases()["champion"] == "1"
 
 
-def test_a_version_that_is_not_a_journal_entry_is_an_error(journal: Journal) -> None:
+def test_a_version_that_is_not_a_journal_entry_is_reported_and_ignored(journal: Journal) -> None:
     journal.append("promote", "", "1", "the first")
     journal.registry.client.create_model_version("m.journal", "models:/m/1")
-    with pytest.raises(InputError, match=r"m\.journal version 2: is not a journal entry of kdflow"):
+    assert journal.problems() == ["entry 2 of m.journal is not from kdflow and is ignored"]
+    assert journal.append("promote", "1", "2", "better") and journal.missing() == []
+
+
+@pytest.mark.parametrize("deleted", ["2", "3"])
+def test_a_deleted_entry_stops_every_move_until_it_is_accepted(journal: Journal, deleted: str) -> None:
+    for previous, version in (("", "1"), ("1", "2"), ("2", "3")):
+        journal.append("promote", previous, version, "better")
+    journal.registry.client.delete_model_version("m.journal", deleted)
+    problem = f"entry {deleted} is missing in m.journal"
+    assert [line.startswith(f"{problem}; `kdflow registry settle --reason") for line in journal.problems()] == [True]
+    with pytest.raises(InputError, match=f"m: {problem}, so nothing is changed; `kdflow registry settle"):
         journal.sync_aliases()
+    assert aliases() == {"champion": "3"}, "a deletion does not move the champion"
+    assert journal.settle("deleted by mistake").champion == "3" and aliases() == {"champion": "3"}
+    assert journal.missing() == [] and journal.problems() == []
+    assert journal.append("promote", "3", "1", "best") and aliases()["champion"] == "1"
+
+
+def test_settling_changes_only_aliases_unless_entries_are_missing(journal: Journal) -> None:
+    journal.append("promote", "", "1", "the first")
+    journal.append("register", "1", "2", "new")
+    journal.registry.client.set_registered_model_alias("m", "champion", "3")
+    journal.registry.client.delete_registered_model_alias("m", "challenger")
+    assert journal.problems() == [
+        "@champion of m is version 3, but version 1 in the journal; `kdflow registry settle` sets it",
+        "@challenger of m is not set, but version 2 in the journal; `kdflow registry settle` sets it",
+    ]
+    journal.settle("")
+    assert aliases() == {"champion": "1", "challenger": "2"} and len(journal.entries()) == 2 and journal.problems() == []
+    journal.registry.client.delete_model_version("m.journal", "2")
+    assert journal.settle("").champion == "1" and journal.entries()[-1].missing == "2"
 
 
 def test_entries_are_read_beyond_one_page(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

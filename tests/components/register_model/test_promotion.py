@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 TAGS = {"kdflow.export_difference": "0.0001", "kdflow.map": "0.5", "kdflow.map50": "0.5", "kdflow.data_digest": "of other pictures"}
 WRITES = (
     "create_registered_model", "create_model_version", "set_registered_model_alias", "set_model_version_tag", "update_model_version",
-    "delete_model_version", "log_artifact", "log_artifacts",
+    "delete_model_version", "log_artifact", "log_artifacts", "set_registered_model_tag",
 )  # fmt: skip
 Work = Callable[[Promotion], object]
 

@@ -111,6 +111,49 @@ def test_json_has_versions_rules_history_and_comparison(registry: Command, tmp_p
     )
 
 
+READ_ONLY = ("search_model_versions", "search_registered_models", "search_runs", "get_")
+
+
+class ReadOnlyClient:
+    """A client without permission to write."""
+
+    def __init__(self, client: object) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> object:
+        if not name.startswith(READ_ONLY):
+            raise PermissionError(name)
+        return getattr(self._client, name)
+
+
+def test_reading_changes_nothing_and_reports_an_alias_that_is_behind(
+    registry: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_store(tmp_path)
+    write_data(Path("outputs/prepare_data"))
+    for name, share in (("a", 0.5), ("b", 0.8)):
+        register("kdflow-student", write_model(Path(f"{name}.onnx"), (share, share)))
+    Promotion(Registry("kdflow-student")).force("1", "first")
+    client = Registry("kdflow-student").client
+    client.set_registered_model_alias("kdflow-student", "champion", "2")
+    create = Registry.__init__
+
+    def read_only(self: Registry, *arguments: str) -> None:
+        create(self, *arguments)
+        self.client = ReadOnlyClient(self.client)  # type: ignore[assignment]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "__init__", read_only)
+        for arguments in (["list"], ["show", "1"], ["history"], ["compare", "1", "2"], ["verify", "1"]):
+            code, output = registry(*arguments)
+            assert code == 0, output
+            behind = "warning: @champion of kdflow-student is version 2, but version 1 in the journal; `kdflow registry settle` sets it"
+            assert (behind in output) == (arguments[0] != "verify")
+    registry("copy", "1", "--to", "other")
+    assert Registry("kdflow-student").aliases() == {"champion": "2"}
+    assert "the champion is version 1" in registry("settle")[1] and Registry("kdflow-student").aliases() == {"champion": "1"}
+
+
 def test_errors_are_one_line(registry: Command, tmp_path: Path) -> None:
     new_store(tmp_path)
     for arguments, problem in {
