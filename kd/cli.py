@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, handle_errors, printable
 from kd.files import digest, write_json
 from kd.model.build import ARCHITECTURES, build_model, count_parameters
 from kd.model.coco_names import COCO_NAMES
@@ -59,14 +59,14 @@ def _predict(args: argparse.Namespace) -> None:
     found = [(file, result) for file, result in results if isinstance(result, Detections)]
     skipped = [result for _, result in results if isinstance(result, InputError)]
     for error in skipped[:MAX_LISTED]:
-        print(f"skipped: {error}", file=sys.stderr)
+        print(f"skipped: {printable(str(error))}", file=sys.stderr)
     if not found:
         raise InputError("PICTURES", f"none of {len(files)} pictures can be decoded", "give intact picture files")
     if args.json:
         write_json(args.json, [row for file, detections in found for row in to_rows(file.name, detections, detector.classes)])
     if len(found) <= MAX_LISTED:
         for file, detections in found:
-            print(f"{file.name}: {_counted(detections, detector.classes)}")
+            print(printable(f"{file.name}: {_counted(detections, detector.classes)}"))
     print(f"pictures: {len(found)}, objects: {sum(len(d.labels) for _, d in found)}; drawn in {args.out}")
     if skipped:
         print(f"skipped: {len(skipped)} of {len(files)} pictures, which cannot be decoded", file=sys.stderr)

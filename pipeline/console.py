@@ -9,6 +9,8 @@ from typing import NamedTuple, TextIO
 
 from rich.table import Table
 
+from components.runtime.text import mask_passwords
+
 COLORS = re.compile(r"\x1b\[\d+m")
 STARTED = re.compile(r"Executing task '([\w-]+)'")
 ENDED = re.compile(r"Task '([\w-]+)' finished with status '?(\w+)")
@@ -61,11 +63,12 @@ class ConsoleOutput(io.TextIOBase):
             state = "ran" if match[2] == "SUCCESS" else "failed"
             self._end_step(_step_name(match[1]), state, time.monotonic() - self._step_start)
         elif line.startswith("    ") and self.current not in self.steps:  # kfp indents the output of a task
-            self._process_output(line.removeprefix("    "))
+            self._process_output(mask_passwords(line.removeprefix("    ")))
 
     def _start_step(self, step: str) -> None:
         self.current, self.error, self._step_start = step, "", time.monotonic()
-        self.log(step).write_text("")
+        self.log(step).unlink(missing_ok=True)
+        self.log(step).touch(mode=0o600)  # the output may contain what only the user may read
         self._print(f"{step} ...")
 
     def _process_output(self, line: str) -> None:

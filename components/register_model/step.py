@@ -14,7 +14,7 @@ from components.runtime.text import mask_passwords
 from components.runtime.tracking import tracking_uri
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
-from kd.errors import InputError
+from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
 from kd.model.store import load_model
 
@@ -68,7 +68,7 @@ def register_model(
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
     run.log_metrics({f"export_{name}": value for name, value in parity._asdict().items()} | _metrics(gate_result))
     run.set_tag("kdflow.registered", f"{registry.name}/{gate_result.version}")
-    print(f"{registry.name} version {gate_result.version}: {decision['decision']} ({'; '.join(decision['reasons'])})")
+    print(printable(f"{registry.name} version {gate_result.version}: {decision['decision']} ({'; '.join(decision['reasons'])})"))
 
 
 def _lineage(params: Params, data: Path, student: Path, teacher: Path, evaluation: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from components.register_model.registry import Version
 from kd.data.draw import draw
 from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
+from kd.errors import printable
 
 LINEAGE_TAGS = {
     "kdflow.git_commit": "git commit",
@@ -26,6 +27,7 @@ LINEAGE_TAGS = {
 ARTIFACT_PATH, PICTURE_FILE = "gate", "found.jpg"
 MAX_PICTURES, HEIGHT, GAP = 3, 240, 6
 MIN_SCORE = 0.25
+SPECIAL = frozenset("\\`*_{}[]<>|~#!&\"'")
 
 
 def gate_tags(result: GateResult) -> dict[str, str]:
@@ -47,11 +49,17 @@ def gate_tags(result: GateResult) -> dict[str, str]:
 
 def description(result: GateResult, version: Version) -> str:
     """The description in Markdown: the decision, the scores, the rules, the lineage, and the picture as a link to an artifact."""
-    lines = [f"**{result.decision}**: {'; '.join(result.reasons)}", "", *_scores_table(result), "", "| rule | | |", "|---|---|---|"]
-    lines += [f"| {rule} | {'passed' if passed else '**failed**'} | {reason} |" for rule, passed, reason in result.rule_results]
-    lines += ["", *(f"- {name}: `{version.tags[tag]}`" for tag, name in LINEAGE_TAGS.items() if tag in version.tags)]
+    lines = [f"**{result.decision}**: {escape_markdown('; '.join(result.reasons))}", "", *_scores_table(result), ""]
+    results = ((rule, "passed" if passed else "**failed**", escape_markdown(reason)) for rule, passed, reason in result.rule_results)
+    lines += ["| rule | | |", "|---|---|---|", *(f"| {' | '.join(cells)} |" for cells in results)]
+    lines += ["", *(f"- {name}: {escape_markdown(version.tags[tag])}" for tag, name in LINEAGE_TAGS.items() if tag in version.tags)]
     lines += ["", f"![detections in test pictures](get-artifact?path={ARTIFACT_PATH}%2F{PICTURE_FILE}&run_uuid={version.run_id})"]
     return "\n".join(lines)
+
+
+def escape_markdown(text: str) -> str:
+    """Text of users, such as class names, without Markdown and HTML: special characters as entities, which look the same."""
+    return "".join(f"&#{ord(c)};" if c in SPECIAL else c for c in printable(text))
 
 
 def _scores_table(result: GateResult) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from components.params.load import load_params
 from components.params.models import Params
 from components.runtime.tracking import limit_requests, sqlite_file
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, fail, handle_errors, printable
 
 if TYPE_CHECKING:
     from components.register_model.promotion import Promotion
@@ -110,7 +110,7 @@ def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -
         _print(args, None, rules_table(gate_result.rule_results))
         moved = promotion.promote(gate_result)
         if not gate_result.passed:
-            print(f"{name} is not promoted: {'; '.join(gate_result.reasons)}")
+            print(printable(f"{name} is not promoted: {'; '.join(gate_result.reasons)}"))
             return 1
     print(f"{name} {'is the champion' if moved else f'is not promoted: {SUPERSEDED}'}")
     return 0 if moved else 1
@@ -149,7 +149,7 @@ def _verify(args: argparse.Namespace, params: Params, promotion: "Promotion") ->
             print(f"{copy.name}: {len(copy.digests)} files are the registered ones")
         except ChangedFiles as error:
             changed += 1
-            print(f"error: {error}", file=sys.stderr)
+            fail(str(error))
     return 1 if changed else 0
 
 

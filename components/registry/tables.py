@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Column, Table
 
 from components.register_model.gate.bootstrap import Interval
@@ -12,6 +12,7 @@ from components.register_model.gate.rules import Measurements, RuleResult, point
 from components.register_model.journal import Entry, replay
 from components.register_model.registry import Version
 from components.register_model.version_card import LINEAGE_TAGS
+from kd.errors import printable
 
 DIGEST_LENGTH = 8
 """Characters of a digest in a table."""
@@ -23,9 +24,9 @@ def versions_table(versions: Sequence[Version]) -> Table:
     for version in reversed(versions):
         tags = version.tags
         scores = [points(float(tags[tag])) if tag in tags else "" for tag in ("kdflow.map50", "kdflow.map")]
-        lineage = [tags.get(tag, "")[:DIGEST_LENGTH] for tag in ("kdflow.git_commit", "kdflow.data_digest")]
-        aliases = "\n".join(f"@{alias}" for alias in version.aliases)
-        table.add_row(version.number, aliases, _time(version.created), *scores, tags.get("kdflow.gate", "not run"), *lineage)
+        lineage = [escape(tags.get(tag, "")[:DIGEST_LENGTH]) for tag in ("kdflow.git_commit", "kdflow.data_digest")]
+        aliases = "\n".join(escape(f"@{alias}") for alias in version.aliases)
+        table.add_row(version.number, aliases, _time(version.created), *scores, escape(tags.get("kdflow.gate", "not run")), *lineage)
     return table
 
 
@@ -48,7 +49,7 @@ def version_table(version: Version, runs: Mapping[str, str]) -> Table:
     table.show_header = False
     for name, value in rows.items():
         if value:
-            table.add_row(name, escape(value))
+            table.add_row(escape(name), escape(value))
     return table
 
 
@@ -62,7 +63,7 @@ def rules_table(rule_results: Sequence[RuleResult]) -> Table:
     """One row per rule."""
     table = _table("rule", "", "reason")
     for rule, passed, reason in rule_results:
-        table.add_row(rule, "[green]passed" if passed else "[red bold]failed", escape(reason))
+        table.add_row(escape(rule), "[green]passed" if passed else "[red bold]failed", escape(reason))
     return table
 
 
@@ -94,6 +95,11 @@ def comparison_table(
     table.add_row("megabytes", f"{ours.megabytes:.2f}", f"{theirs.megabytes:.2f}", f"x {ours.megabytes / theirs.megabytes:.2f}", "")
     table.add_row("time per picture", "", "", f"x {latency_ratio:.2f}", "")
     return table
+
+
+def escape(text: str) -> str:
+    """Text of users in a cell, without markup of rich, ANSI escapes and line ends."""
+    return escape_markup(printable(text))
 
 
 def _table(*columns: str) -> Table:

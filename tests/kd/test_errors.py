@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, fail, handle_errors
 
 CASES = [
     (InputError("params.yaml", "has no field seed", "add it"), 2, "error: params.yaml: has no field seed; add it\n"),
@@ -62,3 +62,8 @@ def test_long_names_are_shortened_and_paths_are_not() -> None:
     assert str(InputError(path, f"has '{'n' * 5000}'", "rename it")) == f"{path}: has '{'n' * 60}...'; rename it"
     message = str(InputError("x", "many words " * 1000, "shorten it"))
     assert len(message) < 2100 and message.startswith("x: many") and message.endswith("; shorten it")
+
+
+def test_an_error_shows_no_control_characters_of_a_file_name(capsys: pytest.CaptureFixture[str]) -> None:
+    fail("a\x1b[2J\n\u202egpj.jpg: größe 猫 is wrong")
+    assert capsys.readouterr().err == "error: a\\x1b[2J\\n\\u202egpj.jpg: größe 猫 is wrong\n"

@@ -65,3 +65,11 @@ def test_the_table_has_a_row_a_step() -> None:
         ["1.2", "0.0"],
         ["0123456789abcdef", ""],
     ]
+
+
+def test_logs_are_private_and_without_passwords(console: ConsoleOutput) -> None:
+    console.log("train_teacher").write_text("of an older release")
+    console.write(SAID.replace("going on", "clone https://ada:secret@git.example.org/data.git"))
+    assert console.log("train_teacher").stat().st_mode & 0o777 == 0o600
+    for text in (console.log("train_teacher").read_text(), shown(console)):
+        assert "secret" not in text and "https://***@git.example.org/data.git" in text
