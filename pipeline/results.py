@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from components.evaluate.latency import latencies
-from components.evaluate.report.conclusion import conclude, points
+from components.evaluate.points import points
+from components.evaluate.report.conclusion import conclude
 from components.evaluate.report.models import TITLES
 from components.runtime.text import mask_passwords
 from components.runtime.tracking import tracking_uri

@@ -24,7 +24,7 @@ PHOTOGRAPHS = {"train": 0, "test": 1}  # china.jpg, flower.jpg
 DIGIT_HEIGHTS = (20, 60)  # pixels in a scene of 128
 CONTRAST = (0.45, 0.9)  # of ink against its background, as a fraction of the range from black to white
 MAX_OVERLAP = 0.12  # fraction of a digit's ink that may cover the ink of other digits
-DISTRACTORS = (0, 1)
+DISTRACTORS = (0, 1)  # minimum and maximum number in a scene
 INK_THRESHOLD = 0.5  # coverage from which a pixel belongs to a digit
 MAX_TRIES = 40  # random positions to try before a digit is left out
 
@@ -54,6 +54,7 @@ def compose_scene(rng: Random, sources: Sources, size: int, objects: Sequence[in
     instances = np.full((size, size), -1)
     for _ in range(_random_count(rng, DISTRACTORS)):
         strokes = _scramble(sources.digits[rng.integers(len(sources.digits))])
+        # with instances of its own, because digits may cover it
         _paste(rng, canvas, np.full_like(instances, -1), _render(rng, strokes, _random_height(rng, size)), -1)
     heights = sorted((_random_height(rng, size) for _ in range(_random_count(rng, objects))), reverse=True)
     labels: list[int] = []

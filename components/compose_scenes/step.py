@@ -1,24 +1,21 @@
 """The step `compose_scenes`: the embedded default dataset."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from components.compose_scenes.scenes import CLASSES, PHOTOGRAPHS, compose_scene, load_sources
 from components.params.models import Params
+from components.runtime.tracking import Run
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
 from kd.files import write_json
 from kd.progress import track
 
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
-
 JPEG_QUALITY = 92
 
 
-def compose_scenes(params: Params, run: "Run", output: Path = Path("outputs/compose_scenes")) -> None:
+def compose_scenes(params: Params, run: Run, output: Path = Path("outputs/compose_scenes")) -> None:
     """Compose the embedded dataset: handwritten digits on photographs, in COCO layout.
 
     Args:

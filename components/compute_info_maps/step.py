@@ -1,23 +1,20 @@
 """The step `compute_info_maps`: how important each position of the teacher's features is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from components.params.models import Params
+from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.distillation.compute_maps import write_info_maps
 from kd.files import digest, read_json
 from kd.model.store import load_model
 
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
-
 
 def compute_info_maps(
     params: Params,
-    run: "Run",
+    run: Run,
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
     output: Path = Path("outputs/compute_info_maps"),

@@ -2,24 +2,21 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.params.models import Params
+from components.runtime.tracking import Run
 from components.shared.training import train_network
 from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.files import digest, digest_json
 from kd.model.store import load_model
 
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
-
 MODEL = "model.safetensors"
 
 
 def distill_student(
     params: Params,
-    run: "Run",
+    run: Run,
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
     maps: Path = Path("outputs/compute_info_maps"),

@@ -17,9 +17,9 @@ Task = Callable[[int], object]
 WARM_UP = 3
 ROUNDS = 30
 PERCENTILE = 10
-"""Percentile of the times that is reported: other load on the machine makes a run longer, never shorter."""
-DEPLOYED = NMSConfig(confidence=0.25)
-"""Settings in use. With the minimum score of an evaluation, 0.001, non-maximum suppression would take longer than in use."""
+"""The reported percentile of the times. It is low, because other load on the machine makes a time longer, never shorter."""
+DEPLOYMENT = NMSConfig(confidence=0.25)
+"""The settings of a deployed detector. With the minimum score of an evaluation, 0.001, non-maximum suppression takes longer."""
 
 
 def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionData, rounds: int = ROUNDS) -> dict[str, float]:
@@ -35,8 +35,8 @@ def latencies(models: Mapping[str, tuple[Network, ModelSpec]], data: DetectionDa
 def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[str, float]:
     """Milliseconds by task; each task is called with the number of the round.
 
-    The tasks alternate, so that a slow moment of the machine affects all of them, and every other round runs in reverse order,
-    because a task finds caches and threads as the one before left them. `rounds` is the number of timed rounds.
+    The tasks alternate, so that a slow moment of the machine affects all of them. Every other round runs in reverse order, because
+    the previous task affects caches and threads. `rounds` is the number of timed rounds.
     """
     times: dict[str, list[float]] = {name: [] for name in tasks}
     order = list(tasks.items())
@@ -51,4 +51,4 @@ def time_interleaved(tasks: Mapping[str, Task], rounds: int = ROUNDS) -> dict[st
 @torch.no_grad()
 def _detect(network: Network, spec: ModelSpec, picture: Tensor) -> None:
     boxes, scores = decode_boxes(network(picture).heads, spec.anchors)
-    postprocess(boxes[0], scores[0], DEPLOYED.confidence, DEPLOYED.nms_iou, DEPLOYED.max_detections)
+    postprocess(boxes[0], scores[0], DEPLOYMENT.confidence, DEPLOYMENT.nms_iou, DEPLOYMENT.max_detections)

@@ -1,13 +1,14 @@
 """The step `evaluate`: score the models on the test pictures and write the report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.evaluate.latency import latencies
 from components.evaluate.report import write_report
 from components.evaluate.report.tables import write_tables
 from components.evaluate.scoring import MODEL, TrainedModel, evaluate_model, gigaflops, load_trained
 from components.params.models import Params
+from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import Scores
@@ -15,15 +16,12 @@ from kd.errors import InputError
 from kd.files import read_json, write_json
 from kd.model.build import count_parameters
 
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
-
 DIGITS = 6
 
 
 def evaluate(
     params: Params,
-    run: "Run",
+    run: Run,
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
     baseline: Path | None = Path("outputs/train_baseline"),
@@ -66,7 +64,8 @@ def evaluate(
     write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps)
     run.log_dataset("prepared", str(data), summary["digest"], "test")
     times = latencies({name: (model.network, model.spec) for name, model in trained.items()}, test)
-    run.log_metrics(_flat(metrics) | {f"{name}.latency_ms": value for name, value in times.items()})
+    scores = {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items()}
+    run.log_metrics(scores | {f"{name}.latency_ms": value for name, value in times.items()})
     run.log_artifact(output / "report.html")
 
 
@@ -90,8 +89,3 @@ def _metrics(model: TrainedModel, scores: Scores) -> dict[str, float]:
         "gigaflops": round(gigaflops(model.spec), DIGITS),
         "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
     }
-
-
-def _flat(metrics: dict[str, Any]) -> dict[str, float]:
-    """Values by dotted name."""
-    return {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items()}

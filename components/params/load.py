@@ -50,7 +50,7 @@ def check_params(content: Any, where: str | Path) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(where, *_explain(error)) from None
+        raise InputError(where, *_first_problem(error)) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -79,7 +79,7 @@ def _parse(text: str) -> Any:
     return yaml.load(text, _Loader)
 
 
-def _explain(error: ValidationError) -> tuple[str, str]:
+def _first_problem(error: ValidationError) -> tuple[str, str]:
     """The first problem and its remedy. A renamed key comes first: without it, its new name would be reported as missing."""
     problems = {".".join(map(str, problem["loc"])): problem for problem in reversed(error.errors())}
     if renamed := next((name for name in RENAMED if name in problems), None):

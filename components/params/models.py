@@ -1,7 +1,7 @@
 """Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
 from collections.abc import Collection
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -9,7 +9,7 @@ from kd.files import digest_json
 
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -57,6 +57,13 @@ class Section(BaseModel):
         """SHA-256 of the section's values, as hex."""
         return digest_json(self.model_dump(mode="json"))
 
+    def flat(self) -> dict[str, Any]:
+        """The values by dotted name, such as "train.epochs"."""
+        flat: dict[str, Any] = {}
+        for name, value in self:
+            flat |= {f"{name}.{key}": inner for key, inner in value.flat().items()} if isinstance(value, Section) else {name: value}
+        return flat
+
 
 class ComposeScenes(Section):
     """The embedded default dataset."""
@@ -77,8 +84,8 @@ class Data(Section):
         description="folder with pictures and labels; the default is the embedded dataset"
     )
     layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
-    val: Share = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
-    test: Share = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
+    val: BelowOne = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
+    test: BelowOne = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
     split_seed: Seed = Field(description="random seed of these splits")
     image_size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of the networks' input in pixels")
     anchors: Literal["kmeans", "coco"] = Field(description="kmeans: fitted to the training boxes; coco: the published anchors of COCO")
@@ -91,9 +98,9 @@ class Augment(Section):
 
     mosaic: Fraction = Field(description="probability of a mosaic of four pictures")
     flip: Fraction = Field(description="probability of a horizontal flip; 0 if a mirrored object would be of another class")
-    scale: Share = Field(description="random scale: a factor of 1 - scale to 1 + scale")
-    translate: Share = Field(description="random shift in each direction by up to this fraction of the side")
-    color: Share = Field(description="color jitter: random brightness, contrast and saturation, each a factor of 1 - color to 1 + color")
+    scale: BelowOne = Field(description="random scale: a factor of 1 - scale to 1 + scale")
+    translate: BelowOne = Field(description="random shift in each direction by up to this fraction of the side")
+    color: BelowOne = Field(description="color jitter: random brightness, contrast and saturation, each a factor of 1 - color to 1 + color")
     close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
 
 
@@ -106,7 +113,7 @@ class Train(Section):
     lr: Positive = Field(description="learning rate after the warm-up; cosine decay follows")
     weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
     warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
-    ema_decay: Share = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
+    ema_decay: BelowOne = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
     clip_norm: Positive = Field(description="maximum gradient norm, for gradient clipping")
     precision: Literal["auto", "fp32", "bf16"] = Field(description="autocast dtype; auto: bf16 if the hardware supports it, else fp32")
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
@@ -132,7 +139,7 @@ class InfoMaps(Section):
 
 
 class Distill(Section):
-    """The distillation loss: weight * (backbone * losses of its taps + neck * losses of its taps) + response * response loss."""
+    """The distillation loss: weight * (backbone * sum of backbone losses + neck * sum of neck losses) + response * response loss."""
 
     taps: Annotated[list[Literal["backbone", "neck"]], AfterValidator(_check_distinct)] = Field(
         description="parts of the networks that are distilled; [] for none"
@@ -168,7 +175,7 @@ class Gate(Section):
     min_map: Fraction = Field(description="minimum mAP")
     min_map50: Fraction = Field(description="minimum mAP50")
     max_map_difference: Fraction = Field(description="maximum difference in mAP from the step evaluate on the same test pictures")
-    min_gain: Share = Field(description="minimum gain in mAP over the champion")
+    min_gain: BelowOne = Field(description="minimum gain in mAP over the champion")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="fraction of the bootstrap resamples in which mAP must rise")
     resamples: Annotated[int, Field(ge=100)] = Field(description="number of bootstrap resamples of the test pictures")
     max_class_drop: Fraction = Field(description="maximum drop of the AP50 of a class")
@@ -206,5 +213,5 @@ class Params(Section):
     register_model: RegisterModel
 
     def only(self, sections: Collection[str]) -> "Params":
-        """A copy with only these `sections`; access to another one raises AttributeError."""
+        """A copy that has only these `sections`: access to another one raises AttributeError."""
         return self.model_construct(**{name: value for name, value in self if name in sections})

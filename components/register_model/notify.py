@@ -22,14 +22,16 @@ def notify(command: str, message: dict[str, Any], timeout: float = TIMEOUT) -> N
             command, shell=True, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
     except OSError as error:
-        return _warn(str(error))
+        _warn(str(error))
+        return
     try:
         _, stderr = process.communicate(json.dumps(message, sort_keys=True), timeout=timeout)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return _warn(f"took longer than {timeout:g} seconds and was stopped")
+        _warn(f"took longer than {timeout:g} seconds and was stopped")
+        return
     if process.returncode:
         last_line = (stderr.strip().splitlines() or ["no error output"])[-1]
         _warn(f"ended with {process.returncode}: {mask_passwords(last_line)[:300]}")

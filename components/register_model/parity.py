@@ -43,7 +43,7 @@ def compare_export(network: Network, spec: ModelSpec, exported: Path, data: Dete
     for start in range(0, count, BATCH):
         images = torch.stack([data.letterboxed(index)[0] for index in range(start, min(start + BATCH, count))]).float() / 255
         outputs = session.run(["boxes", "scores", "labels", "pictures"], {"images": images.numpy()})
-        for expected, actual in zip(_detect(network, spec, images, nms), _by_picture(outputs, len(images)), strict=True):
+        for expected, actual in zip(_detect(network, spec, images, nms), _split_by_picture(outputs, len(images)), strict=True):
             detections += len(expected.scores)
             differences.append(difference(expected, actual, spec.image_size, nms.confidence))
     box, score = (max(values) for values in zip(*differences, strict=True))
@@ -78,7 +78,7 @@ def _detect(network: Network, spec: ModelSpec, images: torch.Tensor, nms: NMSCon
     return [postprocess(*candidates, nms.confidence, nms.nms_iou, nms.max_detections) for candidates in zip(boxes, scores, strict=True)]
 
 
-def _by_picture(outputs: list[NDArray[np.generic]], batch: int) -> list[Detections]:
+def _split_by_picture(outputs: list[NDArray[np.generic]], batch: int) -> list[Detections]:
     """Split the outputs of the exported model by picture."""
     boxes, scores, labels, pictures = (torch.from_numpy(output) for output in outputs)
     return [Detections(boxes[pictures == i], scores[pictures == i], labels[pictures == i]) for i in range(batch)]

@@ -69,7 +69,10 @@ class Promotion:
         return gate_result
 
     def promote(self, gate_result: GateResult) -> bool:
-        """Make a version that passed the gate the champion. Returns False if another one became the champion in the meantime."""
+        """Make a version the champion if it passed the gate.
+
+        Returns False if it passed, but another version became the champion in the meantime.
+        """
         reference, number, why = gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons)
         if not gate_result.passed:
             self._notify("reject", reference, number, why)

@@ -1,7 +1,7 @@
 """The step `register_model`: export the student, check the export, register it by its content, and run the gate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.params.models import Params
 from components.register_model.export import export_onnx
@@ -11,15 +11,12 @@ from components.register_model.promotion import SUPERSEDED, Promotion
 from components.register_model.registry import Registry
 from components.runtime.execution import current_execution, git_tags
 from components.runtime.text import mask_passwords
-from components.runtime.tracking import tracking_uri
+from components.runtime.tracking import Run, tracking_uri
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
 from kd.model.store import load_model
-
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
 
 MODEL = "model.safetensors"
 EVALUATED_MODELS = ("teacher", "baseline", "student")
@@ -27,7 +24,7 @@ EVALUATED_MODELS = ("teacher", "baseline", "student")
 
 def register_model(
     params: Params,
-    run: "Run",
+    run: Run,
     data: Path = Path("outputs/prepare_data"),
     student: Path = Path("outputs/distill_student"),
     teacher: Path = Path("outputs/train_teacher"),
@@ -62,8 +59,8 @@ def register_model(
         raise InputError(mask_passwords(tracking_uri()), "the model registry does not answer", remedy)
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
-    gate_result, in_time = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data)
-    decision = gate_result.to_json() | ({} if in_time else {"decision": "reject", "reasons": [SUPERSEDED]})
+    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data)
+    decision = gate_result.to_json() | ({} if not_superseded else {"decision": "reject", "reasons": [SUPERSEDED]})
     scores = {name: {key: finite_or_none(value) for key, value in values.items()} for name, values in lineage["scores"].items()}
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
     run.log_metrics({f"export_{name}": value for name, value in parity._asdict().items()} | _metrics(gate_result))

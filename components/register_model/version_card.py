@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from components.register_model.gate.rules import points
+from components.evaluate.points import points, signed_points
 from components.register_model.gate.run_gate import GateResult
 from components.register_model.registry import Version
 from kd.data.draw import draw
@@ -72,12 +72,13 @@ def _scores_table(result: GateResult) -> Iterator[str]:
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = comparison.gain[name]
         both = f"{points(getattr(ours, name))} | {points(getattr(comparison.champion, name))}"
-        yield f"| {label} | {both} | {100 * change.difference:+.1f} | {100 * change.low:+.1f} and {100 * change.high:+.1f} |"
+        interval = f"{signed_points(change.low)} and {signed_points(change.high)}"
+        yield f"| {label} | {both} | {signed_points(change.difference)} | {interval} |"
 
 
 def save_picture(result: GateResult, file: Path) -> None:
     """Save a JPEG of the first test pictures with objects, side by side, with the version's detections."""
-    data = result.split
+    data = result.test_split
     with_objects = [index for index in range(len(data)) if len(data.objects(index)[1])]
     pictures = [_draw_detections(result, index) for index in (with_objects or list(range(len(data))))[:MAX_PICTURES]]
     sheet = Image.new("RGB", (sum(picture.width + GAP for picture in pictures) - GAP, HEIGHT), "white")
@@ -89,10 +90,10 @@ def save_picture(result: GateResult, file: Path) -> None:
 
 
 def _draw_detections(result: GateResult, index: int) -> Image.Image:
-    picture = read_picture(result.split.file(index))
+    picture = read_picture(result.test_split.file(index))
     scale = HEIGHT / picture.height
-    found = result.challenger.detections[index]
+    found = result.detections[index]
     shown = found.scores >= MIN_SCORE
     detections = Detections(found.boxes[shown] * scale, found.scores[shown], found.labels[shown])
     resized = picture.resize((max(1, round(picture.width * scale)), HEIGHT), Image.Resampling.LANCZOS)
-    return draw(resized, detections, result.split.classes)
+    return draw(resized, detections, result.test_split.classes)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from rich.markup import escape as escape_markup
 from rich.table import Column, Table
 
+from components.evaluate.points import points, signed_points
 from components.register_model.gate.bootstrap import Interval
-from components.register_model.gate.rules import Measurements, RuleResult, points
+from components.register_model.gate.rules import Measurements, RuleResult
 from components.register_model.journal import Entry, replay
 from components.register_model.registry import Version
 from components.register_model.version_card import LINEAGE_TAGS
@@ -88,10 +89,12 @@ def comparison_table(
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = gain[name]
         values = (points(getattr(ours, name)), points(getattr(theirs, name)))
-        table.add_row(label, *values, _signed(change.difference), f"{_signed(change.low)} and {_signed(change.high)}", style="bold")
+        table.add_row(
+            label, *values, signed_points(change.difference), f"{signed_points(change.low)} and {signed_points(change.high)}", style="bold"
+        )
     for name in sorted({*ours.per_class, *theirs.per_class}):
         a, b = ours.per_class.get(name, 0.0), theirs.per_class.get(name, 0.0)
-        table.add_row(f"AP50 of {escape(name)}", points(a), points(b), _signed(a - b), "")
+        table.add_row(f"AP50 of {escape(name)}", points(a), points(b), signed_points(a - b), "")
     table.add_row("megabytes", f"{ours.megabytes:.2f}", f"{theirs.megabytes:.2f}", f"x {ours.megabytes / theirs.megabytes:.2f}", "")
     table.add_row("time per picture", "", "", f"x {latency_ratio:.2f}", "")
     return table
@@ -108,7 +111,3 @@ def _table(*columns: str) -> Table:
 
 def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _signed(difference: float) -> str:
-    return f"{100 * difference:+.1f}"

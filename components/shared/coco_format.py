@@ -25,8 +25,8 @@ def write_coco(path: Path, classes: Sequence[str], pictures: Sequence[tuple[str,
         "images": ({"id": i, "file_name": name, "width": p.width, "height": p.height} for i, (name, p) in enumerate(pictures, 1)),
     }
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for separator, (name, rows) in zip("{,,", tables.items(), strict=True):
-            file.write(f'{separator}\n"{name}": [')
+        for index, (name, rows) in enumerate(tables.items()):
+            file.write(f'{"," if index else "{"}\n"{name}": [')
             _write_rows(file, rows)
         file.write("\n}\n")
 

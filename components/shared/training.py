@@ -4,10 +4,11 @@ import csv
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kd
 from components.params.models import Detector, Params
+from components.runtime.tracking import Run
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
@@ -18,9 +19,6 @@ from kd.train.config import TrainConfig
 from kd.train.distributed import init_distributed
 from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged, train
 
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
-
 
 class Diverged(InputError):
     """The loss of a training is not finite."""
@@ -30,7 +28,7 @@ def train_network(
     title: str,
     params: Params,
     section: Detector,
-    run: "Run",
+    run: Run,
     data: Path,
     output: Path,
     distill: BuildDistillation | None = None,

@@ -1,17 +1,14 @@
 """The step `train_baseline`: train the student without a teacher."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.params.models import Params
+from components.runtime.tracking import Run
 from components.shared.training import train_network
-
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
 
 
 def train_baseline(
-    params: Params, run: "Run", data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_baseline")
+    params: Params, run: Run, data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_baseline")
 ) -> None:
     """Train the student without a teacher: what distillation has to beat.
 

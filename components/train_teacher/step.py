@@ -1,17 +1,14 @@
 """The step `train_teacher`: train the network that the student learns from."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.params.models import Params
+from components.runtime.tracking import Run
 from components.shared.training import train_network
-
-if TYPE_CHECKING:
-    from components.runtime.tracking import Run
 
 
 def train_teacher(
-    params: Params, run: "Run", data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_teacher")
+    params: Params, run: Run, data: Path = Path("outputs/prepare_data"), output: Path = Path("outputs/train_teacher")
 ) -> None:
     """Train the large network that the student learns from.
 

@@ -7,13 +7,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from components.evaluate.points import points
 from components.evaluate.report import figures
-from components.evaluate.report.conclusion import conclude, points
+from components.evaluate.report.conclusion import conclude
 from components.evaluate.report.examples import MIN_SCORE, choose_examples
 from components.evaluate.report.map_overlays import map_overlays
-from components.evaluate.report.models import TITLES, EvaluatedModel, reference
+from components.evaluate.report.models import TITLES, EvaluatedModel, reference_name
 from components.params.models import Params
 from kd.data.dataset import DetectionData
+
+OTHER_SECTIONS = ("compose_scenes.", "data.", "register_model.")
+"""Parameters that the scores do not depend on; the report does not show them."""
 
 
 def write_report(
@@ -32,7 +36,7 @@ def write_report(
         models: by name, as in `TITLES`.
         metrics: content of metrics.json.
         summary: content of the summary.json of prepare_data.
-        params: parameters; those that the models depend on are shown.
+        params: parameters that the report shows.
         splits: the training split, whose maps are shown, and the test split.
         maps: output of compute_info_maps.
 
@@ -43,11 +47,11 @@ def write_report(
     template = _environment().get_template("template.html")
     html = template.render(
         titles={name: TITLES[name] for name in models},
-        reference=TITLES[reference(models)],
+        reference=TITLES[reference_name(models)],
         conclusion=conclude(metrics),
         metrics=metrics,
         summary=summary,
-        parameters=_parameters(params),
+        parameters={name: value for name, value in params.flat().items() if not name.startswith(OTHER_SECTIONS)},
         charts=_charts(models),
         listed_classes=len(figures.shown_classes(models)),
         examples=choose_examples(test, models, params.evaluate.pictures),
@@ -74,15 +78,3 @@ def _environment() -> Environment:
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["points"] = points
     return environment
-
-
-def _parameters(params: Params) -> list[tuple[str, str]]:
-    """Dotted names and values of the parameters that the models and their scores depend on."""
-    return _flat(params.model_dump(exclude={"compose_scenes", "data", "register_model"}))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in tree.items():
-        rows += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, str(value))]
-    return rows

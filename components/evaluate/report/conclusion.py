@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from components.evaluate.points import points, signed_points
+
 MIN_DIFFERENCE = 0.005
 """Half a point of mAP50; a smaller difference is reported as none."""
 
@@ -22,34 +24,29 @@ def conclude(metrics: dict[str, Any]) -> Conclusion:
         f"The same small network reaches {points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
         f"{points(student['map50'])} when it is also distilled from the teacher "
         f"(mAP {points(baseline['map'])} and {points(student['map'])}).",
-        _teacher(student, teacher),
+        _teacher_sentence(student, teacher),
     ]
-    return Conclusion(_headline(gain["map50"]), sentences + _gap(gain))
-
-
-def points(score: float) -> str:
-    """A score of 0..1 in points of 0..100."""
-    return f"{100 * score:.1f}"
+    return Conclusion(_headline(gain["map50"]), [*sentences, _gap_sentence(gain)])
 
 
 def _without_baseline(student: dict[str, Any], teacher: dict[str, Any]) -> Conclusion:
-    sentences = [_teacher(student, teacher), "The baseline was not trained, so the gain of the distillation is not known."]
+    sentences = [_teacher_sentence(student, teacher), "The baseline was not trained, so the gain of the distillation is not known."]
     return Conclusion(f"The distilled student reaches {points(student['map50'])} points of mAP50", sentences)
 
 
-def _teacher(student: dict[str, Any], teacher: dict[str, Any]) -> str:
+def _teacher_sentence(student: dict[str, Any], teacher: dict[str, Any]) -> str:
     return f"The teacher reaches {points(teacher['map50'])} with {teacher['parameters'] / student['parameters']:.1f} times the parameters."
 
 
 def _headline(gain: float) -> str:
     if abs(gain) < MIN_DIFFERENCE:
-        return f"Distillation made no clear difference ({100 * gain:+.1f} points of mAP50)"
+        return f"Distillation made no clear difference ({signed_points(gain)} points of mAP50)"
     return f"Distillation {'gains' if gain > 0 else 'costs'} {points(abs(gain))} points of mAP50"
 
 
-def _gap(gain: dict[str, float]) -> list[str]:
+def _gap_sentence(gain: dict[str, float]) -> str:
     if "gap_closed" not in gain:
-        return ["The teacher is not better than the baseline, so the student can learn little from it: train it longer or enlarge it."]
+        return "The teacher is not better than the baseline, so the student can learn little from it: train it longer or enlarge it."
     if gain["map50"] >= MIN_DIFFERENCE:
-        return [f"That closes {gain['gap_closed']:.0%} of the gap to the teacher."]
-    return ["The teacher is better, but the student did not benefit: the report shows the gradient ratio; change distill.weight."]
+        return f"That closes {gain['gap_closed']:.0%} of the gap to the teacher."
+    return "The teacher is better, but the student did not benefit: the report shows the gradient ratio; change distill.weight."

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from components.evaluate.report.models import TITLES, EvaluatedModel, reference
-from components.evaluate.report.pictures import EmbeddedPicture, embedded, fitted
+from components.evaluate.report.models import TITLES, EvaluatedModel, reference_name
+from components.evaluate.report.pictures import EmbeddedPicture, embed, resize
 from kd.data.dataset import DetectionData
 from kd.data.draw import draw, draw_boxes
 from kd.data.pictures import read_picture
@@ -40,16 +40,18 @@ def choose_examples(test: DetectionData, models: Mapping[str, EvaluatedModel], c
 
     Pictures on which both are equal are chosen only if there are too few others.
     """
-    confident = {name: [_confident(found) for found in model.detections] for name, model in models.items()}
-    pair = (reference(models), "student")
-    before, after = ([f1_score(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in pair)
-    gains = [new - old for old, new in zip(before, after, strict=True)]
+    confident = {name: [_above_min_score(found) for found in model.detections] for name, model in models.items()}
+    names = (reference_name(models), "student")
+    reference_f1, student_f1 = ([f1_score(found, *test.objects(i)) for i, found in enumerate(confident[name])] for name in names)
+    gains = [student - reference for reference, student in zip(reference_f1, student_f1, strict=True)]
     order = sorted(range(len(test)), key=lambda i: (-gains[i], i))
     changed, equal = [i for i in order if gains[i]], [i for i in order if not gains[i]]
     chosen = evenly_spaced(changed, count)
     chosen = sorted(chosen + evenly_spaced(equal, count - len(chosen)), key=order.index)
     better = sum(gain > 0 for gain in gains)
-    return Examples([_example(test, confident, i, (before[i], after[i])) for i in chosen], better, len(changed) - better, len(equal))
+    return Examples(
+        [_example(test, confident, i, (reference_f1[i], student_f1[i])) for i in chosen], better, len(changed) - better, len(equal)
+    )
 
 
 def evenly_spaced(items: list[int], count: int) -> list[int]:
@@ -67,24 +69,24 @@ def f1_score(detections: Detections, boxes: Tensor, labels: Tensor) -> float:
     if not len(detections.scores) + len(labels):
         return 1.0
     matches = (box_iou(detections.boxes, boxes) >= MIN_IOU) & (detections.labels[:, None] == labels[None])
-    free = set(range(len(labels)))
+    unmatched = set(range(len(labels)))
     for row in matches:
-        free -= set([index for index in row.nonzero().flatten().tolist() if index in free][:1])
-    return 2 * (len(labels) - len(free)) / (len(detections.scores) + len(labels))
+        unmatched -= set([index for index in row.nonzero().flatten().tolist() if index in unmatched][:1])
+    return 2 * (len(labels) - len(unmatched)) / (len(detections.scores) + len(labels))
 
 
-def _confident(detections: Detections) -> Detections:
+def _above_min_score(detections: Detections) -> Detections:
     kept = detections.scores >= MIN_SCORE
     return Detections(*(part[kept] for part in detections))
 
 
 def _example(test: DetectionData, detections: Mapping[str, list[Detections]], index: int, f1: tuple[float, float]) -> Example:
-    picture = fitted(read_picture(test.file(index)))
+    picture = resize(read_picture(test.file(index)))
     scale = picture.width / test.sizes[index][0]
     boxes, labels = test.objects(index)
     labeled = [(box, label, test.classes[label]) for box, label in zip((boxes * scale).tolist(), labels.tolist(), strict=True)]
-    pictures = [embedded("Labels", draw_boxes(picture, labeled))]
+    pictures = [embed("Labels", draw_boxes(picture, labeled))]
     for name, found in detections.items():
         scaled = found[index]._replace(boxes=found[index].boxes * scale)
-        pictures.append(embedded(TITLES[name], draw(picture, scaled, test.classes)))
+        pictures.append(embed(TITLES[name], draw(picture, scaled, test.classes)))
     return Example(test.file(index).name, f1, pictures)

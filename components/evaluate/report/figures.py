@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from components.evaluate.report.models import DETECTION_TERMS, TITLES, EvaluatedModel, reference
+from components.evaluate.report.models import DETECTION_TERMS, TITLES, EvaluatedModel, reference_name
 from kd.detection.scores import RECALLS
 
 Models = Mapping[str, EvaluatedModel]
@@ -91,9 +91,9 @@ def precision_recall(models: Models) -> Markup:
 
 def shown_classes(models: Models) -> list[str]:
     """The classes of the bars: all with objects or, if there are many, those with the largest differences; in order."""
-    before, after = (models[name].scores.per_class for name in (reference(models), "student"))
-    changed = sorted(before, key=lambda label: -abs(after[label]["ap50"] - before[label]["ap50"]))[:MAX_CLASSES]
-    return [label for label in before if label in changed]
+    reference, student = (models[name].scores.per_class for name in (reference_name(models), "student"))
+    changed = sorted(reference, key=lambda label: -abs(student[label]["ap50"] - reference[label]["ap50"]))[:MAX_CLASSES]
+    return [label for label in reference if label in changed]
 
 
 def per_class(models: Models) -> Markup:
@@ -105,7 +105,7 @@ def per_class(models: Models) -> Markup:
         for index, (name, model) in enumerate(models.items()):
             positions = [k + 0.27 * (index - 1) for k in range(len(classes))]
             axes.barh(positions, [100 * model.scores.per_class[label]["ap50"] for label in classes], height=0.25, **_style(name))
-        axes.set_yticks(range(len(classes)), [_short(label) for label in classes])
+        axes.set_yticks(range(len(classes)), [_shorten(label) for label in classes])
         axes.set(xlim=(0, 100), xlabel="AP50")
         axes.invert_yaxis()
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -117,7 +117,7 @@ def _epoch_axis(axes: Axes, **settings: Any) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= 28 else name[:27] + "…"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from components.evaluate.report.examples import evenly_spaced
-from components.evaluate.report.pictures import EmbeddedPicture, embedded, fitted
+from components.evaluate.report.pictures import EmbeddedPicture, embed, resize
 from kd.data.dataset import DetectionData
 from kd.distillation.map_store import MapStore, read_index
 from kd.model.spec import taps_at
@@ -45,9 +45,9 @@ def map_overlays(train: DetectionData, maps: Path) -> MapOverlays:
     with_objects = [picture for picture in range(len(train)) if len(train.objects(picture)[1])]
     rows = []
     for number in evenly_spaced(with_objects, PICTURES):
-        picture, stored = fitted(Image.fromarray(train.letterboxed(number)[0].permute(1, 2, 0).numpy())), store[number]
-        overlays = [embedded(f"{tap.part}, stride {tap.stride}", overlay(picture, info_map)) for tap, info_map in stored.items()]
-        rows.append([embedded("training picture", picture), *overlays])
+        picture, info_maps = resize(Image.fromarray(train.letterboxed(number)[0].permute(1, 2, 0).numpy())), store[number]
+        overlays = [embed(f"{tap.part}, stride {tap.stride}", overlay(picture, info_map)) for tap, info_map in info_maps.items()]
+        rows.append([embed("training picture", picture), *overlays])
     return MapOverlays(index["method"], _legend(), rows)
 
 

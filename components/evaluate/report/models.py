@@ -15,8 +15,8 @@ DETECTION_TERMS = ("box", "objectness", "class")
 History = list[dict[str, float]]
 
 
-def reference(names: Container[str]) -> str:
-    """The model that the student is compared with: the baseline or, if it was not trained, the teacher."""
+def reference_name(names: Container[str]) -> str:
+    """The name of the model that the student is compared with: the baseline or, if it was not trained, the teacher."""
     return "baseline" if "baseline" in names else "teacher"
 
 

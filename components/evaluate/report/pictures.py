@@ -17,14 +17,14 @@ class EmbeddedPicture(NamedTuple):
     source: str
 
 
-def embedded(caption: str, picture: Image.Image) -> EmbeddedPicture:
-    """A picture as JPEG in a data URI."""
+def embed(caption: str, picture: Image.Image) -> EmbeddedPicture:
+    """Encode a picture as JPEG in a data URI."""
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=85, subsampling=0)  # full color resolution keeps thin lines sharp
     return EmbeddedPicture(caption, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
 
 
-def fitted(picture: Image.Image) -> Image.Image:
-    """The picture resized to a longer side of `SIDE`."""
+def resize(picture: Image.Image) -> Image.Image:
+    """Resize a picture to a longer side of `SIDE`."""
     scale = SIDE / max(picture.size)
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)

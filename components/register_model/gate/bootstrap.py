@@ -63,8 +63,8 @@ def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int,
         seed: seed of the resamples.
     """
     pictures = len(ours[0].objects)
-    once = np.ones((1, pictures), dtype=np.int64)
-    [exact] = mean_ap(ours, once) - mean_ap(theirs, once)
+    every_picture_once = np.ones((1, pictures), dtype=np.int64)
+    [exact] = mean_ap(ours, every_picture_once) - mean_ap(theirs, every_picture_once)
     differences = np.concatenate([mean_ap(ours, counts) - mean_ap(theirs, counts) for counts in _resample(pictures, resamples, seed)])
     low, high = np.quantile(differences, [1 - confidence, confidence], axis=0)
     return {name: Interval(float(exact[i]), float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
@@ -89,10 +89,10 @@ def average_precision(matches: Matches, counts: Counts) -> Floats:
     objects = counts @ matches.objects
     result = np.full((len(counts), len(matches.correct)), np.nan)
     for threshold, (correct, ignored) in enumerate(zip(matches.correct, matches.ignored, strict=True)):
-        at, off = np.flatnonzero(correct), np.flatnonzero(ignored)
-        hits = drawn[:, at].cumsum(axis=1)
-        skipped = np.pad(drawn[:, off].cumsum(axis=1), ((0, 0), (1, 0)))[:, np.searchsorted(off, at)]
-        precision = hits / np.maximum(ranked[:, at] - skipped, 1)
+        correct_at, ignored_at = np.flatnonzero(correct), np.flatnonzero(ignored)
+        hits = drawn[:, correct_at].cumsum(axis=1)
+        skipped = np.pad(drawn[:, ignored_at].cumsum(axis=1), ((0, 0), (1, 0)))[:, np.searchsorted(ignored_at, correct_at)]
+        precision = hits / np.maximum(ranked[:, correct_at] - skipped, 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # the best precision at this recall or a higher one
         reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1)[:, None], side="right")
         result[:, threshold] = (np.diff(reached, axis=1, prepend=0) * best).sum(axis=1) / len(RECALLS)

@@ -8,7 +8,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from components.evaluate.latency import DEPLOYED, Task, time_interleaved
+from components.evaluate.latency import DEPLOYMENT, Task, time_interleaved
 from components.register_model.gate.bootstrap import Matches, read_matches
 from components.register_model.gate.rules import Measurements
 from components.register_model.packaging import RegisteredDetector
@@ -22,7 +22,7 @@ from kd.progress import track
 TIMED_PICTURES = 16
 """Test pictures whose latency is measured."""
 ROUNDS = 100
-"""Measurements of the latency; most of them are disturbed on a busy machine."""
+"""Number of times that the latency is measured. It is high, because other load on the machine disturbs most of them."""
 
 
 class LoadedModel(NamedTuple):
@@ -62,7 +62,7 @@ def measure(name: str, model: LoadedModel, data: DetectionData, nms: NMSConfig) 
 def measure_latency(models: Mapping[str, LoadedModel], data: DetectionData) -> dict[str, float]:
     """Milliseconds from a decoded picture to its detections, by model; interleaved, one picture at a time."""
     pictures = [read_picture(data.file(index)) for index in range(min(TIMED_PICTURES, len(data)))]
-    settings = (DEPLOYED.confidence, DEPLOYED.nms_iou, DEPLOYED.max_detections)
+    settings = (DEPLOYMENT.confidence, DEPLOYMENT.nms_iou, DEPLOYMENT.max_detections)
 
     def task(model: LoadedModel) -> Task:
         return lambda turn: model.detect([pictures[turn % len(pictures)]], *settings)

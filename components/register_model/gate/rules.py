@@ -1,4 +1,4 @@
-"""The rules of the gate: each turns measurements into a result with a reason.
+"""The rules of the gate. A rule returns whether the challenger passes, and the reason.
 
 Reasons contain no times, so that a decision is the same text on every machine.
 """
@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from components.evaluate.points import points, signed_points
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import Interval
 
@@ -54,7 +55,7 @@ class GateInputs(NamedTuple):
     Attributes:
         challenger: the measurements of the challenger.
         comparison: with the champion; None for a first model.
-        evaluated: the challenger's mAP and mAP50 in the step `evaluate`; empty if they are not recorded.
+        evaluate_scores: the challenger's mAP and mAP50 in the step `evaluate`; empty if they are not recorded.
         same_data: whether `evaluate` had the same test pictures.
         export_difference: largest difference between its ONNX file and the network in PyTorch; None if they were not compared.
         tolerance: largest `export_difference` allowed.
@@ -62,14 +63,18 @@ class GateInputs(NamedTuple):
 
     challenger: Measurements
     comparison: Comparison | None
-    evaluated: tuple[float, ...]
+    evaluate_scores: tuple[float, ...]
     same_data: bool
     export_difference: float | None
     tolerance: float
 
 
+Outcome = tuple[bool, str]
+"""Whether a model passed a rule, and the reason."""
+
+
 class RuleResult(NamedTuple):
-    """Whether a model passed a rule, and why."""
+    """The outcome of a rule, with its name."""
 
     rule: str
     passed: bool
@@ -78,120 +83,111 @@ class RuleResult(NamedTuple):
 
 def check_rules(inputs: GateInputs, gate: Gate) -> list[RuleResult]:
     """The results of all rules that apply. The challenger passes the gate if it passes all of them."""
-    results = [rule(inputs, gate) for rule in RULES]
+    outcomes = {name: rule(inputs, gate) for name, rule in RULES.items()}
     if inputs.comparison:
-        results += [rule(inputs.challenger, inputs.comparison, gate) for rule in COMPARISON_RULES]
-    return results
+        outcomes |= {name: rule(inputs.challenger, inputs.comparison, gate) for name, rule in COMPARISON_RULES.items()}
+    return [RuleResult(name, *outcome) for name, outcome in outcomes.items()]
 
 
-def finite(inputs: GateInputs, _: Gate) -> RuleResult:
+def check_finite(inputs: GateInputs, _: Gate) -> Outcome:
     """All weights and scores are finite."""
     ours = inputs.challenger
-    passed = ours.finite and all(math.isfinite(value) for value in (ours.map, ours.map50, *ours.per_class.values(), *inputs.evaluated))
-    return RuleResult("finite", passed, "all numbers are finite" if passed else "a weight or a score is NaN or infinite")
+    scores = (ours.map, ours.map50, *ours.per_class.values(), *inputs.evaluate_scores)
+    passed = ours.finite and all(math.isfinite(score) for score in scores)
+    return passed, "all numbers are finite" if passed else "a weight or a score is NaN or infinite"
 
 
-def export(inputs: GateInputs, _: Gate) -> RuleResult:
+def check_export(inputs: GateInputs, _: Gate) -> Outcome:
     """The ONNX file has the same detections as the network in PyTorch."""
     if inputs.export_difference is None:
-        return RuleResult("export", False, "the ONNX file was not compared with PyTorch")
+        return False, "the ONNX file was not compared with PyTorch"
     passed = inputs.export_difference <= inputs.tolerance  # False for NaN as well
-    return RuleResult("export", passed, f"ONNX and PyTorch differ by {inputs.export_difference:g}, {_at_most(passed)} {inputs.tolerance:g}")
+    return passed, f"ONNX and PyTorch differ by {inputs.export_difference:g}, {_at_most(passed)} {inputs.tolerance:g}"
 
 
-def evaluation(inputs: GateInputs, gate: Gate) -> RuleResult:
+def check_evaluation(inputs: GateInputs, gate: Gate) -> Outcome:
     """The mAP is the one that the step `evaluate` recorded, so that scores and files belong together."""
-    if not inputs.same_data or not inputs.evaluated:
-        return RuleResult("evaluation", True, "`evaluate` recorded no mAP on these test pictures")
-    difference = round(abs(inputs.challenger.map - inputs.evaluated[0]), DIGITS)
+    if not inputs.same_data or not inputs.evaluate_scores:
+        return True, "`evaluate` recorded no mAP on these test pictures"
+    difference = round(abs(inputs.challenger.map - inputs.evaluate_scores[0]), DIGITS)
     passed = difference <= gate.max_map_difference
     limit = f"{_at_most(passed)} {points(gate.max_map_difference)}"
-    return RuleResult("evaluation", passed, f"mAP differs by {points(difference)} points from that of `evaluate`, {limit}")
+    return passed, f"mAP differs by {points(difference)} points from that of `evaluate`, {limit}"
 
 
-def floor_map(inputs: GateInputs, gate: Gate) -> RuleResult:
-    """mAP is at least `min_map`."""
-    return _floor("mAP", inputs.challenger.map, gate.min_map)
-
-
-def floor_map50(inputs: GateInputs, gate: Gate) -> RuleResult:
-    """mAP50 is at least `min_map50`."""
-    return _floor("mAP50", inputs.challenger.map50, gate.min_map50)
-
-
-def classes(ours: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_classes(ours: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """Both models have the same classes in the same order, because their users may depend on the label numbers."""
     theirs = comparison.champion.classes
     if ours.classes == theirs:
-        return RuleResult("classes", True, "the classes are the same as the champion's")
+        return True, "the classes are the same as the champion's"
     added, removed = sorted(set(ours.classes) - set(theirs)), sorted(set(theirs) - set(ours.classes))
     changes = [*(f"+{name}" for name in added), *(f"-{name}" for name in removed)] or ["another order"]
     reason = f"the classes differ from the champion's ({', '.join(changes)})"
-    return RuleResult("classes", gate.allow_other_classes, reason + (", which is allowed" if gate.allow_other_classes else ""))
+    return gate.allow_other_classes, reason + (", which is allowed" if gate.allow_other_classes else "")
 
 
-def gain(_: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_gain(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The gain in mAP is at least `min_gain`."""
     difference = round(comparison.gain["map"].difference, DIGITS)
     passed = difference >= gate.min_gain
-    return RuleResult("gain", passed, f"mAP changes by {_signed(difference)} points, {_at_least(passed)} {_signed(gate.min_gain)}")
+    return passed, f"mAP changes by {signed_points(difference)} points, {_at_least(passed)} {signed_points(gate.min_gain)}"
 
 
-def certainty(_: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_certainty(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The gain in mAP is statistically significant, so that noise in the test pictures does not promote a model."""
     interval = comparison.gain["map"]
     passed = interval.low > 0
-    between = f"on resampled test pictures mAP changes by {_signed(interval.low)} to {_signed(interval.high)} points"
-    return RuleResult("certainty", passed, f"{between}: with {gate.confidence:.0%} confidence it {'rises' if passed else 'does not rise'}")
+    between = f"on resampled test pictures mAP changes by {signed_points(interval.low)} to {signed_points(interval.high)} points"
+    return passed, f"{between}: with {gate.confidence:.0%} confidence it {'rises' if passed else 'does not rise'}"
 
 
-def class_drop(ours: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_class_drop(ours: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The AP50 of no class drops by more than `max_class_drop`."""
     theirs = comparison.champion.per_class
     drops = {name: round(before - ours.per_class.get(name, 0.0), DIGITS) for name, before in theirs.items()}
     worst = max(drops, key=lambda name: drops[name], default=None)
     if worst is None or drops[worst] <= 0:
-        return RuleResult("class_drop", True, "the AP50 of no class drops")
+        return True, "the AP50 of no class drops"
     change = f"from {points(theirs[worst])} to {points(ours.per_class.get(worst, 0.0))} AP50"
     passed = drops[worst] <= gate.max_class_drop
     reason = f"class '{worst}' drops {change}, {_at_most(passed)} {points(gate.max_class_drop)} points"
-    return RuleResult("class_drop", passed, reason)
+    return passed, reason
 
 
-def size(ours: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_size(ours: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The file is at most `max_size_ratio` times as large as the champion's."""
     ratio = ours.megabytes / comparison.champion.megabytes
     passed = ratio <= gate.max_size_ratio
-    return RuleResult(
-        "size", passed, f"the file is {ratio:.2f} times as large as the champion's, {_at_most(passed)} {gate.max_size_ratio:g}"
-    )
+    return passed, f"the file is {ratio:.2f} times as large as the champion's, {_at_most(passed)} {gate.max_size_ratio:g}"
 
 
-def latency(_: Measurements, comparison: Comparison, gate: Gate) -> RuleResult:
+def check_latency(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """A picture takes at most `max_latency_ratio` times as long as with the champion."""
     passed = comparison.latency_ratio <= gate.max_latency_ratio
-    return RuleResult(
-        "latency", passed, f"a picture takes {_at_most(passed)} {gate.max_latency_ratio:g} times as long as with the champion"
-    )
+    return passed, f"a picture takes {_at_most(passed)} {gate.max_latency_ratio:g} times as long as with the champion"
 
 
-RULES: tuple[Callable[[GateInputs, Gate], RuleResult], ...] = (finite, export, evaluation, floor_map, floor_map50)
-ComparisonRule = Callable[[Measurements, Comparison, Gate], RuleResult]
-COMPARISON_RULES: tuple[ComparisonRule, ...] = (classes, gain, certainty, class_drop, size, latency)
+RULES: dict[str, Callable[[GateInputs, Gate], Outcome]] = {
+    "finite": check_finite,
+    "export": check_export,
+    "evaluation": check_evaluation,
+    "floor_map": lambda inputs, gate: _check_floor("mAP", inputs.challenger.map, gate.min_map),
+    "floor_map50": lambda inputs, gate: _check_floor("mAP50", inputs.challenger.map50, gate.min_map50),
+}
+COMPARISON_RULES: dict[str, Callable[[Measurements, Comparison, Gate], Outcome]] = {
+    "classes": check_classes,
+    "gain": check_gain,
+    "certainty": check_certainty,
+    "class_drop": check_class_drop,
+    "size": check_size,
+    "latency": check_latency,
+}
 
 
-def points(score: float) -> str:
-    """A score of 0..1 in points of 0..100."""
-    return f"{100 * score:.1f}"
-
-
-def _floor(metric: str, value: float, minimum: float) -> RuleResult:
+def _check_floor(metric: str, value: float, minimum: float) -> Outcome:
+    """A score is at least its minimum."""
     passed = value >= minimum  # False for NaN
-    return RuleResult(f"floor_{metric.lower()}", passed, f"{metric} is {points(value)}, {_at_least(passed)} {points(minimum)}")
-
-
-def _signed(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
+    return passed, f"{metric} is {points(value)}, {_at_least(passed)} {points(minimum)}"
 
 
 def _at_least(passed: bool) -> str:

@@ -14,6 +14,7 @@ from components.register_model.packaging import RegisteredDetector
 from components.register_model.registry import Registry, Version
 from components.runtime.text import one_line
 from kd.data.dataset import DetectionData
+from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError
 from kd.files import read_json
@@ -32,8 +33,8 @@ class GateResult(NamedTuple):
         data_digest: digest of the prepared data.
         inputs: the inputs of the rules.
         rule_results: the results of the rules.
-        challenger: the challenger's detections in the test pictures.
-        split: the test pictures.
+        detections: the challenger's detections in each test picture.
+        test_split: the test pictures.
     """
 
     version: str
@@ -41,8 +42,8 @@ class GateResult(NamedTuple):
     data_digest: str
     inputs: GateInputs
     rule_results: list[RuleResult]
-    challenger: MeasuredModel
-    split: DetectionData
+    detections: list[Detections]
+    test_split: DetectionData
 
     @property
     def passed(self) -> bool:
@@ -106,11 +107,11 @@ def run_gate(registry: Registry, version: Version, reference_version: str, param
     split = load_test_split(data, challenger)
     measured, comparison = measure_models(challenger, champion, split, params)
     difference = version.tags.get(EXPORT_DIFFERENCE_TAG)
-    evaluated = tuple(float(version.tags[tag]) for tag in SCORE_TAGS if tag in version.tags)
+    scores = tuple(float(version.tags[tag]) for tag in SCORE_TAGS if tag in version.tags)
     digest = str(read_json(data / "summary.json")["digest"])
     same_data, export_difference = version.tags.get("kdflow.data_digest") == digest, float(difference) if difference else None
-    inputs = GateInputs(measured.measurements, comparison, evaluated, same_data, export_difference, section.tolerance)
-    return GateResult(version.number, reference_version, digest, inputs, check_rules(inputs, section.gate), measured, split)
+    inputs = GateInputs(measured.measurements, comparison, scores, same_data, export_difference, section.tolerance)
+    return GateResult(version.number, reference_version, digest, inputs, check_rules(inputs, section.gate), measured.detections, split)
 
 
 def load_test_split(data: Path, model: LoadedModel) -> DetectionData:

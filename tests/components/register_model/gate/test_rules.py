@@ -59,9 +59,9 @@ def test_a_first_model_is_checked_without_a_comparison() -> None:
 def test_map_must_be_that_of_evaluate_on_the_same_pictures() -> None:
     assert failed(inputs(same_data=True)) == {"evaluation": "mAP differs by 5.0 points from that of `evaluate`, more than 2.0"}
     assert (
-        failed(inputs(same_data=True, evaluated=(0.33, 0.5)))
+        failed(inputs(same_data=True, evaluate_scores=(0.33, 0.5)))
         == failed(inputs(same_data=False))
-        == failed(inputs(same_data=True, evaluated=()))
+        == failed(inputs(same_data=True, evaluate_scores=()))
         == {}
     )
 
@@ -99,7 +99,7 @@ def test_numbers_that_are_not_finite_fail(change: dict[str, object], champion: M
 
 
 def test_a_score_of_evaluate_that_is_not_finite_fails() -> None:
-    assert set(failed(inputs(evaluated=(math.nan, 0.5)))) == {"finite"}
+    assert set(failed(inputs(evaluate_scores=(math.nan, 0.5)))) == {"finite"}
 
 
 @pytest.mark.parametrize("difference", [0.0011, math.nan, None])
