@@ -189,10 +189,10 @@ def test_outputs_belong_to_one_stage_and_are_read_where_they_are_written() -> No
 
 
 def sections_read(file: str) -> set[str]:
-    """Sections of the parameters that a file takes, as in `params.student`, or as `params.model_dump(exclude={"student"})` does."""
+    """Sections of the parameters that a file takes, as in `params.student`, or as `params.flat(exclude={"student"})` does."""
     nodes = list(ast.walk(ast.parse((ROOT / file).read_text())))
     taken = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "params"}
-    for call in (node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.model_dump"):
+    for call in (node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) in {"params.flat", "params.model_dump"}):
         excluded = next((ast.literal_eval(word.value) for word in call.keywords if word.arg == "exclude"), set())
         taken |= set(Params.model_fields) - excluded
     return taken & set(Params.model_fields)

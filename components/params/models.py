@@ -57,10 +57,12 @@ class Section(BaseModel):
         """SHA-256 of the section's values, as hex."""
         return digest_json(self.model_dump(mode="json"))
 
-    def flat(self) -> dict[str, Any]:
-        """The values by dotted name, such as "train.epochs"."""
+    def flat(self, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """The values by dotted name, such as "train.epochs", without those of the sections `exclude`."""
         flat: dict[str, Any] = {}
         for name, value in self:
+            if name in exclude:
+                continue
             flat |= {f"{name}.{key}": inner for key, inner in value.flat().items()} if isinstance(value, Section) else {name: value}
         return flat
 

@@ -78,7 +78,7 @@ def _scores_table(result: GateResult) -> Iterator[str]:
 
 def save_picture(result: GateResult, file: Path) -> None:
     """Save a JPEG of the first test pictures with objects, side by side, with the version's detections."""
-    data = result.test_split
+    data = result.test_pictures
     with_objects = [index for index in range(len(data)) if len(data.objects(index)[1])]
     pictures = [_draw_detections(result, index) for index in (with_objects or list(range(len(data))))[:MAX_PICTURES]]
     sheet = Image.new("RGB", (sum(picture.width + GAP for picture in pictures) - GAP, HEIGHT), "white")
@@ -90,10 +90,10 @@ def save_picture(result: GateResult, file: Path) -> None:
 
 
 def _draw_detections(result: GateResult, index: int) -> Image.Image:
-    picture = read_picture(result.test_split.file(index))
+    picture = read_picture(result.test_pictures.file(index))
     scale = HEIGHT / picture.height
     found = result.detections[index]
     shown = found.scores >= MIN_SCORE
     detections = Detections(found.boxes[shown] * scale, found.scores[shown], found.labels[shown])
     resized = picture.resize((max(1, round(picture.width * scale)), HEIGHT), Image.Resampling.LANCZOS)
-    return draw(resized, detections, result.test_split.classes)
+    return draw(resized, detections, result.test_pictures.classes)

@@ -89,9 +89,8 @@ def comparison_table(
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = gain[name]
         values = (points(getattr(ours, name)), points(getattr(theirs, name)))
-        table.add_row(
-            label, *values, signed_points(change.difference), f"{signed_points(change.low)} and {signed_points(change.high)}", style="bold"
-        )
+        interval = f"{signed_points(change.low)} and {signed_points(change.high)}"
+        table.add_row(label, *values, signed_points(change.difference), interval, style="bold")
     for name in sorted({*ours.per_class, *theirs.per_class}):
         a, b = ours.per_class.get(name, 0.0), theirs.per_class.get(name, 0.0)
         table.add_row(f"AP50 of {escape(name)}", points(a), points(b), signed_points(a - b), "")

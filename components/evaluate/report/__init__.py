@@ -16,9 +16,6 @@ from components.evaluate.report.models import TITLES, EvaluatedModel, reference_
 from components.params.models import Params
 from kd.data.dataset import DetectionData
 
-OTHER_SECTIONS = ("compose_scenes.", "data.", "register_model.")
-"""Parameters that the scores do not depend on; the report does not show them."""
-
 
 def write_report(
     path: Path,
@@ -36,7 +33,7 @@ def write_report(
         models: by name, as in `TITLES`.
         metrics: content of metrics.json.
         summary: content of the summary.json of prepare_data.
-        params: parameters that the report shows.
+        params: parameters; the report shows those that the models and their scores depend on.
         splits: the training split, whose maps are shown, and the test split.
         maps: output of compute_info_maps.
 
@@ -51,7 +48,7 @@ def write_report(
         conclusion=conclude(metrics),
         metrics=metrics,
         summary=summary,
-        parameters={name: value for name, value in params.flat().items() if not name.startswith(OTHER_SECTIONS)},
+        parameters=params.flat(exclude={"compose_scenes", "data", "register_model"}),
         charts=_charts(models),
         listed_classes=len(figures.shown_classes(models)),
         examples=choose_examples(test, models, params.evaluate.pictures),

@@ -34,7 +34,7 @@ class GateResult(NamedTuple):
         inputs: the inputs of the rules.
         rule_results: the results of the rules.
         detections: the challenger's detections in each test picture.
-        test_split: the test pictures.
+        test_pictures: the test split.
     """
 
     version: str
@@ -43,7 +43,7 @@ class GateResult(NamedTuple):
     inputs: GateInputs
     rule_results: list[RuleResult]
     detections: list[Detections]
-    test_split: DetectionData
+    test_pictures: DetectionData
 
     @property
     def passed(self) -> bool:

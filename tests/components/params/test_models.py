@@ -64,3 +64,11 @@ def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> 
     with pytest.raises(InputError) as error:
         load_params(COMMITTED, [change])
     assert problem in str(error.value) and change.partition("=")[0] in str(error.value) and "Value error" not in str(error.value)
+
+
+def test_flat_has_each_value_under_its_dotted_name() -> None:
+    params = load_params(Path(__file__).parents[3] / "params.yaml")
+    flat = params.flat(exclude={"teacher"})
+    assert flat["student.train.epochs"] == params.student.train.epochs and flat["seed"] == params.seed
+    assert flat["distill.taps"] == params.distill.taps and not any(name.startswith("teacher") for name in flat)
+    assert set(params.flat()) == {row.name for row in explain({})}
