@@ -67,7 +67,7 @@ def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> 
 
 
 def test_flat_has_each_value_under_its_dotted_name() -> None:
-    params = load_params(Path(__file__).parents[3] / "params.yaml")
+    params = load_params(COMMITTED)
     flat = params.flat(exclude={"teacher"})
     assert flat["student.train.epochs"] == params.student.train.epochs and flat["seed"] == params.seed
     assert flat["distill.taps"] == params.distill.taps and not any(name.startswith("teacher") for name in flat)
