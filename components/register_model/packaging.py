@@ -1,71 +1,32 @@
-"""Package an exported network as an MLflow model, and load a packaged model as a detector."""
+"""Load a packaged model as a detector. `components.register_model.mlflow_model` writes the package."""
 
-import io
 import os
 import re
 from collections.abc import Sequence
-from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 
 from components.register_model.integrity import ChangedFiles
+from components.register_model.registry import Registry
 from components.runtime.text import mask_passwords, one_line
 from components.runtime.tracking import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from kd.data import letterbox
 from kd.detection.decode import Detections
 from kd.errors import InputError
-from kd.files import digest
 
 if TYPE_CHECKING:
-    from mlflow.models import Model, ModelSignature
-
     from kd.detector import Picture
-
-REQUIREMENTS = ("numpy", "onnxruntime", "pillow")
-"""The packages that running the model needs besides MLflow; torch is not among them."""
-PARAMS = {"confidence": "double", "nms_iou": "double", "most": "long"}
-"""The parameters of a prediction, with their MLflow types."""
-
-
-def package(exported: Path, folder: Path) -> None:
-    """Write the ONNX file `exported` as an MLflow model to `folder`.
-
-    With `mlflow.pyfunc` it is `components.register_model.served_model.ServedModel`; with `mlflow.onnx` it is the ONNX network.
-    """
-    import mlflow.pyfunc
-    import onnx
-    import pandas
-    from mlflow.models import Model
-
-    from components.register_model import served_model
-
-    network = onnx.load(exported)
-    # a fixed id and time, so that equal content gives equal files
-    model = Model(model_uuid=digest(exported)[:32], utc_time_created="1970-01-01 00:00:00")
-    model.add_flavor("onnx", onnx_version=onnx.__version__, data=f"artifacts/{exported.name}", providers=["CPUExecutionProvider"])
-    mlflow.pyfunc.save_model(
-        folder,
-        python_model=served_model.__file__,
-        artifacts={"network": str(exported), "letterbox": str(letterbox.__file__)},
-        mlflow_model=model,
-        signature=_signature(network),
-        input_example=pandas.DataFrame({"picture": [_example_picture()]}),
-        pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
-    )
-    _remove_absolute_paths(model)
-    model.save(folder / "MLmodel")
 
 
 def open_model(uri: str) -> "RegisteredDetector":
-    """Load the detector at `models:/NAME@champion`, `models:/NAME/3` or `runs:/RUN/model`, or from a folder written by `package`.
+    """Load the detector at `models:/NAME@champion`, `models:/NAME/3` or `runs:/RUN/model`, or from a folder with a packaged model.
 
     The files of a registered version are verified first. A folder is not, because no code in it runs.
 
     Raises:
-        InputError: if it does not exist, differs from the registered files, cannot be loaded, or was not written by `package`.
+        InputError: if it does not exist, differs from the registered files, cannot be loaded, or is not a packaged model.
     """
     if (file := sqlite_file()) and not file.exists() and ":/" in uri:
         raise InputError(uri, f"cannot be loaded: there is no {file}", "set MLFLOW_TRACKING_URI, or run this in the project folder")
@@ -81,8 +42,6 @@ def open_model(uri: str) -> "RegisteredDetector":
 
 
 def _read_network(uri: str) -> bytes:
-    from components.register_model.registry import Registry
-
     if found := re.fullmatch(r"models:/([^/@]+)(?:/|@)([^/@]+)", uri):
         registry = Registry(found[1], os.environ.get("MLFLOW_REGISTRY_URI"))
         return registry.read_network(registry.version(found[2]))
@@ -129,33 +88,3 @@ class RegisteredDetector:
         except ValueError as error:
             raise InputError("picture", str(error), "pass complete JPEG or PNG files, or uint8 arrays") from None
         return [Detections(*(torch.from_numpy(part) for part in parts)) for parts in detections]
-
-
-def _signature(network: Any) -> "ModelSignature":
-    import onnx
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Array
-
-    defaults = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in network.graph.initializer if tensor.name in PARAMS}
-    boxes, scores = ColSpec(Array(Array(DataType.double)), "boxes"), ColSpec(Array(DataType.double), "scores")
-    return ModelSignature(
-        Schema([ColSpec(DataType.binary, "picture")]),
-        Schema([boxes, scores, ColSpec(Array(DataType.string), "classes")]),
-        ParamSchema([ParamSpec(name, kind, round(defaults[name].item(), 6)) for name, kind in PARAMS.items()]),
-    )
-
-
-def _example_picture() -> bytes:
-    """A small grey picture as a PNG file."""
-    file = io.BytesIO()
-    Image.new("RGB", (64, 48), "grey").save(file, "PNG")
-    return file.getvalue()
-
-
-def _remove_absolute_paths(model: "Model") -> None:
-    """Replace the paths of the packaged files on this machine by their paths in the package."""
-    python = model.flavors["python_function"]
-    python["model_code_path"] = Path(python["model_code_path"]).name
-    for artifact in python["artifacts"].values():
-        artifact["uri"] = artifact["path"]

@@ -20,7 +20,7 @@ from components.register_model.integrity import (
     refuse_links,
     verify_copy,
 )
-from components.register_model.packaging import package
+from components.register_model.mlflow_model import package
 from components.runtime.text import mask_passwords, one_line, quote_filter
 from components.runtime.tracking import import_mlflow, tracking_uri
 from kd.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from components.register_model.export import export_onnx
-from components.register_model.packaging import package
+from components.register_model.mlflow_model import package
 from kd.detection.evaluate import NMSConfig
 from kd.model.store import save_model
 from tests.components.random_networks import random_network
