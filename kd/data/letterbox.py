@@ -87,7 +87,7 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
             raise Image.DecompressionBombError
         return image
     except Image.DecompressionBombError:  # Pillow raises it for much larger pictures
-        raise UnreadablePicture(f"it has more than {MAX_MEGAPIXELS} megapixels, the largest size; make it smaller or cut it up") from None
+        raise UnreadablePicture(f"it has more than {MAX_MEGAPIXELS} megapixels, the largest size") from None
     except (FileNotFoundError, PermissionError):
         raise
     except UnidentifiedImageError:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.pictures import curves, main, picture_of, scores_by_epoch, sheet
-from components.evaluate.report.pictures import embedded
+from components.evaluate.report.pictures import embed
 from kd.errors import InputError
 from tests.benchmarks.conftest import ROOT
 from tests.components.trained import write_outputs
@@ -52,7 +52,7 @@ def test_curves_need_a_val_split() -> None:
 
 
 def test_a_sheet_shows_every_picture_with_its_caption() -> None:
-    pictures = [[embedded(f"{row} {column}", Image.new("RGB", (40, 30), (0, 100 * column, 0))) for column in (1, 2)] for row in "ab"]
+    pictures = [[embed(f"{row} {column}", Image.new("RGB", (40, 30), (0, 100 * column, 0))) for column in (1, 2)] for row in "ab"]
     figure = sheet([("first", pictures[0]), ("second", pictures[1])])
     assert [axes.get_title() for axes in figure.axes] == ["a 1", "a 2", "b 1", "b 2"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["first", "", "second", ""]
