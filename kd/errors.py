@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -24,6 +24,8 @@ REMEDIES = {
     errno.EROFS: "choose another folder",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder, then run again"),
 }
+TERMINATION_LOG = "/dev/termination-log"
+"""Kubernetes shows what a container writes to this file as the cause of its end."""
 
 
 class InputError(Exception):
@@ -79,8 +81,17 @@ def clean_exit() -> Iterator[None]:
 
 def fail(message: str) -> int:
     """Print `message` as an error line and return the exit code for bad input, 2."""
-    print(f"error: {printable(message)}", file=sys.stderr)
+    line = f"error: {printable(message)}"
+    print(line, file=sys.stderr)
+    write_termination_message(line)
     return 2
+
+
+def write_termination_message(message: str) -> None:
+    """Write to the file `KDFLOW_TERMINATION_LOG`, by default `TERMINATION_LOG`, if it exists and is writable."""
+    with suppress(OSError), Path(os.environ.get("KDFLOW_TERMINATION_LOG", TERMINATION_LOG)).open("r+", encoding="utf-8") as file:
+        file.write(f"{message}\n")
+        file.truncate()
 
 
 def _remedy(error: OSError) -> str:

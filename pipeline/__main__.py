@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 
 from kd.errors import handle_errors
-from pipeline import compile, local, schedules, status, submit
+from pipeline import compile, control, local, logs, schedules, status, submit
 
-COMMANDS = (compile, local, submit, schedules, status)
+COMMANDS = (compile, local, submit, schedules, status, logs, control)
 EXAMPLES = """examples:
   %(prog)s run                                  run all steps on this machine, without a cluster
   %(prog)s run --set distill.weight=2 --export outputs

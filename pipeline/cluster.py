@@ -47,12 +47,11 @@ class Toleration(Section):
 
 
 class Retry(Section):
-    """Retries of a failed step; waiting times are in seconds."""
+    """Retries of a failed step, within the deadline of the run."""
 
     times: Annotated[int, Field(ge=0)]
-    wait: Annotated[int, Field(ge=0)] = Field(description="time before the first retry")
-    factor: Annotated[float, Field(ge=1)] = Field(description="factor of the waiting time from one retry to the next")
-    longest: Seconds = Field(description="maximum waiting time")
+    wait: Annotated[int, Field(ge=0)] = Field(description="seconds before the first retry")
+    factor: Annotated[int, Field(ge=1, strict=True)] = Field(description="factor of the waiting time from one retry to the next")
 
 
 class StepSettings(Section):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
+from pipeline.preflight import open_pipeline
+from pipeline.restarts import run_with_restarts
 
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
 Sections = dict[str, Any]
@@ -46,7 +47,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
         but not the content of artifacts.
 
     Raises:
-        SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a process of a training fails.
+        SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a training crashes too often.
     """
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
@@ -56,9 +57,10 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
 
 
 @clean_exit()
-def resolve_version(data: Sections, repo: str, rev: str) -> str:
-    """Resolve the version of `data.path` at a revision; see `components.prepare_data.data_source.resolve_source`."""
-    return resolve_source(parse_sections({"data": data}).data.path, repo, rev).version
+def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
+    """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
+    params = parse_sections({"data": data, "register_model": register_model})
+    return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
 
 
 @clean_exit()
@@ -107,20 +109,21 @@ def parse_sections(sections: Sections) -> Params:
 
 
 def run_processes(step: str, params: Params, paths: Mapping[str, Path | None], processes: int) -> None:
-    """Run a step in this process or, if `processes` is more than 1, with `torchrun`; the processes share the threads of this one."""
-    if processes <= 1:
+    """Run a step: with `torchrun` if `processes` is more than 1, and in a process of its own if `KDFLOW_RESTARTS` allows restarts.
+
+    The processes share the threads of this one.
+    """
+    restarts = int(os.environ.get("KDFLOW_RESTARTS", 0))
+    if processes <= 1 and not restarts:
         run_step(import_step(step), params, **paths)
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"
         file.write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
         options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-        command = [*torchrun, "-m", f"components.{step}", "--params", str(file), *options]
-        threads = {"OMP_NUM_THREADS": str(max(thread_count() // processes, 1))}
-        completed = subprocess.run(command, env=os.environ | threads, check=False)
-    if completed.returncode:
-        sys.exit(1)
+        command = [sys.executable, *torchrun, "-m", f"components.{step}", "--params", str(file), *options]
+        run_with_restarts(command, step, restarts, {"OMP_NUM_THREADS": str(max(thread_count() // processes, 1))})
 
 
 def gpu_count() -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli import Commands, new_parser
+from pipeline.logs import error_line
 from pipeline.package import task_names
 from pipeline.release import add_server_options, connect_to_server
 
 if TYPE_CHECKING:
     from pipeline.client import Client
 
-STYLES = {"succeeded": "green", "failed": "red", "running": "cyan"}
-ENDED = ("succeeded", "failed", "canceled", "skipped")
+STYLES = {"succeeded": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
+SILENT_DEATH = "died without a word, as a process does that is killed; more memory may help"
+ENDED = ("succeeded", "failed", "stopped", "skipped")
 EXAMPLES = "  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"
 
 
@@ -83,9 +85,12 @@ def read_status(client: "Client", run_id: str, names: Sequence[str]) -> RunStatu
     """
     run = client.get_run(run_id)
     tasks = {task.display_name: task for task in (run.run_details and run.run_details.task_details) or ()}
-    state = _state(run)
-    steps = tuple(_step(name, tasks, "not run" if state in ENDED else "pending") for name in names)
-    return RunStatus(run.display_name, run.run_id, state, steps, _error(run))
+    state = _run_state(run)
+    state_without_task = "not run" if state in ENDED else "pending"
+    steps = [_step(name, tasks, state_without_task) for name in names]
+    if state == "failed":
+        steps = [_explain(client, run, step) if step.state == "failed" else step for step in steps]
+    return RunStatus(run.display_name, run.run_id, state, tuple(steps), _error(run))
 
 
 def status_table(status: RunStatus) -> Table:
@@ -102,10 +107,9 @@ def duration(step: StepStatus) -> str:
     return str((step.ended or datetime.now(UTC)) - step.started).partition(".")[0] if step.started else ""
 
 
-def logs_command(client: "Client", run_id: str) -> str:
-    """The command that prints the logs, because KFP's API does not return them."""
-    namespace = client.get_user_namespace() or "kubeflow"
-    return f"kubectl logs -n {namespace} -l pipeline/runid={run_id} -c main --prefix --tail=50"
+def logs_command(run_id: str) -> str:
+    """The command that prints the log of a step."""
+    return f"kdflow pipeline logs {run_id} STEP"
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -117,7 +121,7 @@ def _show(options: argparse.Namespace) -> None:
     console.print(status_table(status))
     if status.state == "failed":
         console.print(status.failure(), markup=False, soft_wrap=True)
-    console.print(f"Logs:  {logs_command(client, status.run_id)}", markup=False, soft_wrap=True)
+    console.print(f"Logs:  {logs_command(status.run_id)}", markup=False, soft_wrap=True)
 
 
 def _step(name: str, tasks: Mapping[str, Any], state_without_task: str) -> StepStatus:
@@ -128,6 +132,18 @@ def _step(name: str, tasks: Mapping[str, Any], state_without_task: str) -> StepS
     if task is None:
         return StepStatus(name, state_without_task)
     return StepStatus(name, _state(task), _time(task.start_time), _time(task.end_time), _error(task))
+
+
+def _explain(client: "Client", run: Any, step: StepStatus) -> StepStatus:
+    """A failed step with the error line of its log; what the server says is about pods and exit codes."""
+    return replace(step, error=error_line(client, run, step.name) or step.error or SILENT_DEATH)
+
+
+def _run_state(run: Any) -> str:
+    """A run that somebody stopped is FAILED for KFP, after CANCELING; also if it was retried in between, the last end counts."""
+    before = [change.state for change in run.state_history or () if change.state not in ("FAILED", run.state)]
+    stopped = run.state == "FAILED" and before[-1:] and before[-1].startswith("CANCEL")
+    return "stopped" if stopped or run.state == "CANCELED" else _state(run)
 
 
 def _state(run_or_task: Any) -> str:

@@ -14,11 +14,12 @@ component = dsl.component(base_image="kdflow", install_kfp_package=False)
 
 
 @component
-def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
-    """Resolve the version of `data.path` at a git revision, without downloading it. Never cached.
+def resolve_data(data: dict, register_model: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
+    """Check that MLflow and the data can be used, and resolve the version of `data.path` at a git revision. Never cached.
 
     Args:
         data: The section `data` of params.yaml.
+        register_model: The section `register_model` of params.yaml.
         data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
 
@@ -27,7 +28,7 @@ def resolve_data(data: dict, data_repo: str, data_rev: str) -> NamedTuple("Outpu
     """
     from pipeline.launch import resolve_version
 
-    return (resolve_version(data, data_repo, data_rev),)
+    return (resolve_version(data, register_model, data_repo, data_rev),)
 
 
 @component

@@ -128,5 +128,5 @@ def _wait(client: "Client", run_id: str, link: str) -> None:
         raise
     print(f"run {status.state}")
     if status.state != "succeeded":
-        print(f"{status.failure()}\nlogs: {logs_command(client, run_id)}", file=sys.stderr)
+        print(f"{status.failure()}\nlogs: {logs_command(run_id)}", file=sys.stderr)
         sys.exit(1)

@@ -15,11 +15,12 @@ def configure_task(task: PipelineTask, image: PipelineChannel, cluster: Cluster)
     step = task.name.replace("-", "_")
     task.set_container_image(image)
     _set_resources(task, cluster.steps[step])
-    _set_scheduling(task, cluster.steps[step])
+    _set_scheduling(task, cluster.steps[step], cluster.run.deadline)
     _set_environment(task, cluster)
     if step in TRAININGS:
         kubernetes.mount_pvc(task, cluster.checkpoints.claim, cluster.checkpoints.path)
         task.set_env_variable("KDFLOW_CHECKPOINTS", cluster.checkpoints.path)
+        task.set_env_variable("KDFLOW_RESTARTS", str(cluster.steps[step].retry.times))
 
 
 def _set_resources(task: PipelineTask, settings: StepSettings) -> None:
@@ -31,9 +32,10 @@ def _set_resources(task: PipelineTask, settings: StepSettings) -> None:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)
 
 
-def _set_scheduling(task: PipelineTask, settings: StepSettings) -> None:
+def _set_scheduling(task: PipelineTask, settings: StepSettings, deadline: int) -> None:
     retry = settings.retry
-    task.set_retry(retry.times, f"{retry.wait}s", retry.factor, f"{retry.longest}s")
+    # what KFP calls the maximum duration of the backoff is the time from the first attempt within which all retries must end
+    task.set_retry(retry.times, f"{retry.wait}s", retry.factor, f"{deadline}s")
     kubernetes.set_timeout(task, settings.timeout)
     for label, value in settings.node_selector.items():
         kubernetes.add_node_selector(task, label, value)

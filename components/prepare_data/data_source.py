@@ -55,6 +55,25 @@ def resolve_source(path: str, repo: str = "", rev: str = "") -> DataSource:
         return DataSource(path, _find_output(opened, repo, path).hash_info.value, repo, opened.get_rev())
 
 
+def check_remote(source: DataSource) -> None:
+    """Read the list of files of `source` from its DVC remote; nothing is checked for a folder on this machine.
+
+    Raises:
+        InputError: if the remote lacks the list, refuses the credentials, or cannot be reached.
+    """
+    from dvc.api import DVCFileSystem
+
+    if not source.repo:
+        return
+    try:
+        files = DVCFileSystem(source.repo, rev=source.commit)
+        if not files.ls(source.path, detail=False):  # DVC lists nothing if it cannot read the list; a download says why
+            with TemporaryDirectory() as folder:
+                files.get(source.path, f"{folder}/data", recursive=True)
+    except Exception as error:  # as in `_download`
+        raise InputError(str(source), *_download_problem(error)) from error
+
+
 @contextmanager
 def fetch_data(source: DataSource) -> Iterator[Path]:
     """Provide the folder with the data of `source`; data from a repository are downloaded to a temporary folder and verified.

@@ -55,8 +55,8 @@ def register_model(
     parity = _export(params, data, student / MODEL, exported)
     lineage |= {"content": digest(exported), "export": _rounded(parity, params.register_model.tolerance)}
     if run.id is None:
-        remedy = "start it, or correct MLFLOW_TRACKING_URI, then run again"
-        raise InputError(mask_passwords(tracking_uri()), "the model registry does not answer", remedy)
+        problem = f"MLflow has no run of this step ({run.problem or 'it does not answer'})"
+        raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
     gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data)

@@ -73,6 +73,26 @@ def close_parent(client: "MlflowClient", experiment_id: str, parent_id: str) -> 
         client.set_terminated(parent_id, worst)
 
 
+def close_children(client: "MlflowClient", experiment_id: str, parent_id: str, step: str) -> None:
+    """Set the runs of `step` that are still RUNNING to KILLED: their processes ended without a word."""
+    children = _search_runs(client, experiment_id, "mlflow.parentRunId", parent_id)
+    _kill(client, [child for child in children if child.info.run_name == step])
+
+
+def close_execution(client: "MlflowClient", experiment_id: str, execution_id: str) -> int:
+    """Set all runs of an execution that are still RUNNING to KILLED, after its processes have ended. Returns their number."""
+    parents = _search_runs(client, experiment_id, EXECUTION_TAG, execution_id)
+    children = [run for parent in parents for run in _search_runs(client, experiment_id, "mlflow.parentRunId", parent.info.run_id)]
+    return _kill(client, children + parents)
+
+
+def _kill(client: "MlflowClient", runs: list["Run"]) -> int:
+    running = [run.info.run_id for run in runs if run.info.status == "RUNNING"]
+    for run_id in running:
+        client.set_terminated(run_id, "KILLED")
+    return len(running)
+
+
 def _search_runs(client: "MlflowClient", experiment_id: str, tag: str, value: str) -> list["Run"]:
     """The runs with this tag, oldest first."""
     return list(client.search_runs([experiment_id], f"tags.`{tag}` = {quote_filter(value)}", order_by=["attributes.start_time ASC"]))

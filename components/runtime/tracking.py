@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from components.params.models import Params
-from components.runtime.execution import close_parent, current_execution, open_parent
+from components.runtime.execution import close_children, close_parent, current_execution, open_parent
 from components.runtime.recorder import BackgroundRecorder
+from components.runtime.termination import on_sigterm
 from components.runtime.text import mask_passwords
 from kd.threads import thread_count
 
@@ -69,6 +70,11 @@ def sqlite_file() -> Path | None:
     return Path(unquote(file.partition("?")[0])) if kind == "sqlite" else None
 
 
+def experiment_name() -> str:
+    """The experiment of the runs: `MLFLOW_EXPERIMENT_NAME` if set, else "kdflow"."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kdflow"
+
+
 def import_mlflow() -> None:
     """Import MLflow with telemetry, progress bars and log messages turned off; errors are still raised."""
     for name, value in _QUIET_SETTINGS.items():
@@ -94,7 +100,8 @@ def step_run(step: str, params: Params) -> Iterator["Run"]:
     run = Run(step, params)
     status = "FAILED"
     try:
-        yield run
+        with on_sigterm(run._kill):
+            yield run
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -120,6 +127,11 @@ class Run:
         """MLflow's run id; None until the store has answered."""
         return self._stored.run_id if self._stored else None
 
+    @property
+    def problem(self) -> str:
+        """The last error of the store; "" if there was none."""
+        return self._recorder.problem
+
     def log_metrics(self, values: dict[str, float], step: int | None = None) -> None:
         """Log metrics; `step` is the epoch if they are points of a curve."""
         now = int(time.time() * 1000)
@@ -140,6 +152,12 @@ class Run:
 
     def _start(self, step: str) -> None:
         self._stored = _StoredRun(step)
+
+    def _kill(self) -> None:
+        """Set the status to KILLED at once, ahead of the records that wait. If it fails, the next attempt of the step does it."""
+        if self._stored:
+            with suppress(Exception):
+                self._stored.kill()
 
     def _submit(self, task: Callable[["_StoredRun"], object]) -> None:
         self._recorder.submit(lambda: task(self._stored) if self._stored else None)
@@ -166,11 +184,7 @@ class _StoredRun:
     """A run in MLflow's store. Its methods block and raise; only the recorder's thread calls them."""
 
     def __init__(self, step: str) -> None:
-        from mlflow import MlflowClient
-
-        if (file := sqlite_file()) and file.parent.is_dir():
-            sqlite3.connect(file).close()  # raises at once if the file cannot be opened; MLflow would retry for minutes
-        self.client = MlflowClient(tracking_uri())
+        self.client = connect()
         self._parent: tuple[str, str] | None = None
         self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._create(step)
         self.client.set_tag(self.run_id, "kdflow.step", step)
@@ -179,9 +193,8 @@ class _StoredRun:
 
     def _create(self, step: str) -> str:
         """Create the run of a step under the parent run of its execution. Returns its run id."""
-        experiment_id = _get_or_create_experiment(self.client)
-        parent_id = open_parent(self.client, experiment_id, current_execution())
-        self._parent = (experiment_id, parent_id)
+        self._parent = experiment_id, parent_id = open_parent_run(self.client)
+        close_children(self.client, experiment_id, parent_id, step)
         run = self.client.create_run(experiment_id, run_name=step, tags={"mlflow.parentRunId": parent_id})
         return str(run.info.run_id)
 
@@ -191,6 +204,11 @@ class _StoredRun:
         if self._parent:
             self.client.set_terminated(self.run_id, status)
             close_parent(self.client, *self._parent)
+
+    def kill(self) -> None:
+        """Set the status to KILLED, unless somebody else started the run."""
+        if self._parent:
+            self.client.set_terminated(self.run_id, "KILLED")
 
     def log_params(self, params: Params) -> None:
         """Log every parameter under its dotted name."""
@@ -218,8 +236,30 @@ class _StoredRun:
         self.client.set_tag(self.run_id, f"{PREFIX}digest.{key}"[:MAX_KEY_LENGTH], digest)
 
 
+def connect() -> "MlflowClient":
+    """A client of the store.
+
+    Raises:
+        sqlite3.Error: if the store is a file that cannot be opened.
+    """
+    from mlflow import MlflowClient
+
+    if (file := sqlite_file()) and file.parent.is_dir():
+        sqlite3.connect(file).close()  # raises at once if the file cannot be opened; MLflow would retry for minutes
+    return MlflowClient(tracking_uri())
+
+
+def open_parent_run(client: "MlflowClient") -> tuple[str, str]:
+    """The experiment's id, and the run id of the parent run of this execution, which is created if it does not exist.
+
+    The first step of a pipeline calls this, so that steps that start at the same time find one parent.
+    """
+    experiment_id = _get_or_create_experiment(client)
+    return experiment_id, open_parent(client, experiment_id, current_execution())
+
+
 def _get_or_create_experiment(client: "MlflowClient") -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kdflow"
+    name = experiment_name()
     experiment = client.get_experiment_by_name(name)
     if not experiment:
         # MLflow's default location is in the working folder, and wrong if the path has a %

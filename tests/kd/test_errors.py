@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,13 @@ def test_long_names_are_shortened_and_paths_are_not() -> None:
 def test_an_error_shows_no_control_characters_of_a_file_name(capsys: pytest.CaptureFixture[str]) -> None:
     fail("a\x1b[2J\n\u202egpj.jpg: größe 猫 is wrong")
     assert capsys.readouterr().err == "error: a\\x1b[2J\\n\\u202egpj.jpg: größe 猫 is wrong\n"
+
+
+def test_the_error_line_is_the_termination_message_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setenv("KDFLOW_TERMINATION_LOG", str(log))
+    assert fail("data: is empty; add pictures") == 2
+    assert not log.exists(), "only Kubernetes creates the file"
+    log.write_text("something longer than the message that replaces it")
+    fail("data: is empty; add pictures")
+    assert log.read_text() == "error: data: is empty; add pictures\n"

@@ -4,6 +4,7 @@ Every body that a client sends is checked, field by field, against the models of
 OpenAPI description; what does not fit is answered with 400.
 """
 
+import base64
 import json
 import re
 import uuid
@@ -77,6 +78,7 @@ class Kfp:
         self.requests, self.headers, self.moments = [], [], []
         self.busy = Lock()
         self.fault: Callable = lambda number, request: None
+        self.archive, self.pods = {}, {}  # logs by name of the pod
         self.progress = []  # changes of the newest run, one before each time that it is asked for
         self._clock = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -129,6 +131,26 @@ class Kfp:
         if self.progress and run_id in self.runs:
             self.runs[run_id].update(self.progress.pop(0))
         return one(self.runs, run_id)
+
+    def terminate_run(self, run_id, query, body):
+        run = one(self.runs, run_id)
+        history = [{"state": run["state"]}, {"state": "CANCELING"}, {"state": "FAILED"}]  # as KFP records a stopped run
+        self.progress = [{"state": "CANCELING"}, {"state": "FAILED", "state_history": history}]
+        return {}
+
+    def retry_run(self, run_id, query, body):
+        run = one(self.runs, run_id)
+        if run["state"] != "FAILED":
+            raise Refusal(400, "Workflow must be Failed/Error to retry")
+        run["state"] = "RUNNING"
+        return {}
+
+    def archived_log(self, run_id, pod, query, body):
+        return {"data": base64.b64encode(one(self.archive, pod).encode()).decode()}
+
+    def live_log(self, run_id, pod, query, body):
+        """KFP answers 200 before it knows whether there is a pod."""
+        return self.pods.get(pod) or '{"error_message":"pods not found","error_details":"..."}'
 
     def create_schedule(self, query, body):
         check(body, "V2beta1RecurringRun")
@@ -208,6 +230,10 @@ ROUTES = {
     "GET /runs": lambda kfp, query, body: page(kfp.runs, "runs", query),
     "POST /runs": Kfp.create_run,
     "GET /runs/([^/:]+)": Kfp.get_run,
+    "POST /runs/([^/:]+):terminate": Kfp.terminate_run,
+    "POST /runs/([^/:]+):retry": Kfp.retry_run,
+    "GET /runs/([^/]+)/nodes/([^/]+)/artifacts/main-logs:read": Kfp.archived_log,
+    "GET /apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log": Kfp.live_log,
     "GET /recurringruns": lambda kfp, query, body: page(kfp.schedules, "recurringRuns", query),
     "POST /recurringruns": Kfp.create_schedule,
     "POST /recurringruns/([^/:]+):(enable|disable)": Kfp.switch_schedule,

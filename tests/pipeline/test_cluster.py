@@ -94,8 +94,19 @@ def test_timeout(compiled: Callable[..., Compiled]) -> None:
 
 
 def test_retries_with_back_off(compiled: Callable[..., Compiled]) -> None:
-    policy = compiled(retry={"times": 4, "wait": 5, "factor": 3.0, "longest": 77}).task()["retryPolicy"]
-    assert policy == {"maxRetryCount": 4, "backoffDuration": "5s", "backoffFactor": 3.0, "backoffMaxDuration": "77s"}
+    """Kubeflow's maximum duration is a window from the first attempt, so it is the deadline of the run."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["run"]["deadline"] = 7777
+
+    policy = compiled(change, retry={"times": 4, "wait": 5, "factor": 3}).task()["retryPolicy"]
+    assert policy == {"maxRetryCount": 4, "backoffDuration": "5s", "backoffFactor": 3.0, "backoffMaxDuration": "7777s"}
+
+
+def test_a_training_knows_how_often_to_restart(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(lambda content: content["steps"]["train_teacher"].update(retry={"times": 7, "wait": 1, "factor": 1}))
+    assert {"name": "KDFLOW_RESTARTS", "value": "7"} in done.container("train_teacher")["env"]
+    assert not any(entry["name"] == "KDFLOW_RESTARTS" for entry in done.container(OTHER).get("env", ()))
 
 
 def test_shared_memory(compiled: Callable[..., Compiled]) -> None:
@@ -176,7 +187,9 @@ def put(path: str, value: Any) -> Change:
         ("steps.evaluate.gpu", {"type": "nvidia.com/gpu", "count": 0}),
         ("steps.evaluate.tolerations", [{"key": "spot", "operator": "Is"}]),
         ("steps.evaluate.timeout", 0),
-        ("steps.evaluate.retry", {"times": -1, "wait": 1, "factor": 2.0, "longest": 9}),
+        ("steps.evaluate.retry", {"times": -1, "wait": 1, "factor": 2}),
+        ("steps.evaluate.retry", {"times": 1, "wait": 1, "factor": 1.5}),
+        ("steps.evaluate.retry", {"times": 1, "wait": 1, "factor": 2, "longest": 9}),
         ("checkpoints.path", "relative"),
         ("secrets.kdflow-credentials", {"key": "NOT-A-VARIABLE"}),
         ("run.deadline", "soon"),

@@ -14,7 +14,7 @@ from components.runtime.command import SECTIONS
 from kd.errors import InputError
 from kd.files import digest, write_json
 from kd.model.store import load_spec
-from pipeline import launch
+from pipeline import launch, restarts
 from tests.components.random_networks import SIDE
 from tests.components.stores import new_store
 from tests.components.trained import CLASSES, write_outputs
@@ -91,7 +91,7 @@ def test_a_step_runs_on_artifacts_and_is_signed(project: Path, monkeypatch: pyte
     assert result == digest(Path(output.path)) == output.metadata["digest"]
     assert output.metadata["git_commit"] == "abc123"
     assert json.loads((Path(output.path) / "index.json").read_text())["method"] == "activation"
-    again = launch.launch("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
+    again = launch.launch_step("compute_info_maps", {"info_maps": {"method": "activation", "batch": 4.0}}, inputs, output)
     assert again == result, "a retried task replaces its own output"
 
 
@@ -107,10 +107,10 @@ def test_wrong_input_ends_a_task_in_one_line_and_leaves_nothing(project: Path, c
 
 def test_the_processes_of_a_training_share_the_threads(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("subprocess.run", lambda command, env, check: started.append(env) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(launch, "run_with_restarts", lambda command, title, restarts, environment: started.append(environment))
     for threads, processes in ((8, 2), (8, 3), (1, 2)):
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-        launch.start("train_baseline", load_params(), {}, processes)
+        launch.run_processes("train_baseline", load_params(), {}, processes)
     assert [env["OMP_NUM_THREADS"] for env in started] == ["4", "2", "1"]
 
 
@@ -122,7 +122,7 @@ def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     assert output.metadata["student_map50"] == scores["student"]["map50"] and output.metadata["gain_map"] == scores["gain"]["map"]
     assert Path(report.path).read_bytes() == (Path(output.path) / "report.html").read_bytes()
     assert report.metadata["digest"] == result == digest(Path(output.path))
-    launch.evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
+    launch.launch_evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
 
 
 def test_evaluation_without_a_baseline(project: Path) -> None:
@@ -143,11 +143,12 @@ def test_a_skipped_step_says_so_and_has_no_digest(project: Path) -> None:
 def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
     (project / "mine").mkdir()
     data = sections("prepare_data")["data"] | {"path": "mine"}
+    section = sections("register_model")["register_model"]
     (project / "mine/a.txt").write_text("one")
-    first = launch.resolve_version(data, "", "")
-    assert launch.resolve_version(data, "", "") == first
+    first = launch.resolve_version(data, section, "", "")
+    assert launch.resolve_version(data, section, "", "") == first
     (project / "mine/a.txt").write_text("two")
-    assert launch.resolve_version(data, "", "") != first
+    assert launch.resolve_version(data, section, "", "") != first
 
 
 def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,3 +172,28 @@ def test_a_training_runs_in_several_processes(project: Path, monkeypatch: pytest
     spec = load_spec(project / "model/model.safetensors")
     assert spec.classes == tuple(CLASSES) and spec.image_size == SIDE
     assert (project / "model/history.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes_in_its_pod_and_ends_with_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first child kills itself as soon as it has saved a checkpoint."""
+    monkeypatch.setattr(restarts, "PAUSE", 0.0)
+    (project / "sitecustomize.py").write_text(
+        "import os, pathlib, signal, threading, time\n"
+        "def watch():\n"
+        "    while not list(pathlib.Path('.checkpoints').glob('*.pt')): time.sleep(0.01)\n"
+        "    pathlib.Path('killed').touch(exist_ok=False)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if not os.path.exists('killed'): threading.Thread(target=watch, daemon=True).start()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{project}:{ROOT}")
+    data = write_outputs(project / "elsewhere")["data"]
+    summary = json.loads((data / "summary.json").read_text())
+    write_json(data / "summary.json", summary | {"anchors": ANCHORS})
+    changes = ("student.train.epochs=3", "student.train.batch=4", "student.width=0.0625", "student.train.precision=fp32")
+    params = load_params(overrides=changes)
+    monkeypatch.setenv("KDFLOW_RESTARTS", "2")
+    launch.run_processes("train_baseline", params, {"data": data, "output": project / "restarted"}, processes=1)
+    assert (project / "killed").exists()
+    launch.run_processes("train_baseline", params, {"data": data, "output": project / "undisturbed"}, processes=1)
+    assert digest(project / "restarted") == digest(project / "undisturbed")

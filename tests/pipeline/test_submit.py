@@ -50,7 +50,7 @@ def test_wait_prints_each_change_and_ends_with_0(kfp, command):
             {"train": ended("FAILED", state_history=[{"state": "FAILED", "error": {"message": "main: exit code 2"}}])},
             "train failed: main: exit code 2",
         ),
-        ({"train": ended("FAILED")}, "train failed"),
+        ({"train": ended("FAILED")}, "train failed: died without a word, as a process does that is killed; more memory may help"),
         ({"train": ended("SKIPPED"), "train_driver": ended("FAILED", error={"message": "no such secret"})}, "train failed: no such secret"),
     ],
 )
@@ -59,8 +59,7 @@ def test_a_failed_run_names_the_step_and_the_error(kfp, command, task, message):
     done = command("submit", "--wait")
     (run_id,) = kfp.runs
     assert done.code == 1 and done.out.endswith("run failed\n")
-    hint = f"kubectl logs -n kubeflow-user -l pipeline/runid={run_id} -c main"
-    assert done.err.startswith(f"{message}\nlogs: {hint}")
+    assert done.err.startswith(f"{message}\nlogs: kdflow pipeline logs {run_id} STEP")
 
 
 def test_a_run_that_fails_without_a_step(kfp, command):

@@ -10,7 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from components.params.models import Params
-from components.prepare_data.data_source import DataSource, fetch_data, resolve_source
+from components.prepare_data.data_source import DataSource, check_remote, fetch_data, resolve_source
 from components.prepare_data.step import prepare_data
 from kd.errors import InputError
 from kd.files import digest
@@ -181,6 +181,19 @@ def test_a_damaged_remote_is_rejected(address: str, tmp_path: Path, damage: Call
     with pytest.raises(InputError) as error, fetch_data(source):
         pass
     assert words in str(error.value) and "data/mine" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_remote_is_checked_without_a_download(address: str, tmp_path: Path) -> None:
+    source = resolve_source("data/mine", address)
+    remove_file(tmp_path / "remote")
+    check_remote(source)
+
+
+def test_a_remote_without_the_list_of_files_is_found_by_the_check(address: str, tmp_path: Path) -> None:
+    source = resolve_source("data/mine", address)
+    remove_listing(tmp_path / "remote")
+    with pytest.raises(InputError, match="the remote lacks a file"):
+        check_remote(source)
 
 
 def test_an_unreachable_remote_is_reported(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,81 @@
+"""What the first step checks, so that no model is trained that cannot be registered afterwards."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+
+from components.prepare_data.data_source import DataSource, check_remote, resolve_source
+from components.runtime.execution import current_execution
+from components.runtime.text import mask_passwords, one_line
+from components.runtime.tracking import connect, import_mlflow, open_parent_run, tracking_uri
+from kd.errors import InputError
+
+WINDOW = 600.0
+"""Seconds during which a server that does not answer is asked again."""
+PAUSE = 15.0
+HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the loop here retries
+
+
+def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
+    """Create the parent run in MLflow, check that it accepts files and versions of `model`, and resolve and check the data.
+
+    Raises:
+        InputError: if a server refuses, or has not answered for `WINDOW` seconds, or the data cannot be read.
+    """
+    for name, value in HTTP_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import_mlflow()
+    deadline = time.monotonic() + WINDOW
+    while True:
+        try:
+            parent = _check_mlflow(model)
+            break
+        except Exception as error:  # MLflow, its HTTP client and its databases share no base class
+            uri = mask_passwords(tracking_uri())
+            if not _may_recover(error) or time.monotonic() + PAUSE > deadline:
+                remedy = "correct MLFLOW_TRACKING_URI, or ask its administrator for access to runs, artifacts and registered models"
+                raise InputError(uri, f"MLflow cannot be used ({one_line(error)})", remedy) from error
+            print(f"{uri}: {one_line(error)}; retrying", file=sys.stderr, flush=True)
+            time.sleep(PAUSE)
+    try:
+        source = resolve_source(path, repo, rev)
+        check_remote(source)
+    except BaseException:
+        with suppress(Exception):  # the error of the data counts
+            connect().set_terminated(parent, "FAILED")
+        raise
+    return source
+
+
+def _check_mlflow(model: str) -> str:
+    """Do once what the last step needs: create runs, upload files, and change the registered model. Returns the parent's run id."""
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    _, parent = open_parent_run(client)
+    client.log_text(parent, f"{current_execution().id}\n", "execution.txt")
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # the permission that a new version needs
+    client.set_registered_model_tag(model, "kdflow.execution", current_execution().id)
+    return parent
+
+
+def _may_recover(error: Exception) -> bool:
+    """Whether the same request may succeed later: the server is away or busy, and does not refuse it."""
+    from mlflow.exceptions import MlflowException
+
+    if not tracking_uri().startswith(("http://", "https://")):
+        return False
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()
+    elif isinstance(error, OSError):  # of the HTTP client, with the response if there was one
+        response = getattr(error, "response", None)
+        status = 503 if response is None else response.status_code
+    else:
+        return False
+    return status in (408, 429) or status >= 500

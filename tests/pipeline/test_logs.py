@@ -1,0 +1,63 @@
+import re
+
+import pytest
+
+from pipeline import logs, submit
+from tests.pipeline.runs import attempts_of
+
+USER_ERROR = "I1123 launcher starts\nepoch 1\nerror: data: is empty; add pictures\nF1123 launcher: exit status 1\n"
+
+
+@pytest.fixture
+def failed(kfp, command, monkeypatch):
+    """A run whose step train failed three times; the log of its second attempt is neither archived nor in a pod."""
+    monkeypatch.setattr(submit, "PAUSE", 0)
+    command("submit")
+    (run_id,) = kfp.runs
+    tasks = [*attempts_of("prepare", "SUCCEEDED"), *attempts_of("train", "FAILED", "FAILED", "FAILED")]
+    kfp.runs[run_id] |= {"state": "FAILED", "run_details": {"task_details": tasks}}
+    kfp.archive |= {"kdflow-x-executor-train0": "first attempt\n", "kdflow-x-executor-train2": USER_ERROR}
+    return run_id
+
+
+def test_the_log_of_the_last_attempt_or_of_another(kfp, command, failed):
+    assert command("logs", failed, "train").out == USER_ERROR
+    assert command("logs", failed, "train", "--attempt", "1").out == "first attempt\n"
+    absent = command("logs", failed, "train", "--attempt", "4")
+    assert absent.code == 2 and "train has 3 attempts, not 4; give 1 to 3" in absent.err
+
+
+def test_a_log_that_is_gone_and_a_step_without_one(kfp, command, failed):
+    gone = command("logs", failed, "train", "--attempt", "2")
+    assert gone.code == 2 and "the log is neither archived nor in a pod" in gone.err and gone.out == ""
+    assert "has no log in this run" in command("logs", failed, "evaluate").err
+
+
+def test_an_ended_step_without_archive_is_read_from_its_pod(kfp, command, failed):
+    kfp.pods["kdflow-x-executor-train1"] = "still here\n"
+    assert command("logs", failed, "train", "--attempt", "2").out == "still here\n"
+
+
+def test_follow_prints_each_line_once_and_ends_with_the_step(kfp, command, monkeypatch):
+    monkeypatch.setattr(logs, "PAUSE", 0)
+    command("submit")
+    (run_id,) = kfp.runs
+    pod = "kdflow-x-executor-train0"
+    running, ended = ({"run_details": {"task_details": attempts_of("train", state)}} for state in ("RUNNING", "SUCCEEDED"))
+    kfp.progress = [running, running, ended]
+    texts = iter(["epoch 1\n", "epoch 1\nepoch 2\n"])
+    kfp.pods = type("Growing", (dict,), {"get": lambda self, key: next(texts) if key == pod else None})()
+    kfp.archive[pod] = "epoch 1\nepoch 2\nepoch 3\n"
+    shown = command("logs", run_id, "train", "--follow")
+    assert (shown.code, shown.out) == (0, "epoch 1\nepoch 2\nepoch 3\n")
+
+
+def test_status_prints_the_error_line_of_the_failed_step(kfp, command, failed):
+    shown = command("status", failed)
+    assert "train failed: data: is empty; add pictures\n" in shown.out
+    assert f"Logs:  kdflow pipeline logs {failed} STEP" in shown.out and "kubectl" not in shown.out
+
+
+def test_status_of_a_step_that_left_no_error_line(kfp, command, failed):
+    kfp.archive.clear()
+    assert re.search("train failed: died without a word", command("status", failed).out)

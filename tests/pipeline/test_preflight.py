@@ -1,0 +1,100 @@
+"""The first step fails for what would fail the last one, with the server's own words, and outlasts a server that is away."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from components.runtime.tracking import tracking_uri
+from kd.errors import InputError
+from pipeline import preflight
+from pipeline.preflight import open_pipeline
+from tests.components.stores import new_store, records
+
+MODEL = "kdflow-student"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty store, and data in a folder."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in preflight.HTTP_SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KDFLOW_EXECUTION", "one")
+    monkeypatch.setattr(preflight, "PAUSE", 0.0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    new_store(tmp_path)
+
+
+@contextmanager
+def refusing(status: int, text: str) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers every request like this; its address, and the requests."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            requests.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_last_step_can_register_afterwards() -> None:
+    assert open_pipeline("mine", "", "", MODEL).path == "mine"
+    assert open_pipeline("mine", "", "", MODEL).path == "mine", "a second attempt"
+    assert set(records()) == {"one"}
+    assert MlflowClient(tracking_uri()).get_registered_model(MODEL).tags == {"kdflow.execution": "one"}
+
+
+@pytest.mark.parametrize("text", ["Invalid Host header - possible DNS rebinding attack detected", "Permission denied"])
+def test_a_server_that_refuses_is_asked_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing(403, text) as (url, requests):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        with pytest.raises(InputError) as error:
+            open_pipeline("mine", "", "", MODEL)
+    assert text in str(error.value) and "\n" not in str(error.value) and len(requests) == 1
+
+
+@pytest.mark.parametrize("refused", ["log_text", "create_registered_model", "set_registered_model_tag"])
+def test_a_missing_permission_for_the_last_step_is_found(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise MlflowException("Permission denied by the team", error_code=7)  # PERMISSION_DENIED
+
+    monkeypatch.setattr(MlflowClient, refused, refuse)
+    with pytest.raises(InputError, match="Permission denied by the team"):
+        open_pipeline("mine", "", "", MODEL)
+
+
+def test_a_server_that_is_away_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with refusing(503, "starting") as (url, requests):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        monkeypatch.setattr(preflight, "WINDOW", 1.0)
+        with pytest.raises(InputError, match="503"):
+            open_pipeline("mine", "", "", MODEL)
+    assert len(requests) > 1 and "; retrying" in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_read_end_the_parent_run() -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        open_pipeline("nowhere", "", "", MODEL)
+    assert records()["one"].info.status == "FAILED"
