@@ -56,7 +56,7 @@ def test_the_picture_of_an_earlier_check_is_replaced(writers, clean, monkeypatch
     folder = writers["voc"](clean)
     monkeypatch.chdir(folder)
     for _ in range(2):
-        assert run(Path(".")) == 1
+        assert run(Path()) == 1
     assert (folder / "check.jpg").is_file()
 
 
