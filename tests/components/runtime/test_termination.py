@@ -74,9 +74,11 @@ def test_the_next_attempt_closes_a_run_that_could_not_be_closed(tmp_path: Path, 
 
 
 def test_other_signals_and_handlers_are_left_alone() -> None:
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores SIGINT for its background jobs
     before = signal.getsignal(signal.SIGTERM)
     with on_sigterm(lambda: None), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, handler)
     assert signal.getsignal(signal.SIGTERM) == before and signal.set_wakeup_fd(-1) == -1
 
 
