@@ -6,9 +6,9 @@ FROM ${BASE_IMAGE} AS packages
 WORKDIR /build
 COPY requirements.txt .
 # a certificate authority and a pip.conf of your network are lent to this command: no layer holds them
-RUN --mount=type=secret,id=ca --mount=type=secret,id=pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=ca --mount=type=secret,id=pip.conf --mount=type=cache,target=/var/cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
-    export PIP_CONFIG_FILE=/run/secrets/pip.conf; \
+    export PIP_CONFIG_FILE=/run/secrets/pip.conf PIP_CACHE_DIR=/var/cache/pip; \
     python3 -m venv /opt/venv && \
     /opt/venv/bin/pip install --disable-pip-version-check --require-hashes --requirement requirements.txt
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.runtime.execution import close_execution
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import connect, experiment_name, import_mlflow, tracking_uri
+from components.runtime.tracking import connect_to_mlflow, experiment_name, import_mlflow, tracking_uri
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.release import add_server_options, connect_to_server
@@ -60,7 +60,7 @@ def _close_in_mlflow(run_id: str) -> None:
         return
     import_mlflow()
     try:
-        client = connect()
+        client = connect_to_mlflow()
         experiment = client.get_experiment_by_name(experiment_name())
         closed = close_execution(client, experiment.experiment_id, run_id) if experiment else 0
     except Exception as error:  # of the server or the network: the run is stopped all the same

@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=_show)
 
 
-def attempts(run: Any, step: str) -> list[Any]:
+def pods_of_step(run: Any, step: str) -> list[Any]:
     """The tasks of a run that are the pods of a step, one for each attempt, in the order of their start.
 
     KFP runs STEP as the tasks STEP, STEP(0), executor and executor(0), with one executor(N) for each retry. A task names its
@@ -75,7 +75,7 @@ def read_log(client: "Client", run_id: str, task: Any) -> str:
 
 def error_line(client: "Client", run: Any, step: str) -> str:
     """What the last attempt of a step reported after `error: `; "" if it reported nothing, or its log is gone."""
-    pods = attempts(run, step)
+    pods = pods_of_step(run, step)
     try:
         lines = read_log(client, run.run_id, pods[-1]).splitlines() if pods else []
     except ServerError:
@@ -102,7 +102,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _choose(run: Any, step: str, number: int | None) -> Any:
-    pods = attempts(run, step)
+    pods = pods_of_step(run, step)
     if not pods:
         raise InputError(step, "has no log in this run", "`kdflow pipeline status RUN_ID` lists the steps; a cached one does not run")
     if number is not None and not 1 <= number <= len(pods):

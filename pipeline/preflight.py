@@ -8,7 +8,7 @@ from contextlib import suppress
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
 from components.runtime.execution import current_execution
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import connect, import_mlflow, open_parent_run, tracking_uri
+from components.runtime.tracking import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from kd.errors import InputError
 
 WINDOW = 600.0
@@ -43,7 +43,7 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
         check_remote(source)
     except BaseException:
         with suppress(Exception):  # the error of the data counts
-            connect().set_terminated(parent, "FAILED")
+            connect_to_mlflow().set_terminated(parent, "FAILED")
         raise
     return source
 
@@ -52,7 +52,7 @@ def _check_mlflow(model: str) -> str:
     """Do once what the last step needs: create runs, upload files, and change the registered model. Returns the parent's run id."""
     from mlflow.exceptions import MlflowException
 
-    client = connect()
+    client = connect_to_mlflow()
     _, parent = open_parent_run(client)
     client.log_text(parent, f"{current_execution().id}\n", "execution.txt")
     try:

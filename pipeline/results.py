@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.evaluate.latency import latencies
-from components.evaluate.points import points
+from components.evaluate.points import format_points
 from components.evaluate.report.conclusion import conclude
 from components.evaluate.report.models import TITLES
 from components.runtime.text import mask_passwords
@@ -62,7 +62,7 @@ def results_table(metrics: dict[str, Any], milliseconds: dict[str, float]) -> Ta
     for name, title in TITLES.items():
         if not (model := metrics.get(name)):
             continue
-        cells = points(model["map50"]), points(model["map"]), f"{model['parameters']:,}", f"{milliseconds[name]:.1f}"
+        cells = format_points(model["map50"]), format_points(model["map"]), f"{model['parameters']:,}", f"{milliseconds[name]:.1f}"
         table.add_row(title, *cells, style="bold" if name == "student" else None)
     return table
 

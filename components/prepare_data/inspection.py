@@ -101,7 +101,7 @@ def check_sizes(dataset: RawDataset, inspections: Mapping[Path, Inspection]) -> 
         raise InputError(wrong[0].label_file, problem + more, "give the size and boxes with the EXIF orientation applied")
 
 
-def hides_in_size(inspection: Inspection) -> bool:
+def has_hidden_rotation(inspection: Inspection) -> bool:
     """Whether the EXIF orientation changes the picture but not its size, so that labels without it have the same size."""
     width, height = inspection.size
     return inspection.orientation in SAME_SIZE or (inspection.orientation != 1 and width == height)
@@ -111,7 +111,7 @@ def picture_findings(dataset: RawDataset, inspections: Mapping[Path, Inspection]
     """Pictures whose pixels or orientation need a look."""
     paths = [picture.path for pictures in dataset.splits.values() for picture in pictures]
     dark = [path.name for path in paths if inspections[path].bits == 12]
-    turned = [path.name for path in paths if hides_in_size(inspections[path])]
+    turned = [path.name for path in paths if has_hidden_rotation(inspections[path])]
     remedy = "check that the boxes fit, because some tools label without the orientation; `kdflow check` draws them"
     return [
         *find(

@@ -124,7 +124,7 @@ class Journal:
                 by_token.setdefault(entry.token, entry)
         return list(by_token.values())
 
-    def missing(self) -> list[int]:
+    def missing_numbers(self) -> list[int]:
         """The numbers of the entries that were deleted and not accepted by `settle`."""
         versions, tags = self.registry.search(self.name, {}), {}
         with self.registry.wrap_errors(ignore="RESOURCE_DOES_NOT_EXIST"):
@@ -134,7 +134,7 @@ class Journal:
         newest = max([*numbers, int(tags.get(NEWEST_TAG, 0))], default=0)
         return sorted(set(range(1, newest + 1)) - numbers - accepted)
 
-    def problems(self) -> list[str]:
+    def find_problems(self) -> list[str]:
         """What differs between the journal and the aliases, and entries that are missing or not from kdflow; one line each."""
         name, aliases, state = self.registry.name, self.registry.aliases(), replay(self.entries())
         lines = [
@@ -142,7 +142,7 @@ class Journal:
             for version in self.registry.search(self.name, {})
             if not _read_entry(version)
         ]
-        if missing := self.missing():
+        if missing := self.missing_numbers():
             return [*lines, f"{_missing_entries(self.name, missing)}; {SETTLE_MISSING}"]
         for alias, version in ((CHAMPION, state.champion), (CHALLENGER, state.challenger)):
             if version and aliases.get(alias) != version:
@@ -170,7 +170,7 @@ class Journal:
         Raises:
             InputError: if entries are missing, because then the state is not known.
         """
-        if missing := self.missing():
+        if missing := self.missing_numbers():
             raise InputError(self.registry.name, f"{_missing_entries(self.name, missing)}, so nothing is changed", SETTLE_MISSING)
         aliases = self.registry.aliases()
         if aliases.get(CHAMPION) and not self.entries():
@@ -184,7 +184,7 @@ class Journal:
 
     def settle(self, why: str) -> State:
         """Set the aliases to the state of the journal. If entries are missing, the version with the alias stays the champion."""
-        if missing := self.missing():
+        if missing := self.missing_numbers():
             previous = replay(self.entries()).champion
             champion = self.registry.aliases().get(CHAMPION, previous)
             accepted = " ".join(map(str, missing))

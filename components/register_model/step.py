@@ -55,7 +55,7 @@ def register_model(
     parity = _export(params, data, student / MODEL, exported)
     lineage |= {"content": digest(exported), "export": _rounded(parity, params.register_model.tolerance)}
     if run.id is None:
-        problem = f"MLflow has no run of this step ({run.problem or 'it does not answer'})"
+        problem = f"MLflow has no run of this step ({run.last_error or 'it does not answer'})"
         raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)

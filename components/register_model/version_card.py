@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from components.evaluate.points import points, signed_points
+from components.evaluate.points import format_points, format_signed_points
 from components.register_model.gate.run_gate import GateResult
 from components.register_model.registry import Version
 from kd.data.draw import draw
@@ -66,14 +66,14 @@ def _scores_table(result: GateResult) -> Iterator[str]:
     ours, comparison = result.inputs.challenger, result.inputs.comparison
     if not comparison:
         yield from ("| test pictures | this version |", "|---|---|")
-        yield from (f"| {label} | {points(value)} |" for label, value in (("mAP", ours.map), ("mAP50", ours.map50)))
+        yield from (f"| {label} | {format_points(value)} |" for label, value in (("mAP", ours.map), ("mAP50", ours.map50)))
         return
     yield from (f"| test pictures | this version | version {result.reference_version} | change | between |", "|---|---|---|---|---|")
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = comparison.gain[name]
-        both = f"{points(getattr(ours, name))} | {points(getattr(comparison.champion, name))}"
-        interval = f"{signed_points(change.low)} and {signed_points(change.high)}"
-        yield f"| {label} | {both} | {signed_points(change.difference)} | {interval} |"
+        both = f"{format_points(getattr(ours, name))} | {format_points(getattr(comparison.champion, name))}"
+        interval = f"{format_signed_points(change.low)} and {format_signed_points(change.high)}"
+        yield f"| {label} | {both} | {format_signed_points(change.difference)} | {interval} |"
 
 
 def save_picture(result: GateResult, file: Path) -> None:

@@ -184,7 +184,7 @@ def _settle(args: argparse.Namespace, params: Params, promotion: "Promotion") ->
 
 def _warn(promotion: "Promotion") -> None:
     """Print what a move would correct first. Reading changes nothing, so that it needs no permission to write."""
-    for line in promotion.journal.problems():
+    for line in promotion.journal.find_problems():
         print(f"warning: {line}", file=sys.stderr)
 
 

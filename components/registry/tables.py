@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.markup import escape as escape_markup
 from rich.table import Column, Table
 
-from components.evaluate.points import points, signed_points
+from components.evaluate.points import format_points, format_signed_points
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult
 from components.register_model.journal import Entry, replay
@@ -24,7 +24,7 @@ def versions_table(versions: Sequence[Version]) -> Table:
     table = _table("", "aliases", "registered (UTC)", "mAP50", "mAP", "gate", "commit", "data")
     for version in reversed(versions):
         tags = version.tags
-        scores = [points(float(tags[tag])) if tag in tags else "" for tag in ("kdflow.map50", "kdflow.map")]
+        scores = [format_points(float(tags[tag])) if tag in tags else "" for tag in ("kdflow.map50", "kdflow.map")]
         lineage = [escape(tags.get(tag, "")[:DIGEST_LENGTH]) for tag in ("kdflow.git_commit", "kdflow.data_digest")]
         aliases = "\n".join(escape(f"@{alias}") for alias in version.aliases)
         table.add_row(version.number, aliases, _time(version.created), *scores, escape(tags.get("kdflow.gate", "not run")), *lineage)
@@ -42,7 +42,7 @@ def version_table(version: Version, runs: Mapping[str, str]) -> Table:
         "copied from": tags.get("kdflow.copied_from", ""),
         "sealed by": tags.get("kdflow.sealed", ""),
         **{f"run of {step}": run for step, run in runs.items()},
-        "mAP50, mAP": ", ".join(points(float(tags[tag])) for tag in ("kdflow.map50", "kdflow.map") if tag in tags),
+        "mAP50, mAP": ", ".join(format_points(float(tags[tag])) for tag in ("kdflow.map50", "kdflow.map") if tag in tags),
         "gate": tags.get("kdflow.gate", "not run"),
         "compared with": tags.get("kdflow.previous_champion", ""),
     }
@@ -88,12 +88,12 @@ def comparison_table(
     table = _table("", *(f"version {name}" for name in names), "difference", "between")
     for label, name in (("mAP", "map"), ("mAP50", "map50")):
         change = gain[name]
-        values = (points(getattr(ours, name)), points(getattr(theirs, name)))
-        interval = f"{signed_points(change.low)} and {signed_points(change.high)}"
-        table.add_row(label, *values, signed_points(change.difference), interval, style="bold")
+        values = (format_points(getattr(ours, name)), format_points(getattr(theirs, name)))
+        interval = f"{format_signed_points(change.low)} and {format_signed_points(change.high)}"
+        table.add_row(label, *values, format_signed_points(change.difference), interval, style="bold")
     for name in sorted({*ours.per_class, *theirs.per_class}):
         a, b = ours.per_class.get(name, 0.0), theirs.per_class.get(name, 0.0)
-        table.add_row(f"AP50 of {escape(name)}", points(a), points(b), signed_points(a - b), "")
+        table.add_row(f"AP50 of {escape(name)}", format_points(a), format_points(b), format_signed_points(a - b), "")
     table.add_row("megabytes", f"{ours.megabytes:.2f}", f"{theirs.megabytes:.2f}", f"x {ours.megabytes / theirs.megabytes:.2f}", "")
     table.add_row("time per picture", "", "", f"x {latency_ratio:.2f}", "")
     return table

@@ -16,7 +16,7 @@ class BackgroundRecorder:
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._warned: set[str] = set()
-        self.problem = ""
+        self.last_error = ""
         # a daemon thread, so that a request that never returns does not keep the process alive
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
 
@@ -35,8 +35,8 @@ class BackgroundRecorder:
         self._tasks.put(None)
 
     def warn(self, message: str) -> None:
-        """Print a warning to stderr, the same one only once, and keep it as `problem`."""
-        self.problem = message
+        """Print a warning to stderr, the same one only once, and keep it as `last_error`."""
+        self.last_error = message
         if message not in self._warned:
             self._warned.add(message)
             print(f"tracking: {message}; the step goes on", file=sys.stderr)

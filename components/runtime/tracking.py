@@ -128,9 +128,9 @@ class Run:
         return self._stored.run_id if self._stored else None
 
     @property
-    def problem(self) -> str:
+    def last_error(self) -> str:
         """The last error of the store; "" if there was none."""
-        return self._recorder.problem
+        return self._recorder.last_error
 
     def log_metrics(self, values: dict[str, float], step: int | None = None) -> None:
         """Log metrics; `step` is the epoch if they are points of a curve."""
@@ -184,7 +184,7 @@ class _StoredRun:
     """A run in MLflow's store. Its methods block and raise; only the recorder's thread calls them."""
 
     def __init__(self, step: str) -> None:
-        self.client = connect()
+        self.client = connect_to_mlflow()
         self._parent: tuple[str, str] | None = None
         self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._create(step)
         self.client.set_tag(self.run_id, "kdflow.step", step)
@@ -236,7 +236,7 @@ class _StoredRun:
         self.client.set_tag(self.run_id, f"{PREFIX}digest.{key}"[:MAX_KEY_LENGTH], digest)
 
 
-def connect() -> "MlflowClient":
+def connect_to_mlflow() -> "MlflowClient":
     """A client of the store.
 
     Raises:

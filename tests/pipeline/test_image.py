@@ -85,7 +85,7 @@ def test_holds_nothing_that_was_lent_to_the_build(image: str) -> None:
     history = "\n".join(layer["CreatedBy"] for layer in inspect(image).history())
     lent = [os.environ.get(name) for name in ("SSL_CERT_FILE", "PIP_CONFIG_FILE", "PIP_INDEX_URL")]
     assert [value for value in lent if value and value in history] == []
-    assert inside(image, "find /run/secrets /etc/pip.conf /root/.config /root/.pip /build 2>/dev/null || true", user="0") == ""
+    assert inside(image, "find /run/secrets /etc/pip.conf ~root/.config ~root/.pip /build 2>/dev/null || true", user="0") == ""
     bundle = Path(os.environ.get("SSL_CERT_FILE", os.devnull))
     ours = set(CERTIFICATE.findall(bundle.read_text())) - certificates(os.environ.get("BASE_IMAGE", image))
     assert ours & certificates(image) == set()

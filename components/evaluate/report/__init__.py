@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.evaluate.points import points
+from components.evaluate.points import format_points
 from components.evaluate.report import figures
 from components.evaluate.report.conclusion import conclude
 from components.evaluate.report.examples import MIN_SCORE, choose_examples
@@ -73,5 +73,5 @@ def _environment() -> Environment:
     # class names and file names come from the user, so everything is escaped
     loader = PackageLoader("components.evaluate.report", ".")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters["points"] = points
+    environment.filters["points"] = format_points
     return environment

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from components.evaluate.points import points, signed_points
+from components.evaluate.points import format_points, format_signed_points
 
 MIN_DIFFERENCE = 0.005
 """Half a point of mAP50; a smaller difference is reported as none."""
@@ -21,9 +21,9 @@ def conclude(metrics: dict[str, Any]) -> Conclusion:
         return _without_baseline(metrics["student"], metrics["teacher"])
     gain, baseline, student, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
     sentences = [
-        f"The same small network reaches {points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
-        f"{points(student['map50'])} when it is also distilled from the teacher "
-        f"(mAP {points(baseline['map'])} and {points(student['map'])}).",
+        f"The same small network reaches {format_points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
+        f"{format_points(student['map50'])} when it is also distilled from the teacher "
+        f"(mAP {format_points(baseline['map'])} and {format_points(student['map'])}).",
         _teacher_sentence(student, teacher),
     ]
     return Conclusion(_headline(gain["map50"]), [*sentences, _gap_sentence(gain)])
@@ -31,17 +31,18 @@ def conclude(metrics: dict[str, Any]) -> Conclusion:
 
 def _without_baseline(student: dict[str, Any], teacher: dict[str, Any]) -> Conclusion:
     sentences = [_teacher_sentence(student, teacher), "The baseline was not trained, so the gain of the distillation is not known."]
-    return Conclusion(f"The distilled student reaches {points(student['map50'])} points of mAP50", sentences)
+    return Conclusion(f"The distilled student reaches {format_points(student['map50'])} points of mAP50", sentences)
 
 
 def _teacher_sentence(student: dict[str, Any], teacher: dict[str, Any]) -> str:
-    return f"The teacher reaches {points(teacher['map50'])} with {teacher['parameters'] / student['parameters']:.1f} times the parameters."
+    ratio = teacher["parameters"] / student["parameters"]
+    return f"The teacher reaches {format_points(teacher['map50'])} with {ratio:.1f} times the parameters."
 
 
 def _headline(gain: float) -> str:
     if abs(gain) < MIN_DIFFERENCE:
-        return f"Distillation made no clear difference ({signed_points(gain)} points of mAP50)"
-    return f"Distillation {'gains' if gain > 0 else 'costs'} {points(abs(gain))} points of mAP50"
+        return f"Distillation made no clear difference ({format_signed_points(gain)} points of mAP50)"
+    return f"Distillation {'gains' if gain > 0 else 'costs'} {format_points(abs(gain))} points of mAP50"
 
 
 def _gap_sentence(gain: dict[str, float]) -> str:

@@ -27,7 +27,7 @@ class Part(NamedTuple):
     pictures: FileIndex
 
 
-class Listed(NamedTuple):
+class SplitList(NamedTuple):
     """The list of a split and the names in it."""
 
     file: Path
@@ -105,25 +105,25 @@ def _flat(folder: Path) -> tuple[Path, Path] | None:
     return (folder, folder) if any(suffix == ".xml" and stem in stems for stem, suffix in names) else None
 
 
-def _read_lists(folder: Path) -> dict[str, Listed]:
+def _read_lists(folder: Path) -> dict[str, SplitList]:
     """The lists of the splits; a missing train list is `trainval` without val."""
-    lists: dict[str, Listed] = {}
+    lists: dict[str, SplitList] = {}
     for file in sorted(folder.glob("*.txt")):
         split = "trainval" if file.stem.lower() == "trainval" else parse_split(file.stem)
         if split in lists:
             raise InputError(file, f"is a second list of {split}", "keep one of them")
         if split:
-            lists[split] = Listed(file, [line.strip('"') for line in read_lines(file)])
+            lists[split] = SplitList(file, [line.strip('"') for line in read_lines(file)])
         if split in ("train", "trainval") and not lists[split].names:
             raise InputError(file, "is empty", "list the training pictures, or remove it")
     trainval = lists.pop("trainval", None)
     if trainval and "train" not in lists:
         val = set(lists["val"].names) if "val" in lists else set()
-        lists["train"] = Listed(trainval.file, [name for name in trainval.names if name not in val])
+        lists["train"] = SplitList(trainval.file, [name for name in trainval.names if name not in val])
     return {split: lists[split] for split in ("train", "val", "test") if split in lists}
 
 
-def _files_by_split(part: Part, lists: dict[str, Listed]) -> dict[str, list[Path]]:
+def _files_by_split(part: Part, lists: dict[str, SplitList]) -> dict[str, list[Path]]:
     """The XML files of each list; without lists, all of them."""
     if not lists:
         return {part.split: sorted(part.xml.matching, key=lambda file: str(file.with_suffix("")))}

@@ -57,7 +57,7 @@ class XmlElement(NamedTuple):
             self._reject(f"{field} is {number:g}, not a number of pixels", "correct it")
         return int(number)
 
-    def difficult(self) -> bool:
+    def is_difficult(self) -> bool:
         """Whether an object is marked as difficult."""
         text = self.text("difficult")
         if text.lower() not in DIFFICULT:
@@ -124,7 +124,7 @@ def read_annotation(root: XmlElement, path: Path) -> Annotation:
     width, height = root.size("size/width"), root.size("size/height")
     picture = LabeledPicture(path, width if height else 0, height if width else 0, [], root.file)
     elements = [XmlElement(root.file, f"object {index}", element) for index, element in enumerate(root.element.findall("object"), 1)]
-    kept = [element for element in elements if not element.difficult()]
+    kept = [element for element in elements if not element.is_difficult()]
     objects = [(element.required("name"), _box(element)) for element in kept]
     without_box = [f"{root.file.name}, {element.name}" for element, (_, box) in zip(kept, objects, strict=True) if not box]
     return Annotation(picture, [(name, box) for name, box in objects if box], len(elements) - len(kept), without_box)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from components.evaluate.points import points, signed_points
+from components.evaluate.points import format_points, format_signed_points
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import Interval
 
@@ -111,8 +111,8 @@ def check_evaluation(inputs: GateInputs, gate: Gate) -> Outcome:
         return True, "`evaluate` recorded no mAP on these test pictures"
     difference = round(abs(inputs.challenger.map - inputs.evaluate_scores[0]), DIGITS)
     passed = difference <= gate.max_map_difference
-    limit = f"{_at_most(passed)} {points(gate.max_map_difference)}"
-    return passed, f"mAP differs by {points(difference)} points from that of `evaluate`, {limit}"
+    limit = f"{_at_most(passed)} {format_points(gate.max_map_difference)}"
+    return passed, f"mAP differs by {format_points(difference)} points from that of `evaluate`, {limit}"
 
 
 def check_classes(ours: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
@@ -130,14 +130,16 @@ def check_gain(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The gain in mAP is at least `min_gain`."""
     difference = round(comparison.gain["map"].difference, DIGITS)
     passed = difference >= gate.min_gain
-    return passed, f"mAP changes by {signed_points(difference)} points, {_at_least(passed)} {signed_points(gate.min_gain)}"
+    return passed, f"mAP changes by {format_signed_points(difference)} points, {_at_least(passed)} {format_signed_points(gate.min_gain)}"
 
 
 def check_certainty(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """The gain in mAP is statistically significant, so that noise in the test pictures does not promote a model."""
     interval = comparison.gain["map"]
     passed = interval.low > 0
-    between = f"on resampled test pictures mAP changes by {signed_points(interval.low)} to {signed_points(interval.high)} points"
+    between = (
+        f"on resampled test pictures mAP changes by {format_signed_points(interval.low)} to {format_signed_points(interval.high)} points"
+    )
     return passed, f"{between}: with {gate.confidence:.0%} confidence it {'rises' if passed else 'does not rise'}"
 
 
@@ -148,9 +150,9 @@ def check_class_drop(ours: Measurements, comparison: Comparison, gate: Gate) -> 
     worst = max(drops, key=lambda name: drops[name], default=None)
     if worst is None or drops[worst] <= 0:
         return True, "the AP50 of no class drops"
-    change = f"from {points(theirs[worst])} to {points(ours.per_class.get(worst, 0.0))} AP50"
+    change = f"from {format_points(theirs[worst])} to {format_points(ours.per_class.get(worst, 0.0))} AP50"
     passed = drops[worst] <= gate.max_class_drop
-    reason = f"class '{worst}' drops {change}, {_at_most(passed)} {points(gate.max_class_drop)} points"
+    reason = f"class '{worst}' drops {change}, {_at_most(passed)} {format_points(gate.max_class_drop)} points"
     return passed, reason
 
 
@@ -187,7 +189,7 @@ COMPARISON_RULES: dict[str, Callable[[Measurements, Comparison, Gate], Outcome]]
 def _check_floor(metric: str, value: float, minimum: float) -> Outcome:
     """A score is at least its minimum."""
     passed = value >= minimum  # False for NaN
-    return passed, f"{metric} is {points(value)}, {_at_least(passed)} {points(minimum)}"
+    return passed, f"{metric} is {format_points(value)}, {_at_least(passed)} {format_points(minimum)}"
 
 
 def _at_least(passed: bool) -> str:

@@ -167,8 +167,8 @@ def test_a_deleted_champion_does_not_prevent_a_move_to_another_version(journal: 
 def test_a_version_that_is_not_a_journal_entry_is_reported_and_ignored(journal: Journal) -> None:
     journal.append("promote", "", "1", "the first")
     journal.registry.client.create_model_version("m.journal", "models:/m/1")
-    assert journal.problems() == ["entry 2 of m.journal is not from kdflow and is ignored"]
-    assert journal.append("promote", "1", "2", "better") and journal.missing() == []
+    assert journal.find_problems() == ["entry 2 of m.journal is not from kdflow and is ignored"]
+    assert journal.append("promote", "1", "2", "better") and journal.missing_numbers() == []
 
 
 @pytest.mark.parametrize("deleted", ["2", "3"])
@@ -177,12 +177,12 @@ def test_a_deleted_entry_stops_every_move_until_it_is_accepted(journal: Journal,
         journal.append("promote", previous, version, "better")
     journal.registry.client.delete_model_version("m.journal", deleted)
     problem = f"entry {deleted} is missing in m.journal"
-    assert [line.startswith(f"{problem}; `kdflow registry settle --reason") for line in journal.problems()] == [True]
+    assert [line.startswith(f"{problem}; `kdflow registry settle --reason") for line in journal.find_problems()] == [True]
     with pytest.raises(InputError, match=f"m: {problem}, so nothing is changed; `kdflow registry settle"):
         journal.sync_aliases()
     assert aliases() == {"champion": "3"}, "a deletion does not move the champion"
     assert journal.settle("deleted by mistake").champion == "3" and aliases() == {"champion": "3"}
-    assert journal.missing() == [] and journal.problems() == []
+    assert journal.missing_numbers() == [] and journal.find_problems() == []
     assert journal.append("promote", "3", "1", "best") and aliases()["champion"] == "1"
 
 
@@ -191,12 +191,12 @@ def test_settling_changes_only_aliases_unless_entries_are_missing(journal: Journ
     journal.append("register", "1", "2", "new")
     journal.registry.client.set_registered_model_alias("m", "champion", "3")
     journal.registry.client.delete_registered_model_alias("m", "challenger")
-    assert journal.problems() == [
+    assert journal.find_problems() == [
         "@champion of m is version 3, but version 1 in the journal; `kdflow registry settle` sets it",
         "@challenger of m is not set, but version 2 in the journal; `kdflow registry settle` sets it",
     ]
     journal.settle("")
-    assert aliases() == {"champion": "1", "challenger": "2"} and len(journal.entries()) == 2 and journal.problems() == []
+    assert aliases() == {"champion": "1", "challenger": "2"} and len(journal.entries()) == 2 and journal.find_problems() == []
     journal.registry.client.delete_model_version("m.journal", "2")
     assert journal.settle("").champion == "1" and journal.entries()[-1].missing == "2"
 
