@@ -22,11 +22,11 @@ from benchmarks.jobs import Job, finished
 from benchmarks.results import Grid, show, write_results
 from benchmarks.trainings import Ablation, prepared
 from benchmarks.variants import Variant
+from components.evaluate.scoring import load_split
 from components.params.load import load_params
 from components.params.models import Params
 from components.shared.training import Diverged
-from kd.data.dataset import DetectionData
-from kd.errors import InputError, handle_errors
+from kd.errors import handle_errors
 
 Task = tuple[Variant, int]
 """A variant with a seed."""
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     chosen = variants.select(options.variants, params)
     settings = {variant.name: load_params(options.params, [*data, *variant.changes]) for variant in chosen}
     ablation = Ablation(options.out, prepared(options.data, params, options.out), params, options.teacher_seed)
-    if not len(DetectionData(ablation.data / options.split, params.data.image_size)):
-        raise InputError(ablation.data / options.split, "has no pictures", f"raise data.{options.split}, or add such a split")
+    load_split(ablation.data / options.split, params.data.image_size)
     teacher: dict[Task | None, Job] = {} if options.teacher else {None: ablation.train_teacher}
     if options.teacher:
         ablation.take_teacher(options.teacher)

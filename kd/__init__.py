@@ -1,1 +1,1 @@
-"""YOLOv3, yolov3-tiny, the information map, and the training that distills one into the other."""
+"""YOLOv3 and yolov3-tiny, and knowledge distillation from one to the other, weighted by information maps."""

@@ -186,25 +186,19 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     options.add_argument("--image-size", type=_side, default=416, help="side of the input in pixels, a multiple of 32 (%(default)s)")
 
 
-def _fraction(text: str) -> float:
-    if not 0 <= float(text) <= 1:
-        raise argparse.ArgumentTypeError("must be in 0..1")
-    return float(text)
+def _number(kind: type[int] | type[float], is_valid: Callable[[float], bool], rule: str) -> Callable[[str], float]:
+    """A type for argparse: a number that `is_valid` accepts; `rule` completes "must be"."""
+
+    def parse(text: str) -> float:
+        if not is_valid(kind(text)):
+            raise argparse.ArgumentTypeError(f"must be {rule}")
+        return kind(text)
+
+    parse.__name__ = kind.__name__  # argparse names it in messages
+    return parse
 
 
-def _multiplier(text: str) -> float:
-    if not 0 < float(text) <= 4:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 4")
-    return float(text)
-
-
-def _side(text: str) -> int:
-    if int(text) < 32 or int(text) % 32:
-        raise argparse.ArgumentTypeError("must be a multiple of 32")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return int(text)
+_fraction = _number(float, lambda value: 0 <= value <= 1, "in 0..1")
+_multiplier = _number(float, lambda value: 0 < value <= 4, "above 0 and at most 4")
+_side = _number(int, lambda value: value >= 32 and value % 32 == 0, "a multiple of 32")
+_count = _number(int, lambda value: value >= 1, "at least 1")

@@ -1,11 +1,10 @@
 """Errors that the user can fix, and how a command reports them."""
 
 import errno
-import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,20 +50,9 @@ def printable(text: str) -> str:
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH // 2]} ... {text[-MAX_LENGTH // 2 :]}"
 
 
-def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Make a command report an `InputError`, or an error of the file system, in one line, with exit code 2."""
-
-    @functools.wraps(command)
-    def guarded(*args: object, **kwargs: object) -> None:
-        with clean_exit():
-            command(*args, **kwargs)
-
-    return guarded
-
-
 @contextmanager
 def clean_exit() -> Iterator[None]:
-    """`handle_errors` for a block, or as `@clean_exit()` for a function that returns a value."""
+    """Report an `InputError`, or an error of the file system, in one line, with exit code 2; a context manager and a decorator."""
     try:
         yield
     except InputError as error:
@@ -77,6 +65,10 @@ def clean_exit() -> Iterator[None]:
     except KeyboardInterrupt:
         print("stopped; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
+
+
+handle_errors = clean_exit()
+"""A decorator for commands; see `clean_exit`."""
 
 
 def fail(message: str) -> int:

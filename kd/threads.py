@@ -48,12 +48,12 @@ def thread_count(environment: Mapping[str, str] = os.environ, root: Path = Path(
             if not (number.isascii() and number.isdecimal() and int(number)):
                 raise InputError(name, f"is '{value}', not a positive integer", "set it to the number of threads, or unset it")
             return int(number)
-    processors = min(_affinity(), max(int(_quota(root)), 1))
+    processors = min(available_processors(), max(int(_quota(root)), 1))
     return max(processors // int(environment.get("LOCAL_WORLD_SIZE", 1)), 1)
 
 
-def _affinity() -> int:
-    """The processors that this process may run on; all of the machine where the system does not restrict it, as macOS."""
+def available_processors() -> int:
+    """The number of processors that this process may run on; all of the machine where the system has no such limit, as macOS."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -9,7 +9,7 @@ from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.distillation.compute_maps import write_info_maps
 from kd.files import digest, read_json
-from kd.model.store import load_model
+from kd.model.store import MODEL_FILE, load_model
 
 
 def compute_info_maps(
@@ -24,12 +24,12 @@ def compute_info_maps(
     Reads the section `info_maps`. Writes `<part>_<stride>.npy` for each tap (float16 [pictures, S / stride, S / stride], in the
     order of train/annotations.json), the channel statistics, and index.json. Memory does not grow with the number of pictures.
     """
-    model = teacher / "model.safetensors"
+    model = teacher / MODEL_FILE
     network, spec = load_model(model)
     summary = read_json(data / "summary.json")
     run.log_dataset("prepared", str(data), summary["digest"], "training")
-    about = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
+    metadata = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures = DetectionData(data / "train", spec.image_size)
-    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, about)
+    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, metadata)
     run.log_metrics({"pictures": len(pictures), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})

@@ -9,14 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from components.evaluate.report.models import EvaluatedModel, read_history
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig, detect
-from kd.detection.scores import coco_scores, to_coco_results
+from kd.detection.scores import coco_scores, split_results
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_model
+from kd.model.store import MODEL_FILE, load_model
 from kd.progress import track
-
-MODEL = "model.safetensors"
 
 
 class TrainedModel(NamedTuple):
@@ -33,10 +31,22 @@ def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
     Raises:
         InputError: if it has other classes or another image size than the prepared data of `summary`.
     """
-    network, spec = load_model(folder / MODEL)
+    network, spec = load_model(folder / MODEL_FILE)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
-        raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
+        raise InputError(folder / MODEL_FILE, "is for other classes or another image size than the prepared data", "train it on these data")
     return TrainedModel(folder, network, spec)
+
+
+def load_split(folder: Path, image_size: int) -> DetectionData:
+    """A split to score models on.
+
+    Raises:
+        InputError: if it has no pictures.
+    """
+    data = DetectionData(folder, image_size)
+    if not len(data):
+        raise InputError(folder, "has no pictures", f"raise data.{folder.name}, or add a {folder.name} split")
+    return data
 
 
 def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig) -> EvaluatedModel:
@@ -45,8 +55,8 @@ def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMS
     model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     detections = list(track(detect(model.network, model.spec.anchors, data, nms), f"score {name}", len(data)))
     model.network.cpu()
-    results = [row for image_id, found in zip(data.ids, detections, strict=True) for row in to_coco_results(image_id, found)]
-    return EvaluatedModel(coco_scores(data.ground_truth, results, nms.max_detections), detections, history)
+    scores = coco_scores(data.ground_truth, split_results(data.ids, detections), nms.max_detections)
+    return EvaluatedModel(scores, detections, history)
 
 
 def gigaflops(spec: ModelSpec) -> float:

@@ -6,15 +6,15 @@ from typing import Any
 from components.evaluate.latency import latencies
 from components.evaluate.report import write_report
 from components.evaluate.report.tables import write_tables
-from components.evaluate.scoring import MODEL, TrainedModel, evaluate_model, gigaflops, load_trained
+from components.evaluate.scoring import TrainedModel, evaluate_model, gigaflops, load_split, load_trained
 from components.params.models import Params
 from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import Scores
-from kd.errors import InputError
 from kd.files import read_json, write_json
 from kd.model.build import count_parameters
+from kd.model.store import MODEL_FILE
 
 DIGITS = 6
 
@@ -51,9 +51,7 @@ def evaluate(
     summary = read_json(data / "summary.json")
     folders = {"teacher": teacher, "baseline": baseline, "student": student}
     trained = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
-    train, test = (DetectionData(data / split, summary["image_size"]) for split in ("train", "test"))
-    if not len(test):
-        raise InputError(data / "test", "has no pictures", "raise data.test, or add a test split")
+    train, test = DetectionData(data / "train", summary["image_size"]), load_split(data / "test", summary["image_size"])
     nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
     evaluated = {name: evaluate_model(name, model, test, nms) for name, model in trained.items()}
     metrics: dict[str, Any] = {name: _metrics(model, evaluated[name].scores) for name, model in trained.items()}
@@ -87,5 +85,5 @@ def _metrics(model: TrainedModel, scores: Scores) -> dict[str, float]:
         "map50": round(scores.map50, DIGITS),
         "parameters": count_parameters(model.network),
         "gigaflops": round(gigaflops(model.spec), DIGITS),
-        "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
+        "megabytes": round((model.folder / MODEL_FILE).stat().st_size / 1e6, DIGITS),
     }

@@ -1,6 +1,6 @@
-"""Pictures, boxes and information maps on their way into a network. They are always transformed together."""
+"""Datasets, augmentation and data loading. Pictures, boxes and information maps are always transformed together."""
 
 import warnings
 
-# Pillow warns of damaged EXIF data and of large pictures with the path of its own source; the checks decide what is doubtful
+# Pillow's warnings about damaged EXIF data and large pictures do not name the picture; kdflow's own checks do
 warnings.filterwarnings("ignore", module=r"PIL\.")

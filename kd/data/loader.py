@@ -2,7 +2,7 @@
 of workers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -161,9 +161,8 @@ class CheckedLoader(DataLoader[T]):
 
 def collate(samples: list[Sample | InputError]) -> Batch | InputError:
     """Samples to a batch, or the first error among them."""
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
+    if error := _first_error(samples):
+        return error
     valid = [sample for sample in samples if isinstance(sample, Sample)]
     batch_index = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(valid)])
     maps = {tap: torch.stack([s.maps[tap] for s in valid]) for tap in valid[0].maps}
@@ -171,11 +170,11 @@ def collate(samples: list[Sample | InputError]) -> Batch | InputError:
     return Batch(pictures, torch.cat([s.boxes for s in valid]), torch.cat([s.labels for s in valid]), batch_index, maps)
 
 
-def training_loader(samples: TrainingDataset, batches: EpochBatchSampler, workers: int = 0) -> DataLoader[Batch]:
-    """A loader of training batches; set `batches.epoch` before each pass."""
+def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: int = 0) -> DataLoader[Batch]:
+    """A loader of training batches; set `batch_sampler.epoch` before each pass."""
     return CheckedLoader[Any](
-        samples,
-        batch_sampler=batches,
+        dataset,
+        batch_sampler=batch_sampler,
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -189,7 +188,8 @@ def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoa
 
 
 def _collate_scoring(items: list[tuple[Tensor, Letterbox] | InputError]) -> Any:
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-    return torch.utils.data.default_collate(items)
+    return _first_error(items) or torch.utils.data.default_collate(items)
+
+
+def _first_error(items: Iterable[object]) -> InputError | None:
+    return next((item for item in items if isinstance(item, InputError)), None)

@@ -1,1 +1,1 @@
-"""From heads to boxes, to a loss, to a score."""
+"""Decoding of predictions, the detection loss, and COCO scores."""

@@ -11,7 +11,7 @@ from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
 from kd.data.loader import scoring_loader
 from kd.detection.decode import Detections, decode_boxes, postprocess
-from kd.detection.scores import Scores, coco_scores, to_coco_results
+from kd.detection.scores import Scores, coco_scores, split_results
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,5 @@ def to_picture_pixels(detections: Detections, position: Letterbox, size: tuple[i
 
 def score_detector(network: nn.Module, anchors: Anchors, data: DetectionData, nms: NMSConfig) -> Scores:
     """The COCO scores of `network` on a split."""
-    found = detect(network, anchors, data, nms)
-    results = [row for image_id, detections in zip(data.ids, found, strict=True) for row in to_coco_results(image_id, detections)]
+    results = split_results(data.ids, detect(network, anchors, data, nms))
     return coco_scores(data.ground_truth, results, nms.max_detections)

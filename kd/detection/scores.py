@@ -1,6 +1,7 @@
 """COCO scores, computed by pycocotools."""
 
 import io
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,11 @@ def to_coco_results(image_id: int, detections: Detections) -> list[dict[str, Any
         {"image_id": image_id, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score}
         for (x0, y0, x1, y1), score, label in rows
     ]
+
+
+def split_results(ids: Iterable[int], detections: Iterable[Detections]) -> list[dict[str, Any]]:
+    """The entries of a COCO results file for a split: the detections in each picture, in the order of the image `ids`."""
+    return [row for image_id, found in zip(ids, detections, strict=True) for row in to_coco_results(image_id, found)]
 
 
 def coco_scores(ground_truth: dict[str, Any], results: list[dict[str, Any]], max_detections: int = 100) -> Scores:

@@ -1,1 +1,1 @@
-"""The information map and what the student learns through it."""
+"""Information maps and the distillation losses."""

@@ -19,7 +19,7 @@ from kd.progress import Progress
 
 
 def write_info_maps(
-    teacher: Network, spec: ModelSpec, data: DetectionData, method: str, batch_size: int, folder: Path, about: dict[str, Any]
+    teacher: Network, spec: ModelSpec, data: DetectionData, method: str, batch_size: int, folder: Path, metadata: dict[str, Any]
 ) -> None:
     """Write the maps of every picture of `data` at all taps of the teacher, and the channel statistics, to `folder`."""
     device = next(teacher.parameters()).device
@@ -28,9 +28,9 @@ def write_info_maps(
     pictures = (batch.pictures for batch in letterboxed_batches(data, batch_size, device, "channel statistics"))
     statistics = channel_statistics(teacher, pictures, teacher.strides)
     save_statistics(folder, statistics)
-    generator = InfoMapGenerator(teacher, spec, method, taps, {tap: channel.to(device) for tap, channel in statistics.items()})
-    cells = {tap: spec.image_size // tap.stride for tap in taps}
-    with MapWriter(folder, cells, len(data), {**about, "method": method}) as writer:
+    generator = InfoMapGenerator(teacher, spec, method, taps, statistics)
+    grid_sizes = {tap: spec.image_size // tap.stride for tap in taps}
+    with MapWriter(folder, grid_sizes, len(data), {**metadata, "method": method}) as writer:
         for batch in letterboxed_batches(data, batch_size, device, "information maps"):
             writer.add(generator(batch))
 
@@ -39,8 +39,8 @@ def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.devi
     """The pictures of a split with their boxes, without augmentation; `title` is the progress bar's."""
     progress = Progress(title, len(data))
     start = 0
-    for squares, frames in scoring_loader(data, batch_size):
-        rows = [_labels(data, start + i, i, Letterbox(*(value[i].item() for value in frames))) for i in range(len(squares))]
+    for squares, positions in scoring_loader(data, batch_size):
+        rows = [_labels(data, start + i, i, Letterbox(*(value[i].item() for value in positions))) for i in range(len(squares))]
         boxes, labels, batch_index = (torch.cat(column) for column in zip(*rows, strict=True))
         yield Batch(squares.float() / 255, boxes, labels, batch_index, {}).to(device)
         start += len(squares)
@@ -48,7 +48,7 @@ def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.devi
     progress.close()
 
 
-def _labels(data: DetectionData, index: int, position: int, letterbox: Letterbox) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes in the square, labels and batch index of picture `index`, which is at `position` in its batch."""
+def _labels(data: DetectionData, index: int, batch_index: int, position: Letterbox) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes in the square, labels and batch indices of the objects in picture `index`."""
     boxes, labels = data.objects(index)
-    return letterbox.to_square(boxes), labels, torch.full_like(labels, position)
+    return position.to_square(boxes), labels, torch.full_like(labels, batch_index)

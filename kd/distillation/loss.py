@@ -69,7 +69,7 @@ class DistillationLoss(nn.Module):
         self.teacher, self.student = teacher, student
         self.tap_loss = tap_loss or TAP_LOSSES[config.loss]
         self.adapters = nn.ModuleDict(
-            {str(pair.teacher): Adapter(pair.channels, len(statistics[pair.teacher].mean), pair.fold) for pair in pairs}
+            {str(pair.teacher): Adapter(pair.channels, len(statistics[pair.teacher].mean), pair.upscale_factor) for pair in pairs}
         )
 
     def forward(

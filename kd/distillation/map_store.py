@@ -24,14 +24,14 @@ class MapWriter:
 
     Args:
         folder: where the files go.
-        cells: for each tap the number of positions a side.
+        grid_sizes: for each tap the number of positions a side.
         pictures: number of pictures.
-        about: what the maps were made from (method, digests of teacher and data, ...); goes to index.json.
+        metadata: what the maps were made from (method, digests of teacher and data, ...); goes to index.json.
     """
 
-    def __init__(self, folder: Path, cells: dict[Tap, int], pictures: int, about: dict[str, Any]) -> None:
-        self.folder, self.about, self.pictures = folder, about, pictures
-        self.files = {tap: _begin(folder / f"{tap}.npy", (pictures, side, side)) for tap, side in cells.items()}
+    def __init__(self, folder: Path, grid_sizes: dict[Tap, int], pictures: int, metadata: dict[str, Any]) -> None:
+        self.folder, self.metadata, self.pictures = folder, metadata, pictures
+        self.files = {tap: _open_npy(folder / f"{tap}.npy", (pictures, side, side)) for tap, side in grid_sizes.items()}
 
     def __enter__(self) -> "MapWriter":
         return self
@@ -45,10 +45,10 @@ class MapWriter:
         for file in self.files.values():
             file.close()
         if kind is None:
-            write_json(self.folder / "index.json", {**self.about, "pictures": self.pictures})
+            write_json(self.folder / "index.json", {**self.metadata, "pictures": self.pictures})
 
 
-def _begin(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
+def _open_npy(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
     """A .npy file without its values; it is written as a stream, because a full disk kills a process that writes a memory map."""
     file = path.open("wb")
     write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
@@ -63,9 +63,9 @@ class MapStore:
     """
 
     def __init__(self, folder: Path, taps: Iterable[Tap], pictures: int) -> None:
-        self.about = read_index(folder)
-        if self.about["pictures"] != pictures:
-            problem = f"holds maps of {self.about['pictures']} pictures, but the data have {pictures}"
+        self.metadata = read_index(folder)
+        if self.metadata["pictures"] != pictures:
+            problem = f"holds maps of {self.metadata['pictures']} pictures, but the data have {pictures}"
             raise InputError(folder, problem, "run compute_info_maps again")
         try:
             self.files = {tap: np.load(folder / f"{tap}.npy", mmap_mode="r") for tap in taps}
@@ -79,8 +79,8 @@ class MapStore:
 
 def read_index(folder: Path) -> dict[str, Any]:
     """What the maps in `folder` were made from: method, strides, number of pictures, digests."""
-    about: dict[str, Any] = read_json(folder / "index.json")
-    return about
+    metadata: dict[str, Any] = read_json(folder / "index.json")
+    return metadata
 
 
 def save_statistics(folder: Path, statistics: Statistics) -> None:
@@ -89,13 +89,13 @@ def save_statistics(folder: Path, statistics: Statistics) -> None:
         np.save(folder / f"{tap}.statistics.npy", torch.stack(moments).cpu().numpy())
 
 
-def load_statistics(folder: Path, taps: Iterable[Tap]) -> Statistics:
-    """Read what `save_statistics` wrote.
+def load_statistics(folder: Path, taps: Iterable[Tap], device: torch.device | None = None) -> Statistics:
+    """Read what `save_statistics` wrote, to `device`; None for the CPU.
 
     Raises:
         InputError: if a file is missing.
     """
     try:
-        return {tap: ChannelStatistics(*torch.from_numpy(np.load(folder / f"{tap}.statistics.npy"))) for tap in taps}
+        return {tap: ChannelStatistics(*torch.from_numpy(np.load(folder / f"{tap}.statistics.npy")).to(device)) for tap in taps}
     except FileNotFoundError as error:
         raise InputError(folder, f"lacks the channel statistics {error.filename}", "run compute_info_maps again") from None

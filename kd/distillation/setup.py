@@ -24,15 +24,15 @@ class Distillation:
     Attributes:
         teacher: the frozen teacher.
         strides: the strides that the teacher has to compute.
-        stored_maps: the maps that the loader warps with each picture; None if `maps` computes them.
-        maps: gives the maps of a batch.
+        stored_maps: the maps that the loader warps with each picture; None if `map_function` computes them.
+        map_function: gives the maps of a batch.
         loss: compares student and teacher; its parameters are the adapters.
     """
 
     teacher: Network
     strides: tuple[int, ...]
     stored_maps: MapStore | None
-    maps: MapFunction
+    map_function: MapFunction
     loss: nn.Module
 
 
@@ -76,7 +76,7 @@ def build_distillation(
     frozen = freeze(teacher.to(device), dtype)
     pairs = pair_taps(student, teacher.strides, config.taps, config.strides, student_spec.image_size)
     taps = [pair.teacher for pair in pairs]
-    statistics = {tap: channel.to(device) for tap, channel in load_statistics(folder, taps).items()}
+    statistics = load_statistics(folder, taps, device)
     stored = None
     if live:
         map_function = map_function or InfoMapGenerator(frozen, teacher_spec, read_index(folder)["method"], taps, statistics)

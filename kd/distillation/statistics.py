@@ -16,10 +16,6 @@ class ChannelStatistics(NamedTuple):
     mean: Tensor
     std: Tensor
 
-    def to(self, device: torch.device) -> "ChannelStatistics":
-        """The statistics on `device`."""
-        return ChannelStatistics(self.mean.to(device), self.std.to(device))
-
 
 Statistics = dict[Tap, ChannelStatistics]
 

@@ -21,13 +21,13 @@ class TapPair(NamedTuple):
         teacher: the teacher's tap.
         student: the student's tap, of the same part.
         channels: channels of the student's feature.
-        fold: the student's stride divided by the teacher's.
+        upscale_factor: the student's stride divided by the teacher's.
     """
 
     teacher: Tap
     student: Tap
     channels: int
-    fold: int
+    upscale_factor: int
 
 
 def pair_taps(

@@ -8,7 +8,7 @@ from kd.model.yolov3 import YOLOv3
 from kd.model.yolov3_tiny import YOLOv3Tiny
 
 Network = YOLOv3 | YOLOv3Tiny
-ARCHITECTURES: dict[str, type[YOLOv3 | YOLOv3Tiny]] = {"yolov3": YOLOv3, "yolov3-tiny": YOLOv3Tiny}
+ARCHITECTURES: dict[str, type[Network]] = {"yolov3": YOLOv3, "yolov3-tiny": YOLOv3Tiny}
 
 
 def build_model(spec: ModelSpec, seed: int = 0) -> Network:

@@ -1,1 +1,1 @@
-"""One training loop for teacher, baseline and student."""
+"""The training loop for teacher, baseline and distilled student."""

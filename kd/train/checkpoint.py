@@ -1,6 +1,6 @@
-"""Where a training stands, on disk, so that a killed run goes on and ends with the same weights.
+"""The state of a training on disk: an interrupted training resumes from it and ends with the same weights.
 
-Random state needs no keeping: what an epoch draws depends on (seed, epoch, picture) alone.
+Random states are not saved, because the random numbers of an epoch depend on (seed, epoch, picture) only.
 """
 
 from pathlib import Path
@@ -15,24 +15,24 @@ State = dict[str, Any]
 
 
 def save_checkpoint(path: Path, state: State) -> None:
-    """Write `state` (tensors, numbers, strings, lists and dictionaries) in place of the last one.
+    """Replace the checkpoint by `state`: tensors, numbers, strings, lists and dictionaries.
 
     Raises:
-        InputError: if the disk refuses it; the last checkpoint stays whole.
+        InputError: if it cannot be written; the last checkpoint is kept.
     """
     try:
         with atomic_file(path) as temporary:
             torch.save(state, temporary)
     except (OSError, RuntimeError) as error:
-        remedy = "free some space, then run again: the training goes on"
+        remedy = "free some space, then run again: the training resumes"
         raise InputError(path, f"checkpoint cannot be written ({error})", remedy) from error
 
 
 def load_checkpoint(path: Path) -> State | None:
-    """The state that was saved, or None if there is none; no code in it is ever run.
+    """The saved state, or None if there is none; a file with code in it is refused.
 
     Raises:
-        InputError: if the file is no checkpoint.
+        InputError: if the file is not a checkpoint.
     """
     if not path.exists():
         return None
@@ -40,7 +40,7 @@ def load_checkpoint(path: Path) -> State | None:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # a broken file makes the unpickler fail in any way: KeyError, IndexError, an EOFError without words
+    except Exception as error:  # the unpickler raises any kind of error for a damaged file, also one without a message
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(path, f"is no checkpoint ({reason})", "delete it to train from the start") from None
+        raise InputError(path, f"is not a checkpoint ({reason})", "delete it to train from the start") from None
     return state

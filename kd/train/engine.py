@@ -21,7 +21,7 @@ from kd.train.checkpoint import load_checkpoint, save_checkpoint
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
 from kd.train.ema import ModelEMA
-from kd.train.gradient_ratio import gradient_ratio, pulls_too_hard
+from kd.train.gradient_ratio import gradient_ratio, is_too_large
 from kd.train.lr_schedule import lr_factor
 from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on
     from kd.distillation.setup import Distillation
 
 EpochMetrics = dict[str, float]
+Parts = dict[str, nn.Module | torch.optim.Optimizer]
+"""By name, everything whose state a checkpoint holds."""
 BuildDistillation = Callable[[Network, ModelSpec, int, torch.dtype | None, int], "Distillation"]
 """From student, its spec, number of pictures, autocast dtype and seed to a distillation; see `kd.distillation.setup`."""
 
@@ -73,11 +75,11 @@ def train(
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = build_model(spec, seed).to(processes.device)
-    autocast = config.autocast_dtype(processes.device)
-    distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
+    dtype = config.autocast_dtype(processes.device)
+    distillation = distill(network, spec, len(pictures), dtype, seed) if distill else None
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)
-    batches = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size)
-    loader = training_loader(dataset, batches, config.workers)
+    batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size)
+    loader = training_loader(dataset, batch_sampler, config.workers)
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
     student = processes.wrap(network)
     if distillation:
@@ -86,22 +88,23 @@ def train(
     ema = ModelEMA(network, config.ema_decay)
     optimizer = build_optimizer(trained, config)
 
-    history = _resume(checkpoint, trained, ema, optimizer)
-    progress = TrainingProgress(title, config.epochs, len(batches), batches.batch, len(history), processes.is_main)
+    parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer}
+    history = _resume(checkpoint, parts)
+    progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.batch, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
-        batches.epoch = epoch
-        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress)
+        batch_sampler.epoch = epoch
+        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, dtype, progress_bar)
         history.append({"epoch": epoch + 1.0, **losses})
         if processes.is_main:
             if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
                 history[-1] |= _validate(ema.network, spec, val)
-            _save(checkpoint, trained, ema, optimizer, history)
-            if pulls_too_hard(history):
+            save_checkpoint(checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"history": history})
+            if is_too_large(history):
                 ratio = history[-1]["gradient_ratio"]
-                progress.write(f"warning: distillation pulls {ratio:.0f} times as hard as detection; lower distill.weight")
+                progress_bar.write(f"warning: the gradient of the distillation is {ratio:.0f} times the detection's; lower distill.weight")
             on_epoch(history[-1])
         processes.barrier()
-    progress.close()
+    progress_bar.close()
     return ema.network, history
 
 
@@ -115,8 +118,8 @@ def train_one_epoch(
     ema: ModelEMA,
     config: TrainConfig,
     epoch: int,
-    autocast: torch.dtype | None,
-    progress: TrainingProgress,
+    dtype: torch.dtype | None,
+    progress_bar: TrainingProgress,
 ) -> EpochMetrics:
     """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
 
@@ -130,8 +133,8 @@ def train_one_epoch(
         ema: the moving average of the network.
         config: the settings.
         epoch: from 0.
-        autocast: the type to compute in; None for float32.
-        progress: shows the losses.
+        dtype: what autocast computes in; None for float32.
+        progress_bar: shows the losses.
 
     Raises:
         TrainingDiverged: if the loss is not finite.
@@ -147,14 +150,14 @@ def train_one_epoch(
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
         distill_terms: dict[str, Tensor] = {}
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             if distillation:  # before the student, so that the teacher's memory is free again
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
             output = student(batch.pictures)
             predictions = flatten_heads(output.heads, criterion.anchors)
             if distillation:
-                maps = distillation.maps(batch, teacher_output)
+                maps = distillation.map_function(batch, teacher_output)
                 distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))
         detection_terms = criterion(predictions, batch)
         terms = detection_terms | distill_terms
@@ -172,7 +175,7 @@ def train_one_epoch(
         values = {name: term.detach() for name, term in terms.items()}
         for name, value in values.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
-        progress.step(epoch, values)
+        progress_bar.step(epoch, values)
     return {name: float(total / steps) for name, total in sums.items()} | ratio
 
 
@@ -195,23 +198,12 @@ def _validate(network: Network, spec: ModelSpec, val: DetectionData) -> EpochMet
     return {"val_map": scores.map, "val_map50": scores.map50}
 
 
-def _save(checkpoint: Path, trained: nn.Module, ema: ModelEMA, optimizer: torch.optim.Optimizer, history: list[EpochMetrics]) -> None:
-    state = {
-        "trained": trained.state_dict(),
-        "ema": ema.network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": history,
-    }
-    save_checkpoint(checkpoint, state)
-
-
-def _resume(checkpoint: Path, trained: nn.Module, ema: ModelEMA, optimizer: torch.optim.Optimizer) -> list[EpochMetrics]:
-    """Load the state that `_save` kept, if there is one; the metrics of the epochs so far."""
+def _resume(checkpoint: Path, parts: Parts) -> list[EpochMetrics]:
+    """Load the checkpoint into `parts`, if there is one, and return the metrics of the epochs so far."""
     state = load_checkpoint(checkpoint)
     if state is None:
         return []
-    trained.load_state_dict(state["trained"])
-    ema.network.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     history: list[EpochMetrics] = state["history"]
     return history

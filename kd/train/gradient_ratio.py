@@ -1,4 +1,4 @@
-"""How hard the distillation pulls on the student, compared with the detection loss, and a warning if it pulls too hard."""
+"""The gradient of the distillation loss relative to that of the detection loss, and when it is too large."""
 
 from itertools import pairwise
 
@@ -24,7 +24,7 @@ def gradient_ratio(network: nn.Module, detection: dict[str, Tensor], distillatio
     return float(norms[0] / norms[1].clamp(min=1e-12))
 
 
-def pulls_too_hard(history: list[dict[str, float]]) -> bool:
+def is_too_large(history: list[dict[str, float]]) -> bool:
     """Whether the last epoch of `history` is the first that both began and ended with a gradient ratio above `MAX_RATIO`.
 
     The ratio is measured in the first step of an epoch, so two high values in a row enclose a whole epoch. A single one may come

@@ -1,8 +1,8 @@
-"""The learning rate: linear warm-up, then half a cosine down to a hundredth."""
+"""The learning rate: linear warm-up, then cosine decay to 1 %."""
 
 import math
 
-FLOOR = 0.01
+MIN_FACTOR = 0.01
 
 
 def lr_factor(step: int, steps: int, warmup: int) -> float:
@@ -10,4 +10,4 @@ def lr_factor(step: int, steps: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / max(steps - warmup, 1)
-    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * progress)) / 2
+    return MIN_FACTOR + (1 - MIN_FACTOR) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,6 +1,5 @@
-"""The size of pictures where the labels do not give it."""
+"""Process many pictures in threads, and read their sizes where the labels do not give them."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TypeVar
 from components.shared.boxes import LabeledPicture
 from kd.data.letterbox import UnreadablePicture, open_picture, shown_size
 from kd.progress import track
+from kd.threads import available_processors
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -37,10 +37,6 @@ def map_parallel(function: Callable[[In], Out], items: Sequence[In], title: str)
     size = min(100, 1 + len(items) // 100)  # a task per item would take longer than a short item
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     # more threads only compete for the interpreter; one of them may wait for the disk
-    with ThreadPoolExecutor(_usable_cores() + 1) as pool:
+    with ThreadPoolExecutor(available_processors() + 1) as pool:
         results = pool.map(lambda part: [function(item) for item in part], parts)
         yield from track(chain.from_iterable(results), title, len(items))
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

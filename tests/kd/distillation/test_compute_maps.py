@@ -93,7 +93,7 @@ def test_stored_maps_are_the_live_ones_of_the_same_picture(
 ) -> None:
     store, generator = stored(teacher, blobs, method, tmp_path)
     live = generator(whole)
-    assert store.about == {"data": "d", "method": method, "pictures": PICTURES}
+    assert store.metadata == {"data": "d", "method": method, "pictures": PICTURES}
     for index in range(PICTURES):
         for tap, importance in store[index].items():
             difference = (importance - live[tap][index]).abs()

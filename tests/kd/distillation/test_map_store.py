@@ -28,7 +28,7 @@ def write(folder: Path) -> Path:
 
 def test_what_is_written_is_read_in_half_precision(tmp_path: Path) -> None:
     store = MapStore(write(tmp_path), list(SHAPES), 5)
-    assert store.about == {"method": "activation", "pictures": 5}
+    assert store.metadata == {"method": "activation", "pictures": 5}
     for index in (4, 0, 2):
         for tap, importance in store[index].items():
             assert importance.dtype == torch.float32

@@ -33,7 +33,7 @@ def test_only_requested_taps_are_paired(teacher: Network, student: Network) -> N
     assert names(student, ALL, ("neck",), (16, 32)) == ["neck_16", "neck_32"]
     assert names(student, ALL, (), ALL) == []
     assert names(teacher, (16, 32), ("neck",), ALL) == ["neck_16", "neck_32"], "the teacher has no stride 8"
-    assert pair_taps(teacher, ALL, ("neck",), (8,), SIDE)[0].fold == 1
+    assert pair_taps(teacher, ALL, ("neck",), (8,), SIDE)[0].upscale_factor == 1
 
 
 def test_the_student_is_left_as_it_was(student: Network) -> None:

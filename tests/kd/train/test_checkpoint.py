@@ -53,7 +53,7 @@ def test_there_may_be_none(tmp_path: Path) -> None:
 )
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, write) -> None:
     write(Evil(tmp_path / "made"), tmp_path / "a.pt")
-    with pytest.raises(InputError, match=r"a\.pt: is no checkpoint"):
+    with pytest.raises(InputError, match=r"a\.pt: is not a checkpoint"):
         load_checkpoint(tmp_path / "a.pt")
     assert not (tmp_path / "made").exists()
 
@@ -80,19 +80,19 @@ def test_a_cut_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
     save_checkpoint(file, STATE)
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"is no checkpoint .*; delete it to train from the start"):
+    with pytest.raises(InputError, match=r"is not a checkpoint .*; delete it to train from the start"):
         load_checkpoint(file)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_noise_is_refused(tmp_path: Path, seed: int) -> None:
     (tmp_path / "a.pt").write_bytes(bytes(torch.randint(256, (300,), generator=torch.Generator().manual_seed(seed)).tolist()))
-    with pytest.raises(InputError, match="is no checkpoint"):
+    with pytest.raises(InputError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("content", [b"hello\n", b"12", b"\x80\x02.", b"\x80\x02N.", b"}", b"K\x01.", b"PK\x03\x04" + b"\0" * 50])
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pt").write_bytes(content)
-    with pytest.raises(InputError, match="is no checkpoint"):
+    with pytest.raises(InputError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "a.pt")

@@ -1,4 +1,4 @@
-"""How hard a distillation pulls, and the warning if it pulls too hard."""
+"""The gradient ratio, and the warning if it is too large."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import nn
 
 from kd.train.distributed import Processes
 from kd.train.engine import EpochMetrics
-from kd.train.gradient_ratio import MAX_RATIO, gradient_ratio, pulls_too_hard
+from kd.train.gradient_ratio import MAX_RATIO, gradient_ratio, is_too_large
 from tests.kd.train.squares import job
 
 ROOT = Path(__file__).parents[3]
@@ -40,11 +40,11 @@ def test_the_gradient_ratio_is_that_of_the_norms() -> None:
 )
 def test_it_warns_once_after_a_whole_epoch(ratios: list[float], warned: list[int]) -> None:
     history = [{"epoch": epoch, "gradient_ratio": ratio} for epoch, ratio in enumerate(ratios, 1)]
-    assert [epoch for epoch in range(1, len(history) + 1) if pulls_too_hard(history[:epoch])] == warned
+    assert [epoch for epoch in range(1, len(history) + 1) if is_too_large(history[:epoch])] == warned
 
 
 def test_a_training_without_a_teacher_has_no_ratio() -> None:
-    assert not pulls_too_hard([{"epoch": 1.0}, {"epoch": 2.0}])
+    assert not is_too_large([{"epoch": 1.0}, {"epoch": 2.0}])
 
 
 @pytest.mark.parametrize(("times", "warnings"), [(1.0, 0), (100.0, 1)])
@@ -62,6 +62,6 @@ def test_a_training_warns_of_an_extreme_weight_but_not_of_the_default(
     with pytest.raises(KeyboardInterrupt):
         training.run(single, build, stopped)
     training.run(single, build)  # resumes, and has warned already
-    lines = [line for line in capsys.readouterr().err.splitlines() if "times as hard as detection" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "gradient of the distillation" in line]
     assert len(lines) == warnings
-    assert all(line.startswith("warning: distillation pulls ") and line.endswith("lower distill.weight") for line in lines)
+    assert all(line.startswith("warning: the gradient of the distillation is ") and line.endswith("lower distill.weight") for line in lines)
