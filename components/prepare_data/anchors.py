@@ -6,26 +6,25 @@ from numpy.typing import NDArray
 from kd.data import anchors
 
 Sizes = NDArray[np.float64]
-AnchorsByModel = dict[str, dict[str, list[list[float]]]]
+AnchorsByArchitecture = dict[str, dict[str, list[list[float]]]]
 """By architecture and stride: [width, height] of each anchor in pixels of the networks' square input."""
 
-STRIDES = {"yolov3": (8, 16, 32), "yolov3-tiny": (16, 32)}
 ANCHORS_PER_STRIDE = 3
 COCO_IMAGE_SIZE = 416
 COCO_ANCHORS = {"yolov3": anchors.COCO_ANCHORS["yolov3"], "yolov3-tiny": anchors.TINY_CFG_ANCHORS}
+STRIDES = {name: sorted(by_stride) for name, by_stride in COCO_ANCHORS.items()}
 RESTARTS, MAX_ITERATIONS, MAX_BOXES = 5, 50, 10_000
 
 
-def kmeans_anchors(sizes: Sizes) -> AnchorsByModel:
+def kmeans_anchors(sizes: Sizes) -> AnchorsByArchitecture:
     """Anchors fitted to `sizes` (n, 2), the widths and heights of boxes in pixels of the networks' square input."""
     return {name: _by_stride(kmeans(sizes, ANCHORS_PER_STRIDE * len(strides)), strides) for name, strides in STRIDES.items()}
 
 
-def coco_anchors(image_size: int) -> AnchorsByModel:
+def coco_anchors(image_size: int) -> AnchorsByArchitecture:
     """The published anchors of COCO, scaled to a square input of `image_size` pixels."""
     scale = image_size / COCO_IMAGE_SIZE
-    shapes = {name: np.concatenate([by_stride[stride] for stride in sorted(by_stride)]) for name, by_stride in COCO_ANCHORS.items()}
-    return {name: _by_stride(shapes[name] * scale, strides) for name, strides in STRIDES.items()}
+    return {name: {str(s): (np.array(a) * scale).round(2).tolist() for s, a in anchors.items()} for name, anchors in COCO_ANCHORS.items()}
 
 
 def kmeans(sizes: Sizes, count: int, seed: int = 0) -> Sizes:
@@ -88,6 +87,6 @@ def _sort_by_area(centers: Sizes) -> Sizes:
     return centers[np.lexsort((centers[:, 0], centers.prod(axis=1)))]
 
 
-def _by_stride(centers: Sizes, strides: tuple[int, ...]) -> dict[str, list[list[float]]]:
+def _by_stride(centers: Sizes, strides: list[int]) -> dict[str, list[list[float]]]:
     groups = centers.round(2).reshape(len(strides), ANCHORS_PER_STRIDE, 2).tolist()
     return {str(stride): group for stride, group in zip(strides, groups, strict=True)}

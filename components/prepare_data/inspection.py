@@ -8,7 +8,7 @@ from typing import NamedTuple
 from components.prepare_data.findings import Finding, counted, find
 from components.prepare_data.layouts.dataset import RawDataset
 from components.prepare_data.layouts.pictures import map_parallel
-from kd.data.letterbox import UnreadablePicture, as_rgb, open_picture, orientation, upright, used_bits
+from kd.data.letterbox import as_rgb, open_picture, orientation, upright, used_bits
 from kd.errors import InputError
 
 MAX_LISTED = 10
@@ -37,8 +37,7 @@ class Inspection(NamedTuple):
 
 def inspect_pictures(dataset: RawDataset) -> dict[Path, Inspection]:
     """Decode all pictures of `dataset`, with a progress bar."""
-    paths = list({picture.path for pictures in dataset.splits.values() for picture in pictures})
-    paths.sort()
+    paths = sorted({picture.path for pictures in dataset.splits.values() for picture in pictures})
     return dict(zip(paths, map_parallel(inspect_picture, paths, "decode pictures"), strict=True))
 
 
@@ -46,22 +45,18 @@ def inspect_picture(path: Path) -> Inspection:
     """Decode one picture."""
     try:
         with open_picture(path) as image:
-            bits = used_bits(image) if image.mode.startswith("I;16") else 8
-            turned, image_orientation = upright(as_rgb(image), orientation(image)), orientation(image)
+            bits, picture, turn = used_bits(image), as_rgb(image), orientation(image)
+            turned = upright(picture, turn)
             content = hashlib.sha256(f"{turned.size}".encode())
             content.update(turned.tobytes())
-            return Inspection(turned.size, content.hexdigest(), image_orientation, bits)
-    except UnreadablePicture as error:
-        return Inspection((0, 0), "", 1, 8, str(error))
-    except OSError as error:
-        return Inspection((0, 0), "", 1, 8, _reason(error))
+            return Inspection(turned.size, content.hexdigest(), turn, bits)
     except Exception as error:  # decoders raise whatever a damaged file makes them
-        return Inspection((0, 0), "", 1, 8, str(error) or type(error).__name__)
+        return Inspection((0, 0), "", 1, 8, _reason(error))
 
 
-def _reason(error: OSError) -> str:
-    reasons = {FileNotFoundError: "the file is missing", PermissionError: "this user must not read it"}
-    return reasons.get(type(error)) or error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    reasons: dict[type[Exception], str] = {FileNotFoundError: "the file is missing", PermissionError: "this user must not read it"}
+    return reasons.get(type(error)) or getattr(error, "strerror", "") or str(error) or type(error).__name__
 
 
 def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection], skip: bool) -> list[Finding]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.params.models import Data
-from components.prepare_data.checks import check_splits
-from components.prepare_data.class_names import check_class_names_printable
 from components.prepare_data.clipping import clip_boxes, drop_duplicates
 from components.prepare_data.findings import Finding
 from components.prepare_data.inspection import Inspection, check_sizes, drop_unreadable, inspect_pictures, picture_findings
 from components.prepare_data.layouts import read_dataset
+from components.prepare_data.layouts.dataset import check_class_names_printable
+from components.prepare_data.split_checks import check_splits
 from components.prepare_data.splits import check_classes_have_boxes, split_dataset
 from components.shared.boxes import LabeledPicture
 

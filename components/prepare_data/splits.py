@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import RawDataset
+from components.prepare_data.layouts.dataset import SPLITS, RawDataset
 from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
 
-SPLITS = ("train", "val", "test")
 AUGMENTED_COPY = re.compile(r"\.rf\.[0-9a-f]{32}(?=\.\w+$)")
 
 
@@ -24,14 +23,14 @@ class PictureGroup:
         name: the smallest of their names without Roboflow's hash; it decides the split.
         pictures: the pictures.
         labels: their classes.
-        position: hash of the name, 0 to 1.
+        hash_fraction: hash of the name, 0 to 1.
         is_cut: whether the group is cut from train.
     """
 
     name: str
     pictures: list[LabeledPicture]
     labels: frozenset[int]
-    position: float
+    hash_fraction: float
     is_cut: bool
 
 
@@ -104,9 +103,9 @@ def _find_groups(pictures: Sequence[LabeledPicture], digests: Mapping[Path, str]
     groups = []
     for group in members.values():
         name = min(group_key(picture.path.name) for picture in group)
-        position = _hash_fraction(f"{salt} {name}")
+        hash_fraction = _hash_fraction(f"{salt} {name}")
         labels = frozenset(box.label for picture in group for box in picture.boxes if not box.crowd)
-        groups.append(PictureGroup(name, group, labels, position, position < fraction))
+        groups.append(PictureGroup(name, group, labels, hash_fraction, hash_fraction < fraction))
     return groups
 
 
@@ -120,7 +119,7 @@ def _move_for_classes(classes: list[str], groups: list[PictureGroup], split: str
     in_cut, in_train = (Counter(label for group in groups if group.is_cut == side for label in group.labels) for side in (True, False))
     for label, name in enumerate(classes):
         if in_cut[label] and not in_train[label]:
-            nearest = max((group for group in groups if label in group.labels), key=lambda group: group.position)
+            nearest = max((group for group in groups if label in group.labels), key=lambda group: group.hash_fraction)
             nearest.is_cut = False
             in_cut.subtract(nearest.labels)
             in_train.update(nearest.labels)
@@ -130,7 +129,7 @@ def _move_for_classes(classes: list[str], groups: list[PictureGroup], split: str
             having = [group for group in groups if label in group.labels]
             # train keeps at least one group of every class
             if movable := [group for group in having if all(in_train[other] >= 2 for other in group.labels)]:
-                nearest = min(movable, key=lambda group: group.position)
+                nearest = min(movable, key=lambda group: group.hash_fraction)
                 nearest.is_cut = True
                 in_train.subtract(nearest.labels)
                 in_cut.update(nearest.labels)

@@ -6,10 +6,7 @@ import numpy as np
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from kd.data.placement import Placement
-
-MOSAIC_SIZE = 0.65
-"""Size of the pictures in a mosaic, relative to the square."""
+from kd.data.placement import MOSAIC_SIZE, Placement
 
 
 @dataclass(frozen=True)

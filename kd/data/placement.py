@@ -11,6 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+MOSAIC_SIZE = 0.65
+"""Size of the pictures in a mosaic, relative to the square."""
+MIN_SIDE = 2.0
+"""Boxes with a side below this many pixels are dropped."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -43,7 +48,9 @@ def warp(squares: list[Tensor], placements: list[Placement], fill: float) -> Ten
     return out
 
 
-def warp_boxes(boxes: Tensor, placement: Placement, side: int, min_visible: float = 0.25, min_side: float = 2.0) -> tuple[Tensor, Tensor]:
+def warp_boxes(
+    boxes: Tensor, placement: Placement, side: int, min_visible: float = 0.25, min_side: float = MIN_SIDE
+) -> tuple[Tensor, Tensor]:
     """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves the picture, and clip them to the window.
 
     Returns:

@@ -61,7 +61,7 @@ def find_without_box(skipped: Sequence[str]) -> list[Finding]:
     return find("annotations without a box", skipped, "annotations have neither a box nor a polygon; skipped", "draw a box, or remove them")
 
 
-def surround(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
+def bounding_box(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float, float]:
     """The box (left, top, width, height) around points."""
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 

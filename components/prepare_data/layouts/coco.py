@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box, surround
-from components.prepare_data.layouts.dataset import RawDataset, check_class_names, parse_split
+from components.prepare_data.layouts.checks import bounding_box, check_found, check_listed_once, find_moved, find_unlisted, find_without_box
+from components.prepare_data.layouts.dataset import SPLITS, RawDataset, check_class_names, parse_split
 from components.prepare_data.layouts.files import FileIndex, is_hidden
 from components.prepare_data.layouts.json_object import JsonObject, read_json
 from components.prepare_data.layouts.pictures import read_sizes
@@ -69,13 +69,9 @@ def read(folder: Path) -> RawDataset:
 
 def _find_splits(folder: Path) -> list[Split]:
     """The splits in the order train, val, test; a single file is `train`."""
-    found = [*_in_split_folders(folder), *_in_annotations_folder(folder)] or _in_folder("train", folder)
-    return sorted(found, key=lambda split: ("train", "val", "test").index(split.name))
-
-
-def _in_split_folders(folder: Path) -> list[Split]:
-    subfolders = [(name, subfolder) for subfolder in sorted(folder.iterdir()) if (name := parse_split(subfolder.name))]
-    return [split for name, subfolder in subfolders for split in _in_folder(name, subfolder)]
+    in_folders = [split for sub in sorted(folder.iterdir()) if (name := parse_split(sub.name)) for split in _in_folder(name, sub)]
+    found = [*in_folders, *_in_annotations_folder(folder)] or _in_folder("train", folder)
+    return sorted(found, key=lambda split: SPLITS.index(split.name))
 
 
 def _in_annotations_folder(folder: Path) -> list[Split]:
@@ -182,7 +178,7 @@ def _read_annotations(content: JsonObject, pictures: dict[int, LabeledPicture], 
         has_box = entry.get("bbox") not in NO_BOX
         points = [] if has_box else [number for polygon in entry.polygons("segmentation") for number in polygon]
         if has_box or points:
-            x, y, w, h = entry.numbers("bbox", 4) if has_box else surround(points[::2], points[1::2])
+            x, y, w, h = entry.numbers("bbox", 4) if has_box else bounding_box(points[::2], points[1::2])
             picture.boxes.append(Box(label, x, y, w, h, entry.flag("iscrowd"), name))
         else:
             skipped.append(f"{picture.path.name}, {name}")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from components.prepare_data.findings import Finding
 from components.shared.boxes import LabeledPicture
-from kd.errors import InputError
+from kd.errors import UNPRINTABLE, InputError
 
+SPLITS = ("train", "val", "test")
 # limit of numbers in label files, so that sums and areas stay finite
 MAX_NUMBER = 1e9
 # boxes may extend beyond the picture by this much, in pixels or as a fraction of its longer side, because labels are rounded
@@ -64,6 +65,14 @@ def check_class_names(file: Path, field_name: str, names: Sequence[object]) -> l
     if not classes:
         raise InputError(file, f"{field_name} is empty", "add the class names")
     return classes
+
+
+def check_class_names_printable(classes: Sequence[str], folder: Path) -> None:
+    """Raise `InputError` for the first class name in the dataset `folder` with a control character, or one that turns text around."""
+    for name in classes:
+        if match := UNPRINTABLE.search(name):
+            problem = f"the class name '{name}' contains the control character U+{ord(match[0]):04X}"
+            raise InputError(folder, problem, "rename the class in the labels")
 
 
 def shorten(value: object) -> str:

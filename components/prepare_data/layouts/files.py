@@ -110,7 +110,7 @@ def split_suffix(name: str) -> tuple[str, str]:
     return (stem, f".{suffix.lower()}") if dot and "/" not in suffix else (name, "")
 
 
-def fold(name: str) -> str:
+def normalize_name(name: str) -> str:
     """`name` without differences in letter case and Unicode normalization: macOS and Windows treat such names as equal."""
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -164,7 +164,7 @@ class FileIndex:
 
     def _keys(self, parts: list[str]) -> Iterable[list[tuple[str, str]]]:
         """Groups of keys of `_by_key`, the best match first."""
-        ends = [fold("/".join(parts[start:])) for start in range(len(parts))]
+        ends = [normalize_name("/".join(parts[start:])) for start in range(len(parts))]
         stems = [stem if suffix in self._suffixes else end for end in ends for stem, suffix in [split_suffix(end)]]
         yield [("path", end) for end in ends]
         yield [("path stem", stem) for stem in stems]
@@ -174,10 +174,10 @@ class FileIndex:
     def _by_key(self) -> dict[tuple[str, str], list[Path]]:
         index: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
         for name, file in self.files.items():
-            path = fold(name)
+            path = normalize_name(name)
             stem, suffix = split_suffix(path)
             if suffix in self._suffixes:
-                for key in (("path", path), ("path stem", stem), ("name", fold(file.name)), ("stem", stem.rpartition("/")[2])):
+                for key in (("path", path), ("path stem", stem), ("name", normalize_name(file.name)), ("stem", stem.rpartition("/")[2])):
                     index[key].append(file)
         return index
 
@@ -187,6 +187,6 @@ class FileIndex:
             problem = f"{field} {shorten(name)} may be {first} or {second} in {self.folder}"
             raise InputError(file, problem, "give the path of the picture relative to this folder")
         other_machine = name.startswith("/") or "\\" in name
-        if len(parts) > 1 and not other_machine and fold(parts[-2]) != fold(found[0].parent.name):
+        if len(parts) > 1 and not other_machine and normalize_name(parts[-2]) != normalize_name(found[0].parent.name):
             self.moved.append(f"{name} -> {found[0].relative_to(self._root)}")
         return found[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box
-from components.prepare_data.layouts.dataset import RawDataset, parse_split, shorten
+from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split, shorten
 from components.prepare_data.layouts.files import FileIndex, is_hidden, read_lines, split_suffix
 from components.prepare_data.layouts.pictures import read_sizes
 from components.prepare_data.layouts.voc_xml import Annotation, parse_xml, read_annotation
@@ -20,7 +20,7 @@ PICTURE_FOLDERS = ("JPEGImages", "images", "data")
 
 
 class Part(NamedTuple):
-    """A split, its XML files, and its pictures."""
+    """A part of the dataset with XML files and pictures of its own: one split, or all of them."""
 
     split: str
     xml: FileIndex
@@ -77,10 +77,10 @@ def _find_parts(folder: Path) -> list[Part]:
         return [_part("train", folder, *whole)]
     parents = [parent for parent in (folder, folder / "images") if parent.is_dir()]
     subfolders = [sub for parent in parents for sub in sorted(sub for sub in parent.iterdir() if parse_split(sub.name))]
-    found = [(parse_split(sub.name) or "", folders) for sub in subfolders if (folders := _find_folders(sub) or _flat(sub))]
+    found = [(parse_split(sub.name) or "", folders) for sub in subfolders if (folders := _find_folders(sub) or _mixed_folder(sub))]
     if found:
         return [_part(split, folder, *folders) for split, folders in found]
-    flat = _flat(folder) or _flat(folder / "images")
+    flat = _mixed_folder(folder) or _mixed_folder(folder / "images")
     return [_part("train", folder, *flat)] if flat else []
 
 
@@ -98,7 +98,7 @@ def _find_folders(folder: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def _flat(folder: Path) -> tuple[Path, Path] | None:
+def _mixed_folder(folder: Path) -> tuple[Path, Path] | None:
     """`folder` twice, if it contains an XML file beside a picture of the same name."""
     names = [split_suffix(entry.name) for entry in os.scandir(folder) if not is_hidden(entry.name)] if folder.is_dir() else []
     stems = {stem for stem, suffix in names if suffix in EXTENSIONS}
@@ -120,7 +120,7 @@ def _read_lists(folder: Path) -> dict[str, SplitList]:
     if trainval and "train" not in lists:
         val = set(lists["val"].names) if "val" in lists else set()
         lists["train"] = SplitList(trainval.file, [name for name in trainval.names if name not in val])
-    return {split: lists[split] for split in ("train", "val", "test") if split in lists}
+    return {split: lists[split] for split in SPLITS if split in lists}
 
 
 def _files_by_split(part: Part, lists: dict[str, SplitList]) -> dict[str, list[Path]]:

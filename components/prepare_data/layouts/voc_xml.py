@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
 from defusedxml.ElementTree import fromstring as defused_fromstring  # type: ignore[import-untyped]
 
-from components.prepare_data.layouts.checks import surround
+from components.prepare_data.layouts.checks import bounding_box
 from components.prepare_data.layouts.dataset import MAX_NUMBER, shorten
 from components.shared.boxes import Box, LabeledPicture
 from kd.errors import InputError
@@ -139,5 +139,5 @@ def _box(node: XmlElement) -> Box | None:
     x, y = ([node.parse_number("polygon", text) for axis, text in points if axis == wanted] for wanted in "xy")
     if not x or len(x) != len(y):
         return None
-    left, top, width, height = surround(x, y)
+    left, top, width, height = bounding_box(x, y)
     return Box(0, left - 1, top - 1, width + 1, height + 1, name=node.name)

@@ -6,18 +6,17 @@ from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
 from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted
-from components.prepare_data.layouts.dataset import RawDataset, parse_split
+from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split
 from components.prepare_data.layouts.files import read_lines
 from components.prepare_data.layouts.pictures import map_parallel, read_size
-from components.prepare_data.layouts.yolo_config import Config, find_config, read_config, resolve
-from components.prepare_data.layouts.yolo_files import Files, Labels
+from components.prepare_data.layouts.yolo_config import YoloConfig, find_config, read_config, resolve_path
+from components.prepare_data.layouts.yolo_files import LabelFile, YoloFiles
 from components.prepare_data.layouts.yolo_lines import read_boxes
 from components.shared.boxes import LabeledPicture
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
 EXPECTED = "data.yaml, dataset.yaml, obj.data, or classes.txt with label files"
-SPLITS = ("train", "val", "test")
 
 
 def matches(folder: Path) -> bool:
@@ -33,28 +32,28 @@ def read(folder: Path) -> RawDataset:
     Raises:
         InputError: with the file and the field or line that is missing, unknown or of the wrong type.
     """
-    config, files = read_config(folder), Files(folder)
+    config, files = read_config(folder), YoloFiles(folder)
     splits: dict[str, list[LabeledPicture]] = {}
-    labels: list[Labels] = []
+    labels: list[LabelFile] = []
     missing: list[str] = []
     for key, names in sorted(config.paths.items(), key=lambda item: SPLITS.index(parse_split(item[0]) or "train")):
-        paths = {name: resolve(config, key, name) for name in names}
+        paths = {name: resolve_path(config, key, name) for name in names}
         missing += [f"{key}: {name}" for name, path in paths.items() if not path]
         found = [label for path in paths.values() if path for label in _find_labels(config, key, path, files)]
-        read_one = partial(_read_picture, classes=len(config.classes), pose=config.pose)
+        read_one = partial(_read_picture, classes=len(config.classes), keypoint_values=config.keypoint_values)
         if any(paths.values()):
             pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
             splits.setdefault(parse_split(key) or key, []).extend(pictures)
         labels += found
     unlisted = find_unlisted("pictures", [label.picture for label in labels], [files.index], config.file.name)
-    findings = _find_doubts(config, labels, missing) + find_moved([files.index]) + unlisted
+    findings = _find_problems(config, labels, missing) + find_moved([files.index]) + unlisted
     return RawDataset(config.classes, splits, findings=findings)
 
 
-def _find_labels(config: Config, key: str, path: Path, files: Files) -> list[Labels]:
+def _find_labels(config: YoloConfig, key: str, path: Path, files: YoloFiles) -> list[LabelFile]:
     """The pictures in a folder, or those that a text file lists, with their label files."""
     if path.is_dir():
-        labels = files.pictures(path)
+        labels = files.label_files(path)
     elif path.suffix.lower() in EXTENSIONS:
         raise InputError(config.file, f"{key} is the picture {path}", "give a folder, or a text file with a picture per line")
     else:
@@ -63,25 +62,25 @@ def _find_labels(config: Config, key: str, path: Path, files: Files) -> list[Lab
         pictures = [(name, files.index.find(name if name.startswith("/") else prefix + name, path, "the entry")) for name in names]
         check_found([name for name, picture in pictures if not picture], len(names), config.base, path)
         check_listed_once((picture for _, picture in pictures if picture), path)
-        labels = [files.labels(picture.relative_to(files.root).as_posix()) for _, picture in pictures if picture]
+        labels = [files.label_file(picture.relative_to(files.root).as_posix()) for _, picture in pictures if picture]
     if not labels and parse_split(key) == "train":
         raise InputError(path, "contains no pictures", f"add pictures, or correct `{key}` of {config.file.name}")
     if labels and not any(label.exists for label in labels):
-        places = " and ".join(dict.fromkeys([str(labels[0].file), str(labels[0].picture.with_suffix(".txt"))]))
+        places = " and ".join(dict.fromkeys([str(labels[0].path), str(labels[0].picture.with_suffix(".txt"))]))
         count = f"{len(labels)} pictures" if len(labels) > 1 else "one picture"
         raise InputError(path, f"has {count} without any label file; looked for {places}", "put the label files there")
     return labels
 
 
-def _read_picture(labels: Labels, classes: int, pose: int) -> LabeledPicture:
-    width, height = read_size(labels.picture)
-    boxes = read_boxes(labels.file, classes, width, height, pose) if labels.exists and width else []
-    return LabeledPicture(labels.picture, width, height, boxes, labels.file)
+def _read_picture(label: LabelFile, classes: int, keypoint_values: int) -> LabeledPicture:
+    width, height = read_size(label.picture)
+    boxes = read_boxes(label.path, classes, width, height, keypoint_values) if label.exists and width else []
+    return LabeledPicture(label.picture, width, height, boxes, label.path)
 
 
-def _find_doubts(config: Config, labels: Sequence[Labels], missing: list[str]) -> list[Finding]:
+def _find_problems(config: YoloConfig, labels: Sequence[LabelFile], missing: list[str]) -> list[Finding]:
     without = [label.picture.name for label in labels if not label.exists]
-    beside = [label.file.name for label in labels if label.beside]
+    beside = [label.path.name for label in labels if label.beside]
     remedy = "add the forgotten label files, and an empty one for a picture without objects"
     cut = f"paths in {config.file.name} are missing, so these splits are cut from train"
     return [

@@ -1,7 +1,7 @@
 """The file that describes a YOLO dataset: `data.yaml` (Ultralytics), `obj.data` (Darknet, CVAT), or a list of classes (Label Studio)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ CLASS_FILES = ("classes.txt", "obj.names", "labels/classes.txt", "images/classes
 
 
 @dataclass(frozen=True)
-class Config:
+class YoloConfig:
     """The description of a YOLO dataset.
 
     Attributes:
@@ -25,14 +25,14 @@ class Config:
         classes: class names.
         base: folder that `paths` are relative to.
         paths: folders, or text files that list pictures, by their key in `file`.
-        pose: how many numbers after a box are its key points; 0 if they are the corners of a polygon instead.
+        keypoint_values: how many numbers after a box are its key points; 0 if they are the corners of a polygon instead.
     """
 
     file: Path
     classes: list[str]
     base: Path
     paths: dict[str, list[str]]
-    pose: int = 0
+    keypoint_values: int = 0
 
 
 def find_config(folder: Path) -> Path | None:
@@ -47,7 +47,7 @@ def find_config(folder: Path) -> Path | None:
     return classes if classes and _has_labels(folder) else None
 
 
-def read_config(folder: Path) -> Config:
+def read_config(folder: Path) -> YoloConfig:
     """Read the file that `find_config` finds in `folder`.
 
     Raises:
@@ -59,7 +59,7 @@ def read_config(folder: Path) -> Config:
     if file.name == "obj.data":
         return _read_darknet(folder, file)
     if file.suffix not in (".yaml", ".yml"):
-        return Config(file, _read_names(file), folder, _find_split_folders(folder))
+        return YoloConfig(file, _read_names(file), folder, _find_split_folders(folder))
     if others := [name for name in YAML_NAMES if (folder / name).is_file() and name != file.name]:
         raise InputError(file, f"is beside {others[0]}", "keep one of them")
     content = _read_yaml(file)
@@ -68,10 +68,10 @@ def read_config(folder: Path) -> Config:
     base = _base_folder(folder, file, content.get("path"))
     entries = {key: value for key, value in content.items() if isinstance(key, str) and parse_split(key) and value not in (None, "", [])}
     paths = {key: _check_paths(file, key, value) for key, value in entries.items()}
-    return Config(file, classes, base, _check_train(file, paths) or _find_split_folders(base), _count_key_points(file, content))
+    return YoloConfig(file, classes, base, _check_train(file, paths) or _find_split_folders(base), _count_key_points(file, content))
 
 
-def resolve(config: Config, key: str, name: str) -> Path | None:
+def resolve_path(config: YoloConfig, key: str, name: str) -> Path | None:
     """The folder or text file that `name` gives; None if it is missing and `key` is not train.
 
     Roboflow writes ../train/images for a folder beside data.yaml, others a path on another machine: the longest end of the path
@@ -96,9 +96,8 @@ def resolve(config: Config, key: str, name: str) -> Path | None:
 
 def _has_names(file: Path) -> bool:
     """Whether a file, such as coco128.yaml, has the keys of Ultralytics' description of a dataset."""
-    return file.is_file() and {"names", "train"} <= set(
-        re.findall(r"^(\w+):", file.read_text(encoding="utf-8-sig", errors="replace"), re.M)
-    )
+    text = file.read_text(encoding="utf-8-sig", errors="replace") if file.is_file() else ""
+    return {"names", "train"} <= set(re.findall(r"^(\w+):", text, re.M))
 
 
 def _has_labels(folder: Path) -> bool:
@@ -109,7 +108,7 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _read_yaml(file: Path) -> dict[Any, Any]:
-    content = parse_text(file, "YAML", _load_yaml)
+    content = parse_text(file, "YAML", lambda text: yaml.load(text, _Loader))
     if not isinstance(content, dict):
         raise InputError(file, "has no 'names'", "add `names:` with the class names")
     return content
@@ -126,10 +125,6 @@ class _Loader(yaml.SafeLoader):
                 raise ValueError(f"line {key.start_mark.line + 1} repeats the key '{key.value}'")
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
-
-
-def _load_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)
 
 
 def _read_classes(file: Path, names: object) -> list[str]:
@@ -181,7 +176,7 @@ def _check_train(file: Path, paths: dict[str, list[str]]) -> dict[str, list[str]
     return paths
 
 
-def _read_darknet(folder: Path, file: Path) -> Config:
+def _read_darknet(folder: Path, file: Path) -> YoloConfig:
     """Read the lines `key = value` of obj.data; CVAT writes it."""
     values: dict[str, str] = {}
     for number, line in enumerate(read_text(file).splitlines(), 1):
@@ -190,13 +185,13 @@ def _read_darknet(folder: Path, file: Path) -> Config:
             raise InputError(file, f"line {number} is {shorten(line)}, not `key = value`", "correct it")
         values[key.strip()] = value.strip()
     paths = {key: [value] for key, value in values.items() if parse_split(key) and value}
-    config = Config(file, [], folder, _check_train(file, paths) or _find_split_folders(folder))
-    names = resolve(config, "names", values.get("names") or "obj.names")
+    config = YoloConfig(file, [], folder, _check_train(file, paths) or _find_split_folders(folder))
+    names = resolve_path(config, "names", values.get("names") or "obj.names")
     if not names:
         raise InputError(file, f"names the file {shorten(values.get('names'))} for the class names, which is missing", "add it")
     classes = _read_names(names)
     _check_count(file, "classes", values.get("classes") or None, classes)
-    return Config(file, classes, folder, config.paths)
+    return replace(config, classes=classes)
 
 
 def _read_names(file: Path) -> list[str]:

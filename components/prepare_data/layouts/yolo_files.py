@@ -3,28 +3,28 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from components.prepare_data.layouts.files import FileIndex, fold, read_lines, split_suffix
+from components.prepare_data.layouts.files import FileIndex, normalize_name, read_lines, split_suffix
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
 
 
-class Labels(NamedTuple):
-    """A picture and its label file.
+class LabelFile(NamedTuple):
+    """The label file of a picture.
 
     Attributes:
         picture: the picture.
-        file: the label file, or the path where Ultralytics reads it if it is missing.
+        path: the label file, or the path where Ultralytics reads it if it is missing.
         exists: whether there is a label file.
         beside: whether the label file is beside the picture, although Ultralytics reads it elsewhere.
     """
 
     picture: Path
-    file: Path
+    path: Path
     exists: bool
     beside: bool
 
 
-class Files:
+class YoloFiles:
     """The files of a dataset in YOLO layout; names are paths relative to its folder.
 
     Args:
@@ -34,10 +34,10 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root, self.index = root, FileIndex(root, root, EXTENSIONS)
         self._texts = {name[:-4]: file for name, file in self.index.files.items() if name.lower().endswith(".txt")}
-        self._folded = {fold(name): file for name, file in self._texts.items()}
+        self._folded = {normalize_name(name): file for name, file in self._texts.items()}
 
-    def pictures(self, folder: Path) -> list[Labels]:
-        """The pictures below `folder` with their label files.
+    def label_files(self, folder: Path) -> list[LabelFile]:
+        """The label files of the pictures below `folder`.
 
         Raises:
             InputError: if a picture has two label files that differ, or a label file has no picture.
@@ -46,26 +46,26 @@ class Files:
         names = [name for name in self.index.files if name.startswith(start)]
         pictures = [name for name in names if split_suffix(name)[1] in EXTENSIONS]
         self._check_texts(folder, start, {split_suffix(name)[0] for name in pictures})
-        return [self.labels(name) for name in pictures]
+        return [self.label_file(name) for name in pictures]
 
     def _check_texts(self, folder: Path, start: str, pictures: set[str]) -> None:
         """Raise `InputError` for a label file without a picture; text files beside pictures may be something else."""
-        expected = {fold(name) for picture in pictures for name in (picture, _mirror(picture))}
+        expected = {normalize_name(name) for picture in pictures for name in (picture, _mirror(picture))}
         mirrored = _mirror(start)
         for name, file in self._texts.items():
             is_label = mirrored != start and name.startswith(mirrored) and file.name != "classes.txt"
-            if fold(name) not in expected and (is_label or (name.startswith(start) and _contains_boxes(file))):
+            if normalize_name(name) not in expected and (is_label or (name.startswith(start) and _contains_boxes(file))):
                 raise InputError(file, *self._without_picture(start + name.removeprefix(mirrored), folder))
 
-    def labels(self, name: str) -> Labels:
-        """A picture with its label file; `InputError` if there are two that differ."""
+    def label_file(self, name: str) -> LabelFile:
+        """The label file of a picture; `InputError` if there are two that differ."""
         own = split_suffix(name)[0]
         mirrored = _mirror(own)
-        expected, beside = (self._texts.get(text) or self._folded.get(fold(text)) for text in (mirrored, own))
+        expected, beside = (self._texts.get(text) or self._folded.get(normalize_name(text)) for text in (mirrored, own))
         if expected and beside and expected != beside and _stripped(expected) != _stripped(beside):
             raise InputError(beside, f"and {expected} are different labels of one picture", "remove one of them")
         file = expected or beside
-        return Labels(self.index.files[name], file or self.root / f"{mirrored}.txt", bool(file), bool(file) and not expected)
+        return LabelFile(self.index.files[name], file or self.root / f"{mirrored}.txt", bool(file), bool(file) and not expected)
 
     def _without_picture(self, stem: str, folder: Path) -> tuple[str, str]:
         """The problem and the remedy of a label file without a picture."""

@@ -1,4 +1,4 @@
-"""Checks of the whole dataset: what training or evaluation would silently suffer from."""
+"""Checks of the splits for what would silently impair training or evaluation."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,8 @@ from components.prepare_data.findings import Finding, find
 from components.prepare_data.inspection import Inspection
 from components.prepare_data.splits import group_key
 from components.shared.boxes import LabeledPicture
+from kd.data.placement import MIN_SIDE, MOSAIC_SIZE
 
-MIN_SIDE = 2.0
-"""Training drops a box with a side below this many pixels (`kd.data.placement.warp_boxes`)."""
-MOSAIC_SIZE = 0.65
-"""Size of a picture in a mosaic (`kd.data.augment`)."""
 USUAL_MAX_DETECTIONS = 100
 MIN_TEST_OBJECTS, MIN_TEST_PICTURES = 10, 50
 Splits = Mapping[str, Sequence[LabeledPicture]]
@@ -46,13 +43,9 @@ def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection], o
         (across if found > 1 else inside).append(" = ".join(f"{split}/{name}" for split, name in copies[:3]))
     copies_across = [copies for _, copies in sorted(by_key.items()) if own_splits and len(copies) > 1]
     leaked = [" and ".join(f"{split}/{name}" for split, name in copies.items()) for copies in copies_across]
+    remedy = "keep each in one split: scores are too good otherwise"
     return [
-        *find(
-            "identical pictures across splits",
-            across,
-            "pictures are in several splits",
-            "keep each in one split: scores are too good otherwise",
-        ),
+        *find("identical pictures across splits", across, "pictures are in several splits", remedy),
         *find("copies across splits", leaked, "pictures have augmented copies in several splits", "split before augmenting"),
         *find("identical pictures", inside, "pictures occur more than once in their split", "remove the copies, unless they are wanted"),
     ]
@@ -89,13 +82,9 @@ def small_test_split(classes: Sequence[str], splits: Splits) -> list[Finding]:
     rare = [f"{name}: {counts[label]}" for label, name in enumerate(classes) if counts[label] < MIN_TEST_OBJECTS]
     few = [] if len(splits["test"]) >= MIN_TEST_PICTURES else [f"pictures: {len(splits['test'])}"]
     empty = [] if splits["val"] else ["no pictures"]
+    problem = f"test split has fewer than {MIN_TEST_PICTURES} pictures, so scores vary much"
     return [
         *find("rare classes", rare, f"classes have fewer than {MIN_TEST_OBJECTS} objects in the test split", "add test pictures of them"),
-        *find(
-            "small test split",
-            few,
-            f"test split has fewer than {MIN_TEST_PICTURES} pictures, so scores vary much",
-            "add pictures, or raise data.test",
-        ),
+        *find("small test split", few, problem, "add pictures, or raise data.test"),
         *find("empty val split", empty, "val split is empty, so there are no learning curves", "raise data.val"),
     ]

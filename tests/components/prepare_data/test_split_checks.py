@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from components.prepare_data.checks import check_splits
 from components.prepare_data.inspection import Inspection
+from components.prepare_data.split_checks import check_splits
 from components.shared.boxes import Box, LabeledPicture
 
 
