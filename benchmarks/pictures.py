@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
 
 
 def curves(histories: Mapping[str, Sequence[History]]) -> Figure:
-    """mAP50 on the val split over the epochs, in points: mean of the trainings, and a band from the least to the most.
+    """mAP50 on the val split over the epochs, in points: the mean of the trainings, and a band from minimum to maximum.
 
     Raises:
         InputError: if no training was scored on a val split.
@@ -98,7 +98,7 @@ def scores_by_epoch(trainings: Sequence[History]) -> tuple[list[float], np.ndarr
 
 
 def sheet(rows: Sequence[Row]) -> Figure:
-    """Rows of equally many pictures with their captions; a row's own words stand at its left."""
+    """Rows of equally many pictures with their captions; the title of a row is at its left."""
     count = len(rows[0][1]) if rows else 1
     figure = Figure(figsize=(2.4 * count, 2.5 * max(len(rows), 1)), layout="constrained")
     for line, (title, pictures) in zip(figure.subplots(max(len(rows), 1), count, squeeze=False), rows, strict=False):
