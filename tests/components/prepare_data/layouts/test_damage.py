@@ -15,6 +15,7 @@ from components.prepare_data.clipping import clip_boxes, drop_duplicates
 from components.prepare_data.layouts import read_dataset
 from components.prepare_data.layouts.dataset import RawDataset
 from kd.errors import InputError
+from tests.components.prepare_data.layouts.structures import STRUCTURES
 
 BOM = b"\xef\xbb\xbf"
 # what replaces a number, a word or a string of a label file
@@ -155,49 +156,7 @@ DAMAGES = [
 ]
 
 
-def label_studio(writers, data):
-    folder = writers["coco"](data)
-    for entry in (folder / "train").iterdir():
-        entry.rename(folder / entry.name)
-    (folder / "annotations.json").rename(folder / "result.json")
-    for split in data:
-        shutil.rmtree(folder / split)
-    return folder
-
-
-def roboflow(writers, data):
-    folder = writers["voc"](data)
-    for split in data:
-        (folder / split).mkdir()
-        for name in (folder / "ImageSets" / "Main" / f"{split}.txt").read_text().split():
-            (folder / "Annotations" / f"{name}.xml").rename(folder / split / f"{name}.xml")
-            (folder / "JPEGImages" / f"{name}.jpg").rename(folder / split / f"{name}.jpg")
-    for name in ("Annotations", "JPEGImages", "ImageSets"):
-        shutil.rmtree(folder / name)
-    return folder
-
-
-def darknet(writers, data):
-    folder = writers["yolo"](data)
-    (folder / "obj_train_data").mkdir()
-    for file in [*(folder / "images" / "train").iterdir(), *(folder / "labels" / "train").iterdir()]:
-        file.rename(folder / "obj_train_data" / file.name)
-    (folder / "train.txt").write_text("data/obj_train_data/a.jpg\nobj_train_data/b.jpg\n/x/obj_train_data/c.jpg\n")
-    (folder / "obj.names").write_text("cat\ndog\n")
-    (folder / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n")
-    (folder / "data.yaml").unlink()
-    return folder
-
-
-def classes_file(writers, data):
-    folder = writers["yolo"](data)
-    (folder / "data.yaml").unlink()
-    (folder / "classes.txt").write_text("cat\ndog\n")
-    return folder
-
-
-LAYOUTS = {name: lambda writers, data, name=name: writers[name](data) for name in ("coco", "voc", "yolo")}
-EXPORTS = {function.__name__: function for function in (label_studio, roboflow, darknet, classes_file)}
+DAMAGED = ["coco", "voc", "yolo", "coco Label Studio", "voc Roboflow", "yolo Darknet, data/", "yolo classes.txt"]
 
 
 def check(dataset, folder):
@@ -214,9 +173,11 @@ def check(dataset, folder):
         assert finding.count > 0 and 0 < len(finding.examples) <= 3 and all(isinstance(text, str) for text in finding.examples)
 
 
-@pytest.mark.parametrize("layout", [*LAYOUTS, *EXPORTS])
-def test_a_damaged_dataset_is_read_or_rejected(writers, data, tmp_path, layout):
-    source = (LAYOUTS | EXPORTS)[layout](writers, data)
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_dataset_is_read_or_rejected(writers, data, tmp_path, name):
+    layout, change, splits, _ = STRUCTURES[name]
+    source = writers[layout]({split: data[split] for split in splits})
+    change(source)
     numbers = count()
 
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
