@@ -46,13 +46,7 @@ class DistillConfig:
 class DistillationLoss(nn.Module):
     """Compares the student's features and predictions with the teacher's. Its parameters are the adapters.
 
-    Args:
-        pairs: the taps to compare.
-        statistics: of the teacher's channels, on the device of the training.
-        config: the weights of the terms.
-        teacher: spec of the teacher.
-        student: spec of the student.
-        tap_loss: the loss of one tap, in place of the one that `config` names.
+    `tap_loss` is the loss of one tap, in place of the one that `config` names.
     """
 
     def __init__(
@@ -75,15 +69,9 @@ class DistillationLoss(nn.Module):
     def forward(
         self, student: Output, predictions: Candidates, teacher: Output, maps: dict[Tap, Tensor], batch: Batch, progress: float
     ) -> dict[str, Tensor]:
-        """The weighted terms by name.
+        """The weighted terms by name, from the outputs of student and teacher for a batch and the student's `predictions` in it.
 
-        Args:
-            student: the student's output for the batch.
-            predictions: the same output's candidates.
-            teacher: the teacher's output for the batch.
-            maps: the information map [B, H, W] of each of the teacher's taps.
-            batch: the pictures.
-            progress: of the training, 0..1.
+        `maps` are the information maps [B, H, W] of the teacher's taps, and `progress` is that of the training, 0..1.
         """
         student_features, teacher_features = student.taps(), teacher.taps()
         shares = {"backbone": self.config.backbone, "neck": self.config.neck}

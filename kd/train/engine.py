@@ -123,18 +123,8 @@ def train_one_epoch(
 ) -> EpochMetrics:
     """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
 
-    Args:
-        trained: the network and, for a distillation, its loss: everything that is optimized.
-        student: the network, wrapped for several processes.
-        criterion: the detection loss.
-        distillation: the teacher, its maps and the loss, wrapped likewise; None to train with labels only.
-        loader: the batches of this epoch.
-        optimizer: of everything in `trained`.
-        ema: the moving average of the network.
-        config: the settings.
-        epoch: from 0.
-        dtype: what autocast computes in; None for float32.
-        progress_bar: shows the losses.
+    `trained` is everything that is optimized: the network and, for a distillation, its loss. `student` is the same network, which
+    like the distillation's loss is wrapped for several processes. `epoch` counts from 0.
 
     Raises:
         TrainingDiverged: if the loss is not finite.

@@ -6,15 +6,9 @@ from kd.progress import Progress
 
 
 class TrainingProgress:
-    """A progress bar over `epochs` of `steps` batches of `batch` pictures.
+    """A progress bar over `epochs` of `steps` batches of `batch` pictures, `done` of which an earlier run has trained.
 
-    Args:
-        title: shown before the bar.
-        epochs: epochs in all.
-        steps: steps of an epoch.
-        batch: pictures of a step.
-        done: epochs that an earlier run has trained.
-        enabled: False in all but the main process, which then print nothing.
+    It is enabled in the main process only; the others print nothing.
     """
 
     def __init__(self, title: str, epochs: int, steps: int, batch: int, done: int, enabled: bool) -> None:

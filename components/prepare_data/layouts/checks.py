@@ -12,14 +12,7 @@ from kd.errors import InputError
 
 
 def check_found(missing: Sequence[str], total: int, folder: Path, label_file: Path) -> None:
-    """Raise `InputError` if pictures are missing.
-
-    Args:
-        missing: names of the missing pictures.
-        total: number of all pictures in `label_file`.
-        folder: where they were looked up.
-        label_file: the file that lists them.
-    """
+    """Raise `InputError` if some of the `total` pictures that `label_file` lists are missing in `folder`."""
     if len(missing) == total > 1:
         problem = f"lists {total} pictures, such as {shorten(missing[0])}, but none of them is in {folder}"
         raise InputError(label_file, problem, "put the pictures there, or correct data.path")

@@ -116,12 +116,9 @@ def normalize_name(name: str) -> str:
 
 
 class FileIndex:
-    """The files below a folder with certain suffixes, found by names that may be spelled differently.
+    """The files below `folder` with certain lower-case `suffixes`, found by names that may be spelled differently.
 
-    Args:
-        folder: the folder, listed when the first file is looked up.
-        root: the dataset's folder, see `list_files`.
-        suffixes: lower-case suffixes.
+    The folder is listed when the first file is looked up. `root` is the dataset's folder, see `list_files`.
 
     Attributes:
         moved: names that were found in another folder than they give, with the file that was found.

@@ -25,11 +25,7 @@ class LabelFile(NamedTuple):
 
 
 class YoloFiles:
-    """The files of a dataset in YOLO layout; names are paths relative to its folder.
-
-    Args:
-        root: the dataset's folder.
-    """
+    """The files of a dataset in YOLO layout; names are paths relative to its folder `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.index = root, FileIndex(root, root, EXTENSIONS)

@@ -12,14 +12,8 @@ from kd.errors import InputError
 def read_boxes(file: Path, classes: int, width: int, height: int, keypoint_values: int = 0) -> list[Box]:
     """Read the lines `class cx cy w h`, or `class x y x y x y ...` with the corners of a polygon, which becomes its box.
 
-    All numbers but the class are fractions of the picture's width and height.
-
-    Args:
-        file: the label file.
-        classes: number of classes.
-        width: width of the picture in pixels.
-        height: height of the picture in pixels.
-        keypoint_values: how many numbers after a box are its key points; 0 if they are the corners of a polygon instead.
+    All numbers but the class are fractions of the picture's `width` and `height`, which are in pixels. `keypoint_values` is how many
+    numbers after a box are its key points; 0 if they are the corners of a polygon instead.
 
     Raises:
         InputError: with the line that has another form, an unknown class, or a number outside 0 to 1 by more than rounding.
