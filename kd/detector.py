@@ -9,8 +9,8 @@ from PIL import Image
 
 from kd.data.letterbox import Letterbox, UnreadablePicture, as_rgb, from_array
 from kd.data.pictures import letterbox_tensor, read_picture
-from kd.detection.decode import Detections, decode_boxes, postprocess
-from kd.detection.evaluate import NMSConfig, to_picture_pixels
+from kd.detection.decode import Detections
+from kd.detection.evaluate import NMSConfig, detect_letterboxed
 from kd.errors import InputError
 from kd.model.build import Network
 from kd.model.spec import ModelSpec
@@ -81,21 +81,15 @@ class Detector:
         found: list[Detections] = []
         for start in range(0, len(pictures), self.batch):
             # one after the other, so that only one picture is in memory at its full size
-            found += self._detect([self._letterboxed(picture) for picture in pictures[start : start + self.batch]], nms)
+            letterboxed = [self._letterboxed(picture) for picture in pictures[start : start + self.batch]]
+            squares, positions, sizes = zip(*letterboxed, strict=True)
+            found += detect_letterboxed(self.network, self.spec.anchors, torch.stack(squares), positions, sizes, nms)
         return found
 
     def _letterboxed(self, picture: Picture) -> tuple[torch.Tensor, Letterbox, tuple[int, int]]:
         """A picture in the network's square, its position in it, and its size."""
         image = _as_image(picture)
         return (*letterbox_tensor(image, self.spec.image_size), image.size)
-
-    @torch.no_grad()
-    def _detect(self, letterboxed: list[tuple[torch.Tensor, Letterbox, tuple[int, int]]], nms: NMSConfig) -> list[Detections]:
-        squares, positions, sizes = zip(*letterboxed, strict=True)
-        output = self.network(torch.stack(squares).to(self.device).float() / 255)
-        boxes, scores = (part.cpu() for part in decode_boxes(output.heads, self.spec.anchors))
-        detections = (postprocess(*parts, nms.confidence, nms.nms_iou, nms.max_detections) for parts in zip(boxes, scores, strict=True))
-        return [to_picture_pixels(d, p, size) for d, p, size in zip(detections, positions, sizes, strict=True)]
 
 
 def _as_image(picture: Picture) -> Image.Image:

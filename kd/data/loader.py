@@ -182,13 +182,16 @@ def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, 
     )
 
 
-def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, Letterbox]]:
-    """A loader of uint8 [B, 3, S, S] and a `Letterbox` of three [B], in the order of the split."""
+def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, list[Letterbox]]]:
+    """A loader of uint8 [B, 3, S, S] and the position of each picture in its square, in the order of the split."""
     return CheckedLoader[Any](ScoringDataset(data), batch_size=batch, num_workers=workers, collate_fn=_collate_scoring)
 
 
 def _collate_scoring(items: list[tuple[Tensor, Letterbox] | InputError]) -> Any:
-    return _first_error(items) or torch.utils.data.default_collate(items)
+    if error := _first_error(items):
+        return error
+    squares, positions = zip(*items, strict=True)
+    return torch.stack(squares), list(positions)
 
 
 def _first_error(items: Iterable[object]) -> InputError | None:

@@ -1,10 +1,10 @@
 """Run a network over a split, and score its detections."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd.data.anchors import Anchors
 from kd.data.dataset import DetectionData
@@ -23,19 +23,23 @@ class NMSConfig:
     max_detections: int = 100
 
 
-@torch.no_grad()
 def detect(network: nn.Module, anchors: Anchors, data: DetectionData, nms: NMSConfig, batch: int = 32) -> Iterator[Detections]:
     """Yield the detections in each picture of a split, in the picture's own pixels; the network is left in evaluation mode."""
-    device = next(network.parameters()).device
     network.eval()
     sizes = iter(data.sizes)
     for squares, positions in scoring_loader(data, batch):
-        pictures = squares.to(device).float() / 255
-        boxes, scores = (t.cpu() for t in decode_boxes(network(pictures).heads, anchors))
-        for i in range(len(squares)):
-            position = Letterbox(*(value[i].item() for value in positions))
-            detections = postprocess(boxes[i], scores[i], nms.confidence, nms.nms_iou, nms.max_detections)
-            yield to_picture_pixels(detections, position, next(sizes))
+        yield from detect_letterboxed(network, anchors, squares, positions, [next(sizes) for _ in positions], nms)
+
+
+@torch.no_grad()
+def detect_letterboxed(
+    network: nn.Module, anchors: Anchors, squares: Tensor, positions: Sequence[Letterbox], sizes: Sequence[tuple[int, int]], nms: NMSConfig
+) -> list[Detections]:
+    """The detections in letterboxed pictures, uint8 [B, 3, S, S], in the pixels of the pictures, whose (width, height) are `sizes`."""
+    device = next(network.parameters()).device
+    boxes, scores = (part.cpu() for part in decode_boxes(network(squares.to(device).float() / 255).heads, anchors))
+    detections = (postprocess(*parts, nms.confidence, nms.nms_iou, nms.max_detections) for parts in zip(boxes, scores, strict=True))
+    return [to_picture_pixels(*found) for found in zip(detections, positions, sizes, strict=True)]
 
 
 def to_picture_pixels(detections: Detections, position: Letterbox, size: tuple[int, int]) -> Detections:

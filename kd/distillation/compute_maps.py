@@ -40,7 +40,7 @@ def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.devi
     progress = Progress(title, len(data))
     start = 0
     for squares, positions in scoring_loader(data, batch_size):
-        rows = [_labels(data, start + i, i, Letterbox(*(value[i].item() for value in positions))) for i in range(len(squares))]
+        rows = [_labels(data, start + i, i, position) for i, position in enumerate(positions)]
         boxes, labels, batch_index = (torch.cat(column) for column in zip(*rows, strict=True))
         yield Batch(squares.float() / 255, boxes, labels, batch_index, {}).to(device)
         start += len(squares)
