@@ -139,7 +139,7 @@ def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, 
             output = network(batch.pictures)
             predictions = flatten_heads(output.heads, spec.anchors)
             if distillation:
-                terms = distillation.loss(output, predictions, teacher_output, distillation.map_function(batch, teacher_output), batch, 0.0)
+                terms = distillation.loss(output, predictions, teacher_output, distillation.maps(batch, teacher_output), batch, 0.0)
         optimizer.zero_grad()
         torch.stack(list((criterion(predictions, batch) | terms).values())).sum().backward()
         nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)

@@ -158,20 +158,16 @@ def _command(
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
-    default = NMSConfig(confidence=0.25)
-    command.add_argument("model", metavar="MODEL", help="a model.safetensors, or a registered model such as models:/NAME@champion")
-    command.add_argument("pictures", type=Path, nargs="+", metavar="PICTURES", help="picture files, or folders of them")
-    command.add_argument("--out", type=Path, default=Path("predictions"), metavar="DIR", help="folder of the drawn pictures (%(default)s)")
-    command.add_argument("--confidence", type=_fraction, default=default.confidence, help="lower bound of the scores (%(default)s)")
-    command.add_argument(
-        "--nms-iou", type=_fraction, default=default.nms_iou, help="IoU above which the lower-scoring of two boxes goes (%(default)s)"
-    )
-    command.add_argument(
-        "--max-detections", type=_count, default=default.max_detections, help="maximum number of boxes in a picture (%(default)s)"
-    )
-    command.add_argument("--most", dest="max_detections", type=_count, help=argparse.SUPPRESS)
-    command.add_argument("--json", type=Path, metavar="FILE", help="write all boxes here: file, class, bbox (x, y, width, height), score")
-    command.add_argument("--device", help="such as cpu, cuda or cuda:1 (default: the first GPU, or the CPU if there is none)")
+    add, default = command.add_argument, NMSConfig(confidence=0.25)
+    add("model", metavar="MODEL", help="a model.safetensors, or a registered model such as models:/NAME@champion")
+    add("pictures", type=Path, nargs="+", metavar="PICTURES", help="picture files, or folders of them")
+    add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="folder of the drawn pictures (%(default)s)")
+    add("--confidence", type=_fraction, default=default.confidence, help="lower bound of the scores (%(default)s)")
+    add("--nms-iou", type=_fraction, default=default.nms_iou, help="IoU above which the lower-scoring of two boxes goes (%(default)s)")
+    add("--max-detections", type=_count, default=default.max_detections, help="maximum number of boxes in a picture (%(default)s)")
+    add("--most", dest="max_detections", type=_count, help=argparse.SUPPRESS)
+    add("--json", type=Path, metavar="FILE", help="write all boxes here: file, class, bbox (x, y, width, height), score")
+    add("--device", help="such as cpu, cuda or cuda:1 (default: the first GPU, or the CPU if there is none)")
 
 
 def _add_convert(command: argparse.ArgumentParser) -> None:

@@ -24,16 +24,20 @@ class Distillation:
     Attributes:
         teacher: the frozen teacher.
         strides: the strides that the teacher has to compute.
-        stored_maps: the maps that the loader warps with each picture; None if `map_function` computes them.
-        map_function: gives the maps of a batch.
+        stored_maps: the maps that the loader warps with each picture; None if they are computed.
+        map_function: computes the maps of a batch; None if they are stored.
         loss: compares student and teacher; its parameters are the adapters.
     """
 
     teacher: Network
     strides: tuple[int, ...]
     stored_maps: MapStore | None
-    map_function: MapFunction
+    map_function: MapFunction | None
     loss: nn.Module
+
+    def maps(self, batch: Batch, teacher: Output) -> dict[Tap, Tensor]:
+        """The information maps of a batch: computed from the teacher's output, or the stored ones, which the loader has warped."""
+        return self.map_function(batch, teacher) if self.map_function else batch.maps
 
 
 def build_distillation(
@@ -65,7 +69,7 @@ def build_distillation(
         seed: of the adapters.
         live: compute the maps on each augmented picture instead of warping the stored ones.
         tap_loss: the loss of one tap, in place of the one that `config` names.
-        map_function: computes live maps, in place of the method that the stored maps were made with.
+        map_function: computes live maps; None for the method that the stored maps were made with.
 
     Raises:
         InputError: if teacher and student have other classes or another image size, or the stored maps do not fit.
@@ -77,20 +81,13 @@ def build_distillation(
     pairs = pair_taps(student, teacher.strides, config.taps, config.strides, student_spec.image_size)
     taps = [pair.teacher for pair in pairs]
     statistics = load_statistics(folder, taps, device)
-    stored = None
-    if live:
-        map_function = map_function or InfoMapGenerator(frozen, teacher_spec, read_index(folder)["method"], taps, statistics)
-    else:
-        stored, map_function = MapStore(folder, taps, pictures), maps_of_batch
+    stored = None if live else MapStore(folder, taps, pictures)
+    if live and not map_function:
+        map_function = InfoMapGenerator(frozen, teacher_spec, read_index(folder)["method"], taps, statistics)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         loss = DistillationLoss(pairs, statistics, config, teacher_spec, student_spec, tap_loss).to(device)
-    return Distillation(frozen, _strides(pairs, teacher_spec, config, live), stored, map_function, loss)
-
-
-def maps_of_batch(batch: Batch, output: Output) -> dict[Tap, Tensor]:
-    """The stored maps, which the loader has warped with the pictures."""
-    return batch.maps
+    return Distillation(frozen, _strides(pairs, teacher_spec, config, live), stored, map_function if live else None, loss)
 
 
 def _strides(pairs: list[TapPair], teacher: ModelSpec, config: DistillConfig, live: bool) -> tuple[int, ...]:

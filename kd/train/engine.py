@@ -147,7 +147,7 @@ def train_one_epoch(
             output = student(batch.pictures)
             predictions = flatten_heads(output.heads, criterion.anchors)
             if distillation:
-                maps = distillation.map_function(batch, teacher_output)
+                maps = distillation.maps(batch, teacher_output)
                 distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))
         detection_terms = criterion(predictions, batch)
         terms = detection_terms | distill_terms

@@ -68,7 +68,7 @@ def test_yolov3_tiny_computes_only_the_levels_that_are_used(student: Network, ba
 def test_stored_maps_are_those_of_the_batch(build: Build, batch: Batch) -> None:
     distillation = build()
     maps = {tap: torch.rand(8, 2, 2) for tap in taps_at(STRIDES)}
-    assert distillation.map_function(batch._replace(maps=maps), None) is maps
+    assert distillation.maps(batch._replace(maps=maps), None) is maps
     assert set(distillation.stored_maps[0]) == set(maps)
 
 
@@ -77,7 +77,7 @@ def test_live_maps_are_computed_with_the_method_of_the_stored_ones(
 ) -> None:
     distillation = build(live=True)
     assert distillation.stored_maps is None
-    found = distillation.map_function(batch, distillation.teacher(batch.pictures, distillation.strides))
+    found = distillation.maps(batch, distillation.teacher(batch.pictures, distillation.strides))
     taps = taps_at(STRIDES)
     expected = InfoMapGenerator(teacher, teacher_spec, "activation", taps, load_statistics(folder, taps))(batch)
     assert found.keys() == expected.keys()
