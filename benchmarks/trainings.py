@@ -121,8 +121,8 @@ class Ablation:
     def facts(self, folder: Path, split: str) -> Facts:
         """Scores, seconds, machine and code of a finished training, and the mean "gradient_ratio" of a distillation."""
         ratios = [row["gradient_ratio"] for row in read_history(folder / HISTORY) if "gradient_ratio" in row]
-        pull = {"gradient_ratio": sum(ratios) / len(ratios)} if ratios else {}
-        return {**self.scores(folder, split), **read_json(folder / TRAINING), **pull}
+        mean_ratio = {"gradient_ratio": sum(ratios) / len(ratios)} if ratios else {}
+        return {**self.scores(folder, split), **read_json(folder / TRAINING), **mean_ratio}
 
     def _train(self, variant: Variant, params: Params, output: Path) -> None:
         distill, distill_id = None, ""

@@ -34,6 +34,7 @@ local_store log_hint mean_one narrator objective offsets opponent optimiser para
 quiet_client quieten rate_at read_source recognises recolour refuse_empty_classes reign rival run_graph select_model settle_parent
 show_results spec_of split_of split_sources store_uri stored_verdicts stride_of summarise take_turns taken_back tap_names teacher_finds
 teaching tell text_lines too_hard verdict verdicts verdicts_table
+AnchorsByModel FLOOR maps_of_batch pulls_too_hard
 """
 """Identifiers that must not occur anywhere."""
 MODULES = """
@@ -49,6 +50,7 @@ components.step components.summary components.tracking components.training kd.da
 kd.distillation.cartographer kd.distillation.channels kd.distillation.feature kd.distillation.mapping kd.distillation.pairing
 kd.distillation.response kd.distillation.teaching kd.draw kd.model.frozen kd.train.fit kd.train.group kd.train.guard kd.train.loop
 kd.train.objective kd.train.report kd.train.schedule pipeline.narrator pipeline.placement pipeline.schedule
+components.prepare_data.checks components.prepare_data.class_names
 """
 """Modules that moved."""
 WORDS = """
@@ -57,6 +59,7 @@ artifact asked back before_nms began build card chosen containers create embedde
 identity inside into job keep known leads look loop losses made mapping masked match meaning measured more named overlapping owners pairing
 pause places quality reading records reference rivals say scaled selection send slope smallest square start suppress tag tap taught
 test_split took truth unfinished visible wanted world
+Config Files Labels about fold pose resolve surround
 """
 """Identifiers that are also English words: no definition may have them as its name again."""
 

@@ -2,7 +2,7 @@
 
 Only the loss differs. All are written as means over positions and channels, because the sums in the papers, and so their
 weights, grow with the size of the picture. A fair comparison gives each method its own best weight, which the ablation's group
-published-weights finds; the gradient ratio shows how hard each pulls.
+published-weights finds; the gradient ratio shows the strength of each.
 """
 
 from collections.abc import Callable

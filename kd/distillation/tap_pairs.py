@@ -45,9 +45,9 @@ def pair_taps(
     features = _features(student, image_size)
     pairs = []
     for tap in (Tap(part, stride) for part in sorted(parts) for stride in sorted(strides) if stride in teacher_strides):
-        finest = min(own.stride for own in features if own.part == tap.part)
-        own = Tap(tap.part, max(finest, tap.stride))
-        pairs.append(TapPair(tap, own, features[own].shape[1], max(finest // tap.stride, 1)))
+        finest = min(candidate.stride for candidate in features if candidate.part == tap.part)
+        student_tap = Tap(tap.part, max(finest, tap.stride))
+        pairs.append(TapPair(tap, student_tap, features[student_tap].shape[1], max(finest // tap.stride, 1)))
     return pairs
 
 

@@ -23,8 +23,8 @@ class ModelEMA:
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards `network` after `step` steps (from 1); integer buffers are copied."""
         decay = min(self.decay, step / (step + 20))
-        own, other = self.network.state_dict(), network.state_dict()
-        names = [name for name, value in own.items() if value.is_floating_point()]
-        torch._foreach_lerp_([own[n] for n in names], [other[n] for n in names], 1 - decay)
-        for name in own.keys() - names:
-            own[name].copy_(other[name])
+        average, current = self.network.state_dict(), network.state_dict()
+        names = [name for name, value in average.items() if value.is_floating_point()]
+        torch._foreach_lerp_([average[n] for n in names], [current[n] for n in names], 1 - decay)
+        for name in average.keys() - names:
+            average[name].copy_(current[name])

@@ -21,7 +21,7 @@ from kd.train.checkpoint import load_checkpoint, save_checkpoint
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
 from kd.train.ema import ModelEMA
-from kd.train.gradient_ratio import gradient_ratio, is_too_large
+from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
 from kd.train.lr_schedule import lr_factor
 from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
@@ -99,7 +99,7 @@ def train(
             if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
                 history[-1] |= _validate(ema.network, spec, val)
             save_checkpoint(checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"history": history})
-            if is_too_large(history):
+            if exceeds_max_ratio(history):
                 ratio = history[-1]["gradient_ratio"]
                 progress_bar.write(f"warning: the gradient of the distillation is {ratio:.0f} times the detection's; lower distill.weight")
             on_epoch(history[-1])

@@ -24,7 +24,7 @@ def gradient_ratio(network: nn.Module, detection: dict[str, Tensor], distillatio
     return float(norms[0] / norms[1].clamp(min=1e-12))
 
 
-def is_too_large(history: list[dict[str, float]]) -> bool:
+def exceeds_max_ratio(history: list[dict[str, float]]) -> bool:
     """Whether the last epoch of `history` is the first that both began and ended with a gradient ratio above `MAX_RATIO`.
 
     The ratio is measured in the first step of an epoch, so two high values in a row enclose a whole epoch. A single one may come

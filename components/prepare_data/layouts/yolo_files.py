@@ -30,7 +30,7 @@ class YoloFiles:
     def __init__(self, root: Path) -> None:
         self.root, self.index = root, FileIndex(root, root, EXTENSIONS)
         self._texts = {name[:-4]: file for name, file in self.index.files.items() if name.lower().endswith(".txt")}
-        self._folded = {normalize_name(name): file for name, file in self._texts.items()}
+        self._normalized = {normalize_name(name): file for name, file in self._texts.items()}
 
     def label_files(self, folder: Path) -> list[LabelFile]:
         """The label files of the pictures below `folder`.
@@ -55,9 +55,9 @@ class YoloFiles:
 
     def label_file(self, name: str) -> LabelFile:
         """The label file of a picture; `InputError` if there are two that differ."""
-        own = split_suffix(name)[0]
-        mirrored = _mirror(own)
-        expected, beside = (self._texts.get(text) or self._folded.get(normalize_name(text)) for text in (mirrored, own))
+        stem = split_suffix(name)[0]
+        mirrored = _mirror(stem)
+        expected, beside = (self._texts.get(text) or self._normalized.get(normalize_name(text)) for text in (mirrored, stem))
         if expected and beside and expected != beside and _stripped(expected) != _stripped(beside):
             raise InputError(beside, f"and {expected} are different labels of one picture", "remove one of them")
         file = expected or beside

@@ -10,7 +10,7 @@ from torch import nn
 
 from kd.train.distributed import Processes
 from kd.train.engine import EpochMetrics
-from kd.train.gradient_ratio import MAX_RATIO, gradient_ratio, is_too_large
+from kd.train.gradient_ratio import MAX_RATIO, exceeds_max_ratio, gradient_ratio
 from tests.kd.train.squares import job
 
 ROOT = Path(__file__).parents[3]
@@ -40,11 +40,11 @@ def test_the_gradient_ratio_is_that_of_the_norms() -> None:
 )
 def test_it_warns_once_after_a_whole_epoch(ratios: list[float], warned: list[int]) -> None:
     history = [{"epoch": epoch, "gradient_ratio": ratio} for epoch, ratio in enumerate(ratios, 1)]
-    assert [epoch for epoch in range(1, len(history) + 1) if is_too_large(history[:epoch])] == warned
+    assert [epoch for epoch in range(1, len(history) + 1) if exceeds_max_ratio(history[:epoch])] == warned
 
 
 def test_a_training_without_a_teacher_has_no_ratio() -> None:
-    assert not is_too_large([{"epoch": 1.0}, {"epoch": 2.0}])
+    assert not exceeds_max_ratio([{"epoch": 1.0}, {"epoch": 2.0}])
 
 
 @pytest.mark.parametrize(("times", "warnings"), [(1.0, 0), (100.0, 1)])
