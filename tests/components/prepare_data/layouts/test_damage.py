@@ -20,39 +20,10 @@ from tests.components.prepare_data.layouts.structures import STRUCTURES
 BOM = b"\xef\xbb\xbf"
 # what replaces a number, a word or a string of a label file
 TOKENS = [
-    *(
-        b"",
-        b"NaN",
-        b"nan",
-        b"-Infinity",
-        b"inf",
-        b"1e999",
-        b"-1",
-        b"0",
-        b"1.0000001",
-        b"-1e-9",
-        b"1e308",
-        b"9" * 5000,
-        b"true",
-        b"null",
-        b"~",
-    ),
-    *(b"[]", b"{}", b'""', b'"x"', b'"\\ud800"', b'"\\u0000"', "\u00e9".encode(), b"../../etc/passwd", b"/etc/passwd", b"C:\\x\\a.jpg"),
-    *(
-        b"\xff\xfe",
-        b"\0",
-        b"&amp;",
-        b"<x>",
-        b"- [",
-        b"*a",
-        b"&a [*a]",
-        b"!!timestamp x",
-        b"!!int x",
-        b"!!bool x",
-        b"2020-13-45",
-        b"default",
-    ),
-    *(b".", b"~", b"default", b"a" * 300, b"[" * 9000),
+    *rb"""NaN nan -Infinity inf 1e999 -1 0 1.0000001 -1e-9 1e308 true null ~ [] {} "" "x" "\ud800" "\u0000" 2020-13-45 default .""".split(),
+    *(b"", b"\0", b"\xff\xfe", "\u00e9".encode(), b"../../etc/passwd", b"/etc/passwd", b"C:\\x\\a.jpg"),
+    *(b"9" * 5000, b"a" * 300, b"[" * 9000),
+    *(b"&amp;", b"<x>", b"*a", b"- [", b"&a [*a]", b"!!timestamp x", b"!!int x", b"!!bool x"),
 ]
 # what replaces a value of a JSON or YAML file
 VALUES = st.recursive(
