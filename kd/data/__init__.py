@@ -2,5 +2,5 @@
 
 import warnings
 
-# Pillow's warnings about damaged EXIF data and large pictures do not name the picture; kdflow's own checks do
+# Pillow's warnings about damaged EXIF data and large pictures name its own source file instead of the picture
 warnings.filterwarnings("ignore", module=r"PIL\.")
