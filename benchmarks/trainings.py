@@ -22,7 +22,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.published import PUBLISHED_METHODS
 from benchmarks.variants import Variant
 from components.compute_info_maps.step import compute_info_maps
-from components.distill_student.step import distill_config, distill_digest
+from components.distill_student.step import MODEL, distill_config, distill_digest
 from components.evaluate.report.models import read_history
 from components.evaluate.scoring import evaluate_model, load_trained
 from components.params.models import Detector, Params
@@ -34,7 +34,7 @@ from kd.detection.evaluate import NMSConfig
 from kd.distillation.setup import build_distillation
 from kd.errors import InputError
 from kd.files import atomic_folder, digest, digest_json, read_json, write_json
-from kd.model.store import MODEL_FILE, load_model
+from kd.model.store import load_model
 from kd.train.engine import BuildDistillation
 
 MADE_FROM, TRAINING, HISTORY = "made_from.json", "training.json", "history.csv"
@@ -78,22 +78,22 @@ class Ablation:
         Raises:
             InputError: if the folder lacks it.
         """
-        for name in (MODEL_FILE, HISTORY):
+        for name in (MODEL, HISTORY):
             if not (given / name).is_file():
                 raise InputError(given / name, "is missing", "name a folder that train_teacher wrote, or leave --teacher out")
 
         def copy(output: Path) -> None:
-            for name in (MODEL_FILE, HISTORY):
+            for name in (MODEL, HISTORY):
                 shutil.copyfile(given / name, output / name)
             write_json(output / TRAINING, {"seconds": None})
 
-        once(self.teacher, {"teacher": digest(given / MODEL_FILE)}, copy)
+        once(self.teacher, {"teacher": digest(given / MODEL)}, copy)
 
     def compute_maps(self, params: Params) -> Path:
         """Draw the information maps that `params` ask for, unless they are there, and return their folder."""
         section = params.info_maps
         folder = self.out / "maps" / f"{section.method}-{section.digest()[:8]}"
-        made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL_FILE), **_values(params, "info_maps")}
+        made_from = {"data": self._data(), "teacher": digest(self.teacher / MODEL), **_values(params, "info_maps")}
         once(folder, made_from, lambda output: compute_info_maps(params, NullRun(), self.data, self.teacher, output))
         return folder
 
@@ -102,7 +102,7 @@ class Ablation:
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "student", "augment")}
         if not variant.is_baseline:
             made_from |= {
-                "teacher": digest(self.teacher / MODEL_FILE),
+                "teacher": digest(self.teacher / MODEL),
                 "published": variant.published,
                 **_values(params, "distill", "info_maps"),
             }
@@ -137,7 +137,7 @@ class Ablation:
 
         Methods that read the labels compute their maps on the augmented picture, as their authors do.
         """
-        teacher, spec = load_model(self.teacher / MODEL_FILE)
+        teacher, spec = load_model(self.teacher / MODEL)
         build = partial(build_distillation, teacher, spec, distill_config(params), maps)
         if variant.published is None:
             return partial(build, live=params.distill.maps == "live")

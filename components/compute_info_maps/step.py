@@ -9,7 +9,7 @@ from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.distillation.compute_maps import write_info_maps
 from kd.files import digest, read_json
-from kd.model.store import MODEL_FILE, load_model
+from kd.model.store import load_model
 
 
 def compute_info_maps(
@@ -24,7 +24,7 @@ def compute_info_maps(
     Reads the section `info_maps`. Writes `<part>_<stride>.npy` for each tap (float16 [pictures, S / stride, S / stride], in the
     order of train/annotations.json), the channel statistics, and index.json. Memory does not grow with the number of pictures.
     """
-    model = teacher / MODEL_FILE
+    model = teacher / "model.safetensors"
     network, spec = load_model(model)
     summary = read_json(data / "summary.json")
     run.log_dataset("prepared", str(data), summary["digest"], "training")

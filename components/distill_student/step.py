@@ -9,7 +9,9 @@ from components.shared.training import train_network
 from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.files import digest, digest_json
-from kd.model.store import MODEL_FILE, load_model
+from kd.model.store import load_model
+
+MODEL = "model.safetensors"
 
 
 def distill_student(
@@ -26,9 +28,9 @@ def distill_student(
     and history.csv (every loss term, and the gradient of the distillation relative to that of the detection loss). A training
     that was interrupted resumes from its last epoch.
     """
-    run.set_tag("kdflow.teacher_digest", digest(teacher / MODEL_FILE))
+    run.set_tag("kdflow.teacher_digest", digest(teacher / MODEL))
     config, live = distill_config(params), params.distill.maps == "live"
-    distill = partial(build_distillation, *load_model(teacher / MODEL_FILE), config, maps, live=live)
+    distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
     train_network("distill_student", params, params.student, run, data, output, distill, distill_digest(params, teacher, maps))
 
 
@@ -40,4 +42,4 @@ def distill_config(params: Params) -> DistillConfig:
 
 def distill_digest(params: Params, teacher: Path, maps: Path) -> str:
     """Digest of what a distillation depends on beyond a training without a teacher."""
-    return digest_json([digest(teacher / MODEL_FILE), digest(maps), params.distill.digest()])
+    return digest_json([digest(teacher / MODEL), digest(maps), params.distill.digest()])

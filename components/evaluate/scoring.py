@@ -13,8 +13,10 @@ from kd.detection.scores import coco_scores, split_results
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import MODEL_FILE, load_model
+from kd.model.store import load_model
 from kd.progress import track
+
+MODEL = "model.safetensors"
 
 
 class TrainedModel(NamedTuple):
@@ -31,9 +33,9 @@ def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
     Raises:
         InputError: if it has other classes or another image size than the prepared data of `summary`.
     """
-    network, spec = load_model(folder / MODEL_FILE)
+    network, spec = load_model(folder / MODEL)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
-        raise InputError(folder / MODEL_FILE, "is for other classes or another image size than the prepared data", "train it on these data")
+        raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
     return TrainedModel(folder, network, spec)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from components.evaluate.latency import latencies
 from components.evaluate.report import write_report
 from components.evaluate.report.tables import write_tables
-from components.evaluate.scoring import TrainedModel, evaluate_model, gigaflops, load_split, load_trained
+from components.evaluate.scoring import MODEL, TrainedModel, evaluate_model, gigaflops, load_split, load_trained
 from components.params.models import Params
 from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
@@ -14,7 +14,6 @@ from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import Scores
 from kd.files import read_json, write_json
 from kd.model.build import count_parameters
-from kd.model.store import MODEL_FILE
 
 DIGITS = 6
 
@@ -85,5 +84,5 @@ def _metrics(model: TrainedModel, scores: Scores) -> dict[str, float]:
         "map50": round(scores.map50, DIGITS),
         "parameters": count_parameters(model.network),
         "gigaflops": round(gigaflops(model.spec), DIGITS),
-        "megabytes": round((model.folder / MODEL_FILE).stat().st_size / 1e6, DIGITS),
+        "megabytes": round((model.folder / MODEL).stat().st_size / 1e6, DIGITS),
     }

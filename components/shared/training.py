@@ -14,7 +14,7 @@ from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
 from kd.model.build import count_parameters
 from kd.model.spec import ModelSpec
-from kd.model.store import MODEL_FILE, save_model
+from kd.model.store import save_model
 from kd.train.config import TrainConfig
 from kd.train.distributed import init_distributed
 from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged, train
@@ -68,7 +68,7 @@ def train_network(
             network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
-    save_model(output / MODEL_FILE, network, spec)
+    save_model(output / "model.safetensors", network, spec)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")

@@ -10,9 +10,6 @@ from kd.files import atomic_file
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 
-MODEL_FILE = "model.safetensors"
-"""Its name in the output of a training step."""
-
 
 def save_model(path: Path, network: Network, spec: ModelSpec) -> None:
     """Write weights and spec; equal content gives equal bytes."""

@@ -75,8 +75,8 @@ def train(
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = build_model(spec, seed).to(processes.device)
-    dtype = config.autocast_dtype(processes.device)
-    distillation = distill(network, spec, len(pictures), dtype, seed) if distill else None
+    autocast = config.autocast_dtype(processes.device)
+    distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)
     batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size)
     loader = training_loader(dataset, batch_sampler, config.workers)
@@ -93,7 +93,7 @@ def train(
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.batch, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
-        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, dtype, progress_bar)
+        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress_bar)
         history.append({"epoch": epoch + 1.0, **losses})
         if processes.is_main:
             if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:

@@ -28,9 +28,14 @@ def write_report(
 ) -> None:
     """Write the report to `path`; equal inputs give equal bytes.
 
-    The names of `models` are those in `TITLES`. `metrics` and `summary` are the contents of metrics.json and of prepare_data's
-    summary.json, `splits` are the training split, whose maps are shown, and the test split, and `maps` is the output of
-    compute_info_maps.
+    Args:
+        path: the HTML file.
+        models: by name, as in `TITLES`.
+        metrics: content of metrics.json.
+        summary: content of the summary.json of prepare_data.
+        params: parameters; the report shows those that the models and their scores depend on.
+        splits: the training split, whose maps are shown, and the test split.
+        maps: output of compute_info_maps.
 
     Raises:
         InputError: if a picture cannot be read, or the maps do not fit the training split.
