@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from components.runtime.execution import close_execution
+from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, tracking_uri
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import connect_to_mlflow, experiment_name, import_mlflow, tracking_uri
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.release import add_server_options, connect_to_server

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
 from components.runtime.execution import current_execution
+from components.runtime.store import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from kd.errors import InputError
 
 WINDOW = 600.0

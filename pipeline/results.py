@@ -12,8 +12,8 @@ from components.evaluate.latency import latencies
 from components.evaluate.points import format_points
 from components.evaluate.report.conclusion import conclude
 from components.evaluate.report.models import TITLES
+from components.runtime.store import tracking_uri
 from components.runtime.text import mask_passwords
-from components.runtime.tracking import tracking_uri
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, handle_errors
 from kd.files import read_json

@@ -10,8 +10,8 @@ import torch
 
 from components.register_model.integrity import ChangedFiles
 from components.register_model.registry import Registry
+from components.runtime.store import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from components.runtime.text import mask_passwords, one_line
-from components.runtime.tracking import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from kd.data import letterbox
 from kd.detection.decode import Detections
 from kd.errors import InputError

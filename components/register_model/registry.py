@@ -21,8 +21,8 @@ from components.register_model.integrity import (
     verify_copy,
 )
 from components.register_model.mlflow_model import package
+from components.runtime.store import import_mlflow, tracking_uri
 from components.runtime.text import mask_passwords, one_line, quote_filter
-from components.runtime.tracking import import_mlflow, tracking_uri
 from kd.errors import InputError
 from kd.files import digest
 

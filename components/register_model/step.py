@@ -10,8 +10,9 @@ from components.register_model.parity import Parity, compare_export
 from components.register_model.promotion import SUPERSEDED, Promotion
 from components.register_model.registry import Registry
 from components.runtime.execution import current_execution, git_tags
+from components.runtime.store import tracking_uri
 from components.runtime.text import mask_passwords
-from components.runtime.tracking import Run, tracking_uri
+from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable

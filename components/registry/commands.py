@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from components.params.load import load_params
 from components.params.models import Params
-from components.runtime.tracking import limit_requests, sqlite_file
+from components.runtime.store import limit_requests, sqlite_file
 from kd.errors import InputError, fail, handle_errors, printable
 
 if TYPE_CHECKING:

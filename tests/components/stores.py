@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from components.runtime.tracking import import_mlflow, tracking_uri
+from components.runtime.store import import_mlflow, tracking_uri
 
 _FOLDER = tempfile.TemporaryDirectory()
 

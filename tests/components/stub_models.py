@@ -16,7 +16,7 @@ from PIL import Image
 
 from components.register_model.export import postprocess_model
 from components.register_model.registry import Registry
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
 

@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from components.params.load import load_params
-from components.runtime.tracking import step_run, tracking_uri
+from components.runtime.store import tracking_uri
+from components.runtime.tracking import step_run
 from pipeline.launch import resolve_version
 from tests.components.stores import new_store
 

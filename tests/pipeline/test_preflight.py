@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from pipeline import preflight
 from pipeline.preflight import open_pipeline

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from components.register_model.journal import Action, Entry, Journal, reference_version, replay, rolled_back
 from components.register_model.registry import Registry
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from tests.components.stores import new_store
 

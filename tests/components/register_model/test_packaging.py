@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from components.register_model.packaging import open_model
 from components.register_model.registry import Registry
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd import sources
 from kd.cli import main
 from kd.errors import InputError

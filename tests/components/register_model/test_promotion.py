@@ -18,7 +18,7 @@ from components.register_model import registry as registry_module
 from components.register_model.gate.run_gate import GateResult
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from tests.components.stores import new_store
 from tests.components.stub_models import create_run, write_data, write_model

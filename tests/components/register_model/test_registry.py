@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from components.register_model import registry as registry_module
 from components.register_model.registry import Registry
 from components.registry.copies import copy_version
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from kd.files import digest
 from tests.components.stores import new_store

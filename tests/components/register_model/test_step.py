@@ -17,7 +17,7 @@ from components.register_model.registry import Registry
 from components.register_model.step import register_model
 from components.runtime import tracking
 from components.runtime.command import run_step
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.detection.decode import decode_boxes
 from kd.errors import InputError
 from kd.files import digest, write_json

@@ -13,7 +13,7 @@ from components.params.load import load_params
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
 from components.registry.commands import EXAMPLES, _parser, main
-from components.runtime import tracking
+from components.runtime import store
 from tests.components.stores import new_store
 from tests.components.stub_models import register, write_data, write_model
 
@@ -76,10 +76,10 @@ def test_without_a_registry_no_file_is_created(registry: Command) -> None:
 @pytest.mark.parametrize("server", ["dead", "silent"])
 def test_a_server_that_does_not_answer_is_one_error(server: str, registry: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"} if server == "silent" else {}
-    for name in tracking._REQUEST_LIMITS:
+    for name in store._REQUEST_LIMITS:
         monkeypatch.setenv(name, "")  # so that the test ends without it
         monkeypatch.delenv(name)
-    monkeypatch.setattr(tracking, "_REQUEST_LIMITS", tracking._REQUEST_LIMITS | limits)
+    monkeypatch.setattr(store, "_REQUEST_LIMITS", store._REQUEST_LIMITS | limits)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         if server == "silent":

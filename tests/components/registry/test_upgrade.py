@@ -20,7 +20,7 @@ from components.register_model.journal import Journal
 from components.register_model.packaging import open_model
 from components.register_model.registry import Registry
 from components.registry.commands import main
-from components.runtime.tracking import tracking_uri
+from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from kd.files import digest
 from tests.components.serving import serve

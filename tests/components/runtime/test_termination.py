@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.params.models import Params
-from components.runtime import tracking
+from components.runtime import store
 from components.runtime.termination import on_sigterm
 from components.runtime.tracking import step_run
 from tests.components.stores import records
@@ -65,7 +65,7 @@ def test_the_next_attempt_closes_a_run_that_could_not_be_closed(tmp_path: Path, 
     assert killed.status == "RUNNING"
     with step_run("evaluate", settings):
         pass
-    client = tracking.connect_to_mlflow()
+    client = store.connect_to_mlflow()
     assert client.get_run(killed.run_id).info.status == "RUNNING", "another step may still be running"
     with step_run("train_teacher", settings):
         pass

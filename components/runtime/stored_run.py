@@ -1,0 +1,86 @@
+"""The run of a step in MLflow's store."""
+
+import json
+import os
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from components.params.models import Params
+from components.runtime.execution import close_children, close_parent
+from components.runtime.store import connect_to_mlflow, open_parent_run, tracking_uri
+from kd.threads import thread_count
+
+if TYPE_CHECKING:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+PREFIX = "kdflow."  # of parameters and tags: in a run that others use too, MLflow rejects a second value for a parameter
+MAX_BATCH_PARAMS = 100  # MLflow's limit for one request
+MAX_VALUE_LENGTH = 500  # MLflow's limit for the value of a parameter
+MAX_KEY_LENGTH = 250  # MLflow's limit for the key of a tag
+MAX_DIGEST_LENGTH = 36  # MLflow's limit for the digest of a data set
+
+
+class StoredRun:
+    """A run in MLflow's store. Its methods block and raise; only the recorder's thread calls them."""
+
+    def __init__(self, step: str) -> None:
+        self.client = connect_to_mlflow()
+        self._parent: tuple[str, str] | None = None
+        self.run_id = os.environ.get("MLFLOW_RUN_ID") or self._create(step)
+        self.client.set_tag(self.run_id, "kdflow.step", step)
+        self.client.set_tag(self.run_id, "kdflow.threads", str(thread_count()))
+        self._monitor = _monitor_system(self.run_id)
+
+    def _create(self, step: str) -> str:
+        """Create the run of a step under the parent run of its execution. Returns its run id."""
+        self._parent = experiment_id, parent_id = open_parent_run(self.client)
+        close_children(self.client, experiment_id, parent_id, step)
+        run = self.client.create_run(experiment_id, run_name=step, tags={"mlflow.parentRunId": parent_id})
+        return str(run.info.run_id)
+
+    def end(self, status: str) -> None:
+        """End the run and update its parent, unless somebody else started the run."""
+        self._monitor.finish()
+        if self._parent:
+            self.client.set_terminated(self.run_id, status)
+            close_parent(self.client, *self._parent)
+
+    def kill(self) -> None:
+        """Set the status to KILLED, unless somebody else started the run."""
+        if self._parent:
+            self.client.set_terminated(self.run_id, "KILLED")
+
+    def log_params(self, params: Params) -> None:
+        """Log every parameter under its dotted name."""
+        from mlflow.entities import Param
+
+        entries = [Param(f"{PREFIX}{name}", str(value)[:MAX_VALUE_LENGTH]) for name, value in params.flat().items()]
+        for start in range(0, len(entries), MAX_BATCH_PARAMS):
+            self.client.log_batch(self.run_id, params=entries[start : start + MAX_BATCH_PARAMS])
+
+    def log_metrics(self, values: dict[str, float], time_ms: int, step: int) -> None:
+        """Log metrics."""
+        from mlflow.entities import Metric
+
+        self.client.log_batch(self.run_id, metrics=[Metric(name, float(value), time_ms, step) for name, value in values.items()])
+
+    def log_dataset(self, name: str, source: str, digest: str, context: str, tags: dict[str, str]) -> None:
+        """Log an input data set, and its full digest as a tag of the run."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data = Dataset(name=name, digest=digest[:MAX_DIGEST_LENGTH], source_type="local", source=json.dumps({"uri": source}))
+        all_tags = {"mlflow.data.context": context} | {f"{PREFIX}{key}": value for key, value in tags.items()}
+        inputs = DatasetInput(data, [InputTag(key, value) for key, value in all_tags.items()])
+        self.client.log_inputs(self.run_id, datasets=[inputs])
+        key = posixpath.normpath(re.sub(r"[^\w. /-]", "_", name)).strip("/")  # MLflow refuses other keys
+        self.client.set_tag(self.run_id, f"{PREFIX}digest.{key}"[:MAX_KEY_LENGTH], digest)
+
+
+def _monitor_system(run_id: str) -> "SystemMetricsMonitor":
+    """Log the load of CPU, memory, disk, network and GPU every ten seconds, or as MLflow's environment variables say."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=tracking_uri())
+    monitor.start()
+    return monitor
