@@ -180,7 +180,13 @@ class Gate(Section):
     min_gain: BelowOne = Field(description="minimum gain in mAP over the champion")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="fraction of the bootstrap resamples in which mAP must rise")
     resamples: Annotated[int, Field(ge=100)] = Field(description="number of bootstrap resamples of the test pictures")
-    max_class_drop: Fraction = Field(description="maximum drop of the AP50 of a class")
+    min_pictures: Count = Field(description="minimum number of test pictures for a comparison with the champion")
+    min_objects: Annotated[int, Field(ge=0)] = Field(description="minimum number of test objects of each class, for the same comparison")
+    unjudged: Annotated[list[str], AfterValidator(_check_distinct)] = Field(
+        description="classes that may have fewer test objects and may drop; [] for none"
+    )
+    max_class_drop: Fraction = Field(description="maximum drop of a class in AP and in AP50")
+    max_significant_drop: Fraction = Field(description="maximum drop of a class at the lower end of its confidence interval")
     max_size_ratio: Positive = Field(description="maximum size of the ONNX file, relative to the champion's")
     max_latency_ratio: Positive = Field(description="maximum time per picture, relative to the champion's")
     allow_other_classes: bool = Field(description="whether the classes may differ from the champion's")

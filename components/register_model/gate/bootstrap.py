@@ -45,6 +45,18 @@ class Interval(NamedTuple):
     high: float
 
 
+class Gains(NamedTuple):
+    """What one model gains over another.
+
+    Attributes:
+        mean: in mAP ("map") and mAP50 ("map50").
+        by_class: the same in the AP of each class with objects, by label.
+    """
+
+    mean: dict[str, Interval]
+    by_class: dict[int, dict[str, Interval]]
+
+
 def read_matches(evaluation: COCOeval) -> list[Matches]:
     """The matches of an evaluation, by class."""
     pictures = len(evaluation.params.imgIds)
@@ -52,11 +64,11 @@ def read_matches(evaluation: COCOeval) -> list[Matches]:
     return [_class_matches(images[start : start + pictures], len(evaluation.params.iouThrs)) for start in range(0, len(images), pictures)]
 
 
-def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int, confidence: float, seed: int = 0) -> dict[str, Interval]:
-    """By metric, the difference `ours` - `theirs` with its confidence interval.
+def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int, confidence: float, seed: int = 0) -> Gains:
+    """The differences `ours` - `theirs` with their confidence intervals.
 
     Args:
-        ours: matches of one model.
+        ours: matches of one model, by class.
         theirs: matches of the other model on the same pictures.
         resamples: number of resamples.
         confidence: one-sided: with 0.95, 5 % of the resamples are below `low` and 5 % above `high`.
@@ -66,16 +78,25 @@ def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int,
     every_picture_once = np.ones((1, pictures), dtype=np.int64)
     [exact] = mean_ap(ours, every_picture_once) - mean_ap(theirs, every_picture_once)
     differences = np.concatenate([mean_ap(ours, counts) - mean_ap(theirs, counts) for counts in _resample(pictures, resamples, seed)])
-    low, high = np.quantile(differences, [1 - confidence, confidence], axis=0)
-    return {name: Interval(float(exact[i]), float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
+
+    def intervals(row: int) -> dict[str, Interval]:
+        known = differences[~np.isnan(differences[:, row, 0]), row]
+        low, high = np.quantile(known, [1 - confidence, confidence], axis=0)
+        return {name: Interval(float(exact[row, i]), float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
+
+    return Gains(intervals(0), {label: intervals(1 + label) for label in range(len(ours)) if not np.isnan(exact[1 + label, 0])})
 
 
 def mean_ap(classes: list[Matches], counts: Counts) -> Floats:
-    """mAP and mAP50, [R, 2], on resamples given as counts [R, P]. Classes without objects in a resample are left out of its mean."""
-    precision = np.stack([average_precision(matches, counts) for matches in classes])
+    """AP and AP50, [R, 1 + K, 2], on resamples given as counts [R, P]: the mean over the classes, then each class.
+
+    A class without objects in a resample is NaN there and left out of the mean.
+    """
+    precision = np.stack([average_precision(matches, counts) for matches in classes], axis=1)
     occurs = ~np.isnan(precision[:, :, :1])
-    mean = np.where(occurs, precision, 0).sum(axis=0) / np.maximum(occurs.sum(axis=0), 1)
-    return np.stack([mean.mean(axis=1), mean[:, 0]], axis=1)
+    mean = np.where(occurs, precision, 0).sum(axis=1, keepdims=True) / np.maximum(occurs.sum(axis=1, keepdims=True), 1)
+    rows = np.concatenate([mean, precision], axis=1)
+    return np.stack([rows.mean(axis=2), rows[:, :, 0]], axis=2)
 
 
 def average_precision(matches: Matches, counts: Counts) -> Floats:

@@ -1,12 +1,12 @@
 """Run the gate on one version: load it and the reference version from the registry, measure both, and check the rules."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.params.models import Params
-from components.register_model.gate.bootstrap import Interval, paired_bootstrap
+from components.register_model.gate.bootstrap import Gains, Interval, Matches, paired_bootstrap
 from components.register_model.gate.measure import LoadedModel, MeasuredModel, measure, measure_latency
 from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 from components.register_model.integrity import ChangedFiles
@@ -136,9 +136,17 @@ def measure_models(
         return ours, None
     theirs = measure("champion", champion, split, nms)
     gate = params.register_model.gate
-    gain = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence)
+    gains = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence)
     times = measure_latency({"challenger": challenger, "champion": champion}, split)
-    return ours, Comparison(theirs.measurements, gain, times["challenger"] / times["champion"])
+    ratio = times["challenger"] / times["champion"]
+    return ours, compare(theirs.measurements, gains, ratio, split.classes, ours.matches)
+
+
+def compare(champion: Measurements, gains: Gains, latency_ratio: float, classes: Sequence[str], matches: Sequence[Matches]) -> Comparison:
+    """The comparison with a champion, from measurements, and matches with the test objects of each of the `classes`."""
+    objects = {name: int(own.objects.sum()) for name, own in zip(classes, matches, strict=True)}
+    class_gain = {classes[label]: gain for label, gain in gains.by_class.items()}
+    return Comparison(champion, gains.mean, latency_ratio, len(matches[0].objects), objects, class_gain)
 
 
 def finite_or_none(value: float) -> float | None:

@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(ROOT / "params.yaml", ["register_model.gate.max_latency_ratio=100"])
+    return load_params(ROOT / "params.yaml", ["register_model.gate.max_latency_ratio=100", "register_model.gate.min_pictures=40"])
 
 
 def register_challenger(params: Params, shares: tuple[float, float], promotion: Promotion | None = None, **model: Any) -> GateResult:

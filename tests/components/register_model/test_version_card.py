@@ -29,7 +29,7 @@ def test_a_class_name_changes_neither_description_nor_terminal(tmp_path: Path, m
     new_store(tmp_path)
     classes = ("cat", NAME)
     write_data(Path("data"), classes)
-    params = load_params(ROOT / "params.yaml", ["register_model.gate.max_latency_ratio=100"])
+    params = load_params(ROOT / "params.yaml", ["register_model.gate.max_latency_ratio=100", "register_model.gate.min_pictures=40"])
     promotion = Promotion(Registry("m"))
     for name, shares in (("a", (0.5, 0.5)), ("b", (1.0, 0.2))):
         register("m", write_model(Path(f"{name}.onnx"), shares, classes))

@@ -36,7 +36,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) ->
     monkeypatch.setenv("KDFLOW_USER", "Ada")
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text().replace("max_latency_ratio: 1.5", "max_latency_ratio: 100.0"))
+    Path("params.yaml").write_text(
+        (ROOT / "params.yaml")
+        .read_text()
+        .replace("max_latency_ratio: 1.5", "max_latency_ratio: 100.0")
+        .replace("min_pictures: 50", "min_pictures: 40")
+    )
     write_data(Path("outputs/prepare_data"))
 
 

@@ -44,9 +44,10 @@ def resampled(ground_truth: dict[str, Any], detections: Rows, counts: np.ndarray
 @pytest.mark.parametrize("seed", range(4))
 def test_with_every_picture_once_the_scores_equal_pycocotools(seed: int) -> None:
     evaluation = coco_evaluation(*random_results(seed))
-    [scores] = mean_ap(read_matches(evaluation), np.ones((1, PICTURES), dtype=np.int64))
+    [[scores, *by_class]] = mean_ap(read_matches(evaluation), np.ones((1, PICTURES), dtype=np.int64))
     expected = read_scores(evaluation)
     assert scores == pytest.approx([expected.map, expected.map50], abs=1e-12)
+    assert np.array(by_class) == pytest.approx(np.array([list(values.values()) for values in expected.per_class.values()]), abs=1e-12)
     assert 0.1 < expected.map < expected.map50 < 0.9
 
 
@@ -57,7 +58,7 @@ def test_the_scores_of_a_resample_equal_pycocotools_on_repeated_pictures(seed: i
         # all different, because pycocotools orders equal scores by their position in the file
         row["score"] = (1 + int(score)) / (1 + len(detections))
     counts = np.random.default_rng(seed).multinomial(PICTURES, np.full(PICTURES, 1 / PICTURES), size=3)
-    for scores, one in zip(mean_ap(read_matches(coco_evaluation(ground_truth, detections)), counts), counts, strict=True):
+    for (scores, *_), one in zip(mean_ap(read_matches(coco_evaluation(ground_truth, detections)), counts), counts, strict=True):
         expected = read_scores(coco_evaluation(*resampled(ground_truth, detections, one)))
         assert scores == pytest.approx([expected.map, expected.map50], abs=1e-12)
 
@@ -67,7 +68,8 @@ def test_a_class_without_objects_in_a_resample_is_left_out() -> None:
     with_class = {entry["image_id"] for entry in ground_truth["annotations"] if entry["category_id"] == 1}
     counts = np.array([[int(image["id"] not in with_class) for image in ground_truth["images"]]])
     assert counts.sum() > 3
-    [scores] = mean_ap(read_matches(coco_evaluation(ground_truth, detections)), counts)
+    [[scores, first, *_]] = mean_ap(read_matches(coco_evaluation(ground_truth, detections)), counts)
+    assert np.isnan(first).all()
     expected = read_scores(coco_evaluation(*resampled(ground_truth, detections, counts[0])))
     assert "1" not in expected.per_class and scores == pytest.approx([expected.map, expected.map50], abs=1e-12)
 
@@ -75,30 +77,43 @@ def test_a_class_without_objects_in_a_resample_is_left_out() -> None:
 def test_without_detections_or_without_objects_the_scores_are_zero() -> None:
     ground_truth, detections = random_results(0)
     once = np.ones((1, PICTURES), dtype=np.int64)
-    assert mean_ap(read_matches(coco_evaluation(ground_truth, [])), once).tolist() == [[0, 0]]
-    assert mean_ap(read_matches(coco_evaluation({**ground_truth, "annotations": []}, detections)), once).tolist() == [[0, 0]]
+    assert mean_ap(read_matches(coco_evaluation(ground_truth, [])), once)[:, 0].tolist() == [[0, 0]]
+    assert mean_ap(read_matches(coco_evaluation({**ground_truth, "annotations": []}, detections)), once)[:, 0].tolist() == [[0, 0]]
 
 
 def test_a_model_compared_with_itself_has_no_gain() -> None:
     detections = read_matches(coco_evaluation(*random_results(0)))
-    assert set(paired_bootstrap(detections, detections, 100, 0.95).values()) == {(0, 0, 0)}
+    gains = paired_bootstrap(detections, detections, 100, 0.95)
+    assert {interval for by_metric in (gains.mean, *gains.by_class.values()) for interval in by_metric.values()} == {(0, 0, 0)}
 
 
 def test_the_interval_contains_the_given_share_of_resamples() -> None:
     ground_truth, detections = random_results(0)
     worse = [row for row in detections if row["image_id"] % 3]
     ours, theirs = (read_matches(coco_evaluation(ground_truth, rows)) for rows in (detections, worse))
-    gain = paired_bootstrap(ours, theirs, 120, 0.9)
+    gains = paired_bootstrap(ours, theirs, 120, 0.9)
     generator = np.random.default_rng(0)
     draws = [generator.multinomial(PICTURES, np.full(PICTURES, 1 / PICTURES), size=size) for size in (50, 50, 20)]
     differences = np.concatenate([mean_ap(ours, counts) - mean_ap(theirs, counts) for counts in draws])
-    for column, name in enumerate(("map", "map50")):
-        interval = gain[name]
-        assert 0 < interval.low < interval.difference < interval.high
-        assert np.mean(differences[:, column] < interval.low) == pytest.approx(0.1, abs=0.01)
-        assert np.mean(differences[:, column] > interval.high) == pytest.approx(0.1, abs=0.01)
-    mirrored = paired_bootstrap(theirs, ours, 120, 0.9)["map"]
-    assert mirrored == pytest.approx([-gain["map"].difference, -gain["map"].high, -gain["map"].low])
+    for row, by_metric in enumerate((gains.mean, *gains.by_class.values())):
+        for column, name in enumerate(("map", "map50")):
+            interval = by_metric[name]
+            assert interval.low < interval.difference < interval.high
+            assert np.mean(differences[:, row, column] < interval.low) == pytest.approx(0.1, abs=0.01)
+            assert np.mean(differences[:, row, column] > interval.high) == pytest.approx(0.1, abs=0.01)
+    assert gains.mean["map"].low > 0 and gains.mean["map50"].low > 0
+    mirrored, gain = paired_bootstrap(theirs, ours, 120, 0.9).mean["map"], gains.mean["map"]
+    assert mirrored == pytest.approx([-gain.difference, -gain.high, -gain.low])
+
+
+def test_a_class_that_a_resample_lacks_has_an_interval_from_the_other_resamples() -> None:
+    ground_truth, detections = random_results(0, crowds=0)
+    [kept, *_] = [entry for entry in ground_truth["annotations"] if entry["category_id"] == 1]
+    rare = [entry for entry in ground_truth["annotations"] if entry["category_id"] == 2] + [kept]
+    one, none = (read_matches(coco_evaluation({**ground_truth, "annotations": rare}, rows)) for rows in (detections, []))
+    gains = paired_bootstrap(one, none, 100, 0.95)
+    assert set(gains.by_class) == {0, 1}, "the third class has no objects"
+    assert all(np.isfinite(interval).all() for by_metric in gains.by_class.values() for interval in by_metric.values())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -107,5 +122,5 @@ def test_noise_is_not_a_significant_gain(seed: int) -> None:
     ground_truth, detections = random_results(10 + seed, hit=0.9)
     coin = np.random.default_rng(seed).random(len(detections)) < 0.5
     halves = ([row for row, heads in zip(detections, coin, strict=True) if heads == side] for side in (True, False))
-    gain = paired_bootstrap(*(read_matches(coco_evaluation(ground_truth, rows)) for rows in halves), 200, 0.95)["map"]
+    gain = paired_bootstrap(*(read_matches(coco_evaluation(ground_truth, rows)) for rows in halves), 200, 0.95).mean["map"]
     assert gain.low < 0 < gain.high

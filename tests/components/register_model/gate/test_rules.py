@@ -1,6 +1,7 @@
 """Each rule at its limit, with its reason, and compared with MLflow's validation if MLflow has the rule."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,27 @@ from components.register_model.gate.rules import Comparison, GateInputs, Measure
 
 GATE = Gate(
     min_map=0.2, min_map50=0.4, max_map_difference=0.02,
-    min_gain=0.01, confidence=0.95, resamples=1000, max_class_drop=0.1, max_size_ratio=1.5,
-    max_latency_ratio=1.25, allow_other_classes=False,
+    min_gain=0.01, confidence=0.95, resamples=1000, min_pictures=50, min_objects=10, unjudged=[],
+    max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False,
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
 BETTER = MODEL._replace(map=0.35, map50=0.56, per_class={"cat": 0.62, "dog": 0.5})
 RISES = {"map": Interval(0.05, 0.02, 0.08), "map50": Interval(0.06, 0.01, 0.1)}
 
 
-def inputs(challenger: Measurements = BETTER, champion: Measurements | None = MODEL, latency: float = 1.0, **changes: object) -> GateInputs:
+def inputs(
+    challenger: Measurements = BETTER,
+    champion: Measurements | None = MODEL,
+    latency: float = 1.0,
+    pictures: int = 50,
+    dogs: int = 10,
+    dog_gain: Mapping[str, Interval] = RISES,
+    **changes: object,
+) -> GateInputs:
     gain = {**RISES, **{key: value for key, value in changes.items() if key in RISES}}
     other = {key: value for key, value in changes.items() if key not in RISES}
-    comparison = Comparison(champion, gain, latency) if champion else None  # type: ignore[arg-type]
+    objects, class_gain = {"cat": 10, "dog": dogs}, {"cat": RISES, "dog": dog_gain}
+    comparison = Comparison(champion, gain, latency, pictures, objects, class_gain) if champion else None  # type: ignore[arg-type]
     return GateInputs(challenger, comparison, (0.3, 0.5), False, 0.0001, 0.001)._replace(**other)  # type: ignore[arg-type]
 
 
@@ -36,7 +46,8 @@ def failed(gate_inputs: GateInputs, gate: Gate = GATE) -> dict[str, str]:
 def test_a_better_model_passes_every_rule() -> None:
     rule_results = check_rules(inputs(), GATE)
     assert [result.rule for result in rule_results] == [
-        "finite", "export", "evaluation", "floor_map", "floor_map50", "classes", "gain", "certainty", "class_drop", "size", "latency",
+        "finite", "export", "evaluation", "floor_map", "floor_map50", "classes", "sample", "gain",
+        "certainty", "class_drop", "size", "latency",
     ]  # fmt: skip
     assert all(result.passed and result.reason for result in rule_results)
 
@@ -66,6 +77,16 @@ def test_map_must_be_that_of_evaluate_on_the_same_pictures() -> None:
     )
 
 
+def test_too_few_pictures_or_objects_of_a_class_and_an_interval_without_width_fail() -> None:
+    assert failed(inputs(pictures=49)) == {"sample": "49 test pictures are less than 50, so chance may decide"}
+    assert failed(inputs(dogs=9)) == {"sample": "1 classes have less than 10 test objects and are not in `unjudged` ('dog' 9)"}
+    assert failed(inputs(dogs=9), GATE.model_copy(update={"unjudged": ["dog"]})) == {}
+    other = MODEL._replace(classes=("cat", "dog", "bird"))
+    assert "('bird' 0)" in failed(inputs(champion=other))["sample"], "a class of the champion that is not in the test pictures"
+    assert failed(inputs(pictures=1, champion=None)) == {}, "a first model is not compared"
+    assert set(failed(inputs(map=Interval(0.05, 0.05, 0.05)))) == {"certainty"}, "as from a single picture"
+
+
 def test_an_equal_model_is_not_promoted_even_without_a_minimum_gain() -> None:
     no_gain = Interval(0.0, 0.0, 0.0)
     assert set(failed(inputs(MODEL, map=no_gain, map50=no_gain), GATE.model_copy(update={"min_gain": 0.0}))) == {"certainty"}
@@ -81,11 +102,22 @@ def test_a_gain_below_the_minimum_fails() -> None:
     assert failed(inputs(map=Interval(0.01, 0.001, 0.02))) == {}
 
 
-def test_the_drop_of_one_class_fails_although_map_rises() -> None:
-    collapsed = BETTER._replace(per_class={"cat": 0.9, "dog": 0.25})
-    assert failed(inputs(collapsed)) == {"class_drop": "class 'dog' drops from 40.0 to 25.0 AP50, more than 10.0 points"}
-    assert failed(inputs(BETTER._replace(per_class={"cat": 0.9, "dog": 0.3}))) == {}
-    assert set(failed(inputs(BETTER._replace(per_class={"cat": 0.9})))) == {"class_drop"}, "a missing class counts as 0"
+@pytest.mark.parametrize("metric", ["map", "map50"])
+def test_the_drop_of_one_class_fails_although_map_rises(metric: str) -> None:
+    collapsed = {**RISES, metric: Interval(-0.15, -0.2, -0.01)}
+    name = {"map": "AP", "map50": "AP50"}[metric]
+    assert failed(inputs(dog_gain=collapsed)) == {
+        "class_drop": f"class 'dog' drops by 15.0 points of {name} (1.0 or more with that confidence), "
+        "more than 10.0 points, or 2.0 with 95% confidence"
+    }
+    assert failed(inputs(dog_gain={**RISES, metric: Interval(-0.1, -0.2, -0.02)})) == {}
+    assert failed(inputs(dog_gain=collapsed), GATE.model_copy(update={"unjudged": ["dog"]})) == {}
+
+
+def test_a_smaller_drop_of_a_class_that_is_significant_fails() -> None:
+    significant = {**RISES, "map": Interval(-0.05, -0.08, -0.021)}
+    assert set(failed(inputs(dog_gain=significant))) == {"class_drop"}
+    assert failed(inputs(dog_gain=significant), GATE.model_copy(update={"max_significant_drop": 0.03})) == {}
 
 
 @pytest.mark.parametrize(
