@@ -190,6 +190,9 @@ class Gate(Section):
     max_size_ratio: Positive = Field(description="maximum size of the ONNX file, relative to the champion's")
     max_latency_ratio: Positive = Field(description="maximum time per picture, relative to the champion's")
     allow_other_classes: bool = Field(description="whether the classes may differ from the champion's")
+    approval: Literal["auto", "manual"] = Field(
+        description="auto: a model that passes becomes the champion; manual: it waits for `kdflow registry approve`"
+    )
 
 
 class RegisterModel(Section):

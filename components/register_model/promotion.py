@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from components.params.models import Params
 from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
-from components.register_model.gate.run_gate import GateResult, load_version, run_gate
+from components.register_model.gate.run_gate import PENDING, GateResult, load_version, run_gate
 from components.register_model.journal import Action, Journal, reference_version, rolled_back
 from components.register_model.notify import notify
 from components.register_model.registry import Registry
@@ -53,31 +53,65 @@ class Promotion:
         gate_result = self.run_gate(number, params, data)
         return gate_result, self.promote(gate_result)
 
-    def run_gate(self, number: str, params: Params, data: Path) -> GateResult:
+    def run_gate(self, number: str, params: Params, data: Path, relaxed: str = "") -> GateResult:
         """Compare a version with the champion, or the champion with its predecessor, and save the result with the version.
 
         A version that was rolled back does not pass, because the next scheduled run of the same content would undo the rollback.
+
+        Args:
+            number: the version.
+            params: the rules of the gate.
+            data: prepared data with a test split.
+            relaxed: the limits that were relaxed on the command line, and why, for the record; "" for none.
         """
-        self.journal.sync_aliases()
+        champion = self.journal.sync_aliases().champion
         entries = self.journal.entries()
         gate_result = run_gate(self.registry, self.registry.version(number), reference_version(entries, number), params, data)
         if rollback := rolled_back(entries, number):
             remedy = f"only `kdflow registry promote {number} --force` makes it the champion again"
             result = RuleResult("rolled_back", False, f"{rollback.who} rolled it back ({rollback.why}); {remedy}")
             gate_result = gate_result._replace(rule_results=[*gate_result.rule_results, result])
+        needs_approval = params.register_model.gate.approval == "manual" and number != champion
+        gate_result = gate_result._replace(needs_approval=needs_approval, relaxed=relaxed)
         self._save_result(gate_result)
         return gate_result
 
     def promote(self, gate_result: GateResult) -> bool:
-        """Make a version the champion if it passed the gate.
+        """Make a version the champion if it passed the gate and needs no approval.
 
         Returns False if it passed, but another version became the champion in the meantime.
         """
         reference, number, why = gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons)
-        if not gate_result.passed:
-            self._notify("reject", reference, number, why)
+        if gate_result.decision != "promote":
+            self._notify(gate_result.decision, reference, number, why)
         elif self.journal.sync_aliases().champion != number:
             return self._move("promote", reference, number, why)
+        return True
+
+    def approve(self, number: str, why: str) -> bool:
+        """Make a version the champion that passed the gate and waits. Returns False if the champion changed in the meantime.
+
+        An approval that was interrupted is completed when it is repeated.
+
+        Raises:
+            InputError: if the version does not wait, was compared with another champion, was rolled back, or cannot be loaded.
+        """
+        version, state = self.registry.version(number), self.journal.sync_aliases()
+        name, run_again = f"{self.registry.name} version {number}", f"`kdflow registry promote {number}` runs the gate"
+        if (decision := version.tags.get(version_card.GATE_TAG, "not run")) != PENDING:
+            raise InputError(name, f"does not wait for an approval (gate: {decision})", run_again)
+        previous = version.tags[version_card.PREVIOUS_TAG]
+        if state.champion != number:
+            if previous != state.champion:
+                problem = f"was compared with version {previous or 'none'}, but the champion is version {state.champion or 'none'}"
+                raise InputError(name, problem, run_again)
+            if rollback := rolled_back(self.journal.entries(), number):
+                raise InputError(name, f"was rolled back by {rollback.who} ({rollback.why})", f"{run_again} or, with --force, does not")
+            load_version(self.registry, number)
+            reasons = version.tags[version_card.REASONS_TAG].replace("\n", "; ")
+            if not self._move("promote", previous, number, f"approved: {why}; {reasons}"):
+                return False
+        self.registry.set_tags(number, {version_card.GATE_TAG: "promote"})
         return True
 
     def force(self, number: str, why: str) -> bool:

@@ -35,7 +35,8 @@ def register_model(
     """Export the student to ONNX, compare the export with PyTorch, register it as the challenger, and run the gate.
 
     Challenger and champion are loaded from the registry and scored on the same test pictures. If every rule of
-    `register_model.gate` is passed, the challenger becomes the champion; if not, the step succeeds with the decision "reject".
+    `register_model.gate` is passed, the challenger becomes the champion, or waits for an approval ("pending"); if not, the step
+    succeeds with the decision "reject".
     The same content is registered only once, and running the step again gives the same decision.
 
     Args:
@@ -118,4 +119,5 @@ def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
     difference = max(lineage["export"]["box_difference"], lineage["export"]["score_difference"])
     params_digest = digest_json(params.model_dump(mode="json", exclude={"compose_scenes"}))
     run_tags = {"kdflow.params_digest": params_digest, "kdflow.execution": current_execution().id, **git_tags()}
-    return {**digests, **scores, **run_tags, EXPORT_DIFFERENCE_TAG: f"{difference:g}"}
+    export = {EXPORT_DIFFERENCE_TAG: f"{difference:g}"} if lineage["export"]["detections"] else {}  # nothing was compared
+    return {**digests, **scores, **run_tags, **export}

@@ -24,6 +24,7 @@ LINEAGE_TAGS = {
     "kdflow.execution": "execution",
 }
 """The tags for the lineage of a version, with their names in tables; a copy of the version keeps them."""
+GATE_TAG, PREVIOUS_TAG, REASONS_TAG = "kdflow.gate", "kdflow.previous_champion", "kdflow.gate_reasons"
 ARTIFACT_PATH, PICTURE_FILE = "gate", "found.jpg"
 MAX_PICTURES, HEIGHT, GAP = 3, 240, 6
 MIN_SCORE = 0.25
@@ -36,13 +37,13 @@ def gate_tags(result: GateResult) -> dict[str, str]:
     comparison = result.inputs.comparison
     scores = {name: {key: content[name][key] for key in ("map", "map50")} for name in ("challenger", "champion") if content[name]}
     return {
-        "kdflow.gate": result.decision,
-        "kdflow.gate_reasons": "\n".join(result.reasons),
+        GATE_TAG: result.decision,
+        REASONS_TAG: "\n".join(result.reasons),
         "kdflow.gate_rules": json.dumps(content["rules"], sort_keys=True),
         "kdflow.gate_scores": json.dumps(scores, sort_keys=True),
         "kdflow.gate_gain": json.dumps(content["gain"], sort_keys=True),
         "kdflow.gate_data_digest": result.data_digest,
-        "kdflow.previous_champion": result.reference_version,
+        PREVIOUS_TAG: result.reference_version,
         **({"kdflow.latency_ratio": f"{comparison.latency_ratio:.3f}"} if comparison else {}),
     }
 

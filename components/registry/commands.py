@@ -22,6 +22,7 @@ EXAMPLES = {
     "show": ["kdflow registry show 3", "kdflow registry show champion"],
     "compare": ["kdflow registry compare 4 champion", "kdflow registry compare 4 3 --data outputs/prepare_data"],
     "promote": ["kdflow registry promote 4", 'kdflow registry promote 4 --force --reason "the new camera needs it"'],
+    "approve": ['kdflow registry approve 4 --reason "looked at the detections"'],
     "rollback": ["kdflow registry rollback", 'kdflow registry rollback 4 --reason "misses bicycles at night"'],
     "history": ["kdflow registry history"],
     "settle": ["kdflow registry settle", 'kdflow registry settle --reason "entry 7 was deleted by mistake"'],
@@ -29,7 +30,7 @@ EXAMPLES = {
     "seal": ['kdflow registry seal 3 --reason "compared with the backup"'],
     "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
 }
-DESCRIPTION = """List, show, compare, promote, roll back, copy and verify registered models.
+DESCRIPTION = """List, show, compare, promote, approve, roll back, copy and verify registered models.
 
 VERSION is a number, or an alias: champion (in production) or challenger (registered last).
 The registry is the one at MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder."""
@@ -92,11 +93,16 @@ def _compare(args: argparse.Namespace, params: Params, promotion: "Promotion") -
 
 
 def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.register_model.gate.relaxed import relaxed_limits
+    from components.register_model.journal import current_user
     from components.register_model.promotion import SUPERSEDED
     from components.registry.tables import rules_table
 
-    if args.force != bool(args.reason):
-        raise InputError("--force", "needs --reason, and --reason --force", 'write --force --reason "..."; it is recorded')
+    relaxed = relaxed_limits(load_params(args.params).register_model, params.register_model) if args.set else []
+    option = "--force" if args.force else f"--set, which relaxes {', '.join(relaxed)}," if relaxed else ""
+    if bool(option) != bool(args.reason):
+        problem = f"{option} needs --reason" if option else "--reason needs --force, or --set that relaxes a limit"
+        raise InputError("promote", problem, 'write --reason "..."; it is recorded' if option else "leave it out")
     champion = promotion.journal.sync_aliases().champion
     number = promotion.registry.version(args.version).number
     name = f"{promotion.registry.name} version {number}"
@@ -106,13 +112,26 @@ def _promote(args: argparse.Namespace, params: Params, promotion: "Promotion") -
     if args.force:
         moved = promotion.force(number, args.reason)
     else:
-        gate_result = promotion.run_gate(number, params, args.data)
+        about = f"limits relaxed by {current_user()}: {', '.join(relaxed)} ({args.reason})" if relaxed else ""
+        gate_result = promotion.run_gate(number, params, args.data, about)
         _print(args, None, rules_table(gate_result.rule_results))
         moved = promotion.promote(gate_result)
         if not gate_result.passed:
             print(printable(f"{name} is not promoted: {'; '.join(gate_result.reasons)}"))
             return 1
+        if gate_result.needs_approval:
+            print(f'{name} passed and waits: kdflow registry approve {number} --reason "..."')
+            return 0
     print(f"{name} {'is the champion' if moved else f'is not promoted: {SUPERSEDED}'}")
+    return 0 if moved else 1
+
+
+def _approve(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.register_model.promotion import SUPERSEDED
+
+    number = promotion.registry.version(args.version).number
+    moved = promotion.approve(number, args.reason)
+    print(f"{promotion.registry.name} version {number} {'is the champion' if moved else f'is not promoted: {SUPERSEDED}'}")
     return 0 if moved else 1
 
 
@@ -217,7 +236,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         data = Path("outputs/prepare_data")
         command.add_argument("--data", type=Path, default=data, metavar="PATH", help="prepared data with a test split (%(default)s)")
     promote.add_argument("--force", action="store_true", help="promote without the gate; needs --reason")
-    promote.add_argument("--reason", default="", metavar="WHY", help="the reason for --force; stored in the history")
+    reason_help = "the reason for --force, or for limits that --set relaxes; stored in the history"
+    promote.add_argument("--reason", default="", metavar="WHY", help=reason_help)
+    approve = _add_version(_add_command(commands, "approve", "make a version the champion that passed the gate and waits", _approve))
+    approve.add_argument("--reason", required=True, metavar="WHY", help="stored in the history")
     rollback = _add_command(commands, "rollback", "make the previous champion the champion again; can be repeated", _rollback)
     version_help = "the version to roll back; if it is not the champion, nothing changes (default: the champion)"
     rollback.add_argument("version", nargs="?", default="", metavar="VERSION", help=version_help)

@@ -66,7 +66,7 @@ class GateInputs(NamedTuple):
         comparison: with the champion; None for a first model.
         evaluate_scores: the challenger's mAP and mAP50 in the step `evaluate`; empty if they are not recorded.
         same_data: whether `evaluate` had the same test pictures.
-        export_difference: largest difference between its ONNX file and the network in PyTorch; None if they were not compared.
+        export_difference: largest difference between its ONNX file and the network in PyTorch; None if no detections were compared.
         tolerance: largest `export_difference` allowed.
     """
 
@@ -109,7 +109,7 @@ def check_finite(inputs: GateInputs, _: Gate) -> Outcome:
 def check_export(inputs: GateInputs, _: Gate) -> Outcome:
     """The ONNX file has the same detections as the network in PyTorch."""
     if inputs.export_difference is None:
-        return False, "the ONNX file was not compared with PyTorch"
+        return False, "no detections of the ONNX file were compared with PyTorch"
     passed = inputs.export_difference <= inputs.tolerance  # False for NaN as well
     return passed, f"ONNX and PyTorch differ by {inputs.export_difference:g}, {_at_most(passed)} {inputs.tolerance:g}"
 
@@ -166,11 +166,11 @@ def check_certainty(_: Measurements, comparison: Comparison, gate: Gate) -> Outc
 
 
 def check_class_drop(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
-    """No judged class drops in AP or AP50 by more than `max_class_drop`, or significantly by more than `max_significant_drop`."""
-    judged = {name: gains for name, gains in comparison.class_gain.items() if name not in gate.unjudged}
+    """No compared class drops in AP or AP50 by more than `max_class_drop`, or significantly by more than `max_significant_drop`."""
+    compared = {name: gains for name, gains in comparison.class_gain.items() if name not in gate.unjudged}
     excess = {
         (name, metric): round(max(-gain.difference - gate.max_class_drop, -gain.high - gate.max_significant_drop), DIGITS)
-        for name, gains in judged.items()
+        for name, gains in compared.items()
         for metric, gain in gains.items()
     }
     limits = (
@@ -180,7 +180,7 @@ def check_class_drop(_: Measurements, comparison: Comparison, gate: Gate) -> Out
     if worst is None or excess[worst] <= 0:
         return True, f"no class drops by more than {limits}"
     name, metric = worst
-    gain = judged[name][metric]
+    gain = compared[name][metric]
     drop, least = format_points(-gain.difference), format_points(-gain.high)
     return False, f"class '{name}' drops by {drop} points of {AP_NAMES[metric]} ({least} or more with that confidence), more than {limits}"
 

@@ -20,6 +20,7 @@ from kd.errors import InputError
 from kd.files import read_json
 
 DIGITS = 6
+PENDING = "pending"
 EXPORT_DIFFERENCE_TAG = "kdflow.export_difference"
 SCORE_TAGS = ("kdflow.map", "kdflow.map50")
 
@@ -35,6 +36,8 @@ class GateResult(NamedTuple):
         rule_results: the results of the rules.
         detections: the challenger's detections in each test picture.
         test_pictures: the test split.
+        needs_approval: whether a version that passes waits for an approval.
+        relaxed: the limits that were relaxed on the command line, and why; "" for none.
     """
 
     version: str
@@ -44,6 +47,8 @@ class GateResult(NamedTuple):
     rule_results: list[RuleResult]
     detections: list[Detections]
     test_pictures: DetectionData
+    needs_approval: bool = False
+    relaxed: str = ""
 
     @property
     def passed(self) -> bool:
@@ -52,17 +57,20 @@ class GateResult(NamedTuple):
 
     @property
     def decision(self) -> str:
-        """The decision: "promote" or "reject"."""
-        return "promote" if self.passed else "reject"
+        """The decision: "promote", "pending" (passed, and waits for an approval) or "reject"."""
+        if not self.passed:
+            return "reject"
+        return PENDING if self.needs_approval else "promote"
 
     @property
     def reasons(self) -> list[str]:
-        """The reasons of the failed rules or, if all passed, of the rules about the gain."""
+        """The reasons of the failed rules or, if all passed, of the rules about the gain; then the relaxed limits."""
+        relaxed = [self.relaxed] if self.relaxed else []
         if not self.passed:
-            return [result.reason for result in self.rule_results if not result.passed]
+            return [result.reason for result in self.rule_results if not result.passed] + relaxed
         if not self.inputs.comparison:
-            return ["there is no champion yet, and every minimum is reached"]
-        return [result.reason for result in self.rule_results if result.rule in ("gain", "certainty")]
+            return ["there is no champion yet, and every minimum is reached", *relaxed]
+        return [result.reason for result in self.rule_results if result.rule in ("gain", "certainty")] + relaxed
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON. It contains no times, so equal inputs and an equal registry give an equal result."""

@@ -96,6 +96,13 @@ def test_the_first_model_becomes_champion_and_the_next_must_be_better(settings: 
     assert run.data.metrics["gate.map_low"] == 0 and run.data.metrics["gate.latency_ratio"] > 0
 
 
+def test_an_export_without_detections_to_compare_is_rejected(settings: Params) -> None:
+    silent = settings.model_copy(update={"register_model": settings.register_model.model_copy(update={"confidence": 1.0})})
+    run_step(register_model, silent)
+    assert decision()["export"]["detections"] == 0
+    assert decision()["reasons"] == ["no detections of the ONNX file were compared with PyTorch"]
+
+
 def test_the_output_contains_no_times(settings: Params) -> None:
     run_step(register_model, settings)
     write_model("distill_student", seed=2)

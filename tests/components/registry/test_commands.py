@@ -111,6 +111,32 @@ def test_json_has_versions_rules_history_and_comparison(registry: Command, tmp_p
     )
 
 
+def test_relaxed_limits_need_a_reason_and_are_recorded(registry: Command, tmp_path: Path) -> None:
+    new_store(tmp_path)
+    write_data(Path("outputs/prepare_data"))
+    register("kdflow-student", write_model(Path("a.onnx"), (0.5, 0.5)))
+    stricter = ("--set", "register_model.gate.min_map=0.99")
+    assert registry(*stricter, "promote", "1")[0] == 1, "a stricter limit needs no reason"
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("min_map: 0.05", "min_map: 0.9"))
+    code, output = registry("--set", "register_model.gate.min_map=0.2", "promote", "1", "--reason", "a trial")
+    assert code == 0 and "version 1 is the champion" in output
+    [entry] = json.loads(registry("history", "--json")[1])
+    relaxed = f"limits relaxed by {entry['who']}: min_map 0.2 instead of 0.9 (a trial)"
+    assert relaxed in entry["why"] and relaxed in registry("show", "1", "--json")[1]
+
+
+def test_a_version_waits_for_an_approval(registry: Command, tmp_path: Path) -> None:
+    new_store(tmp_path)
+    write_data(Path("outputs/prepare_data"))
+    register("kdflow-student", write_model(Path("a.onnx"), (0.5, 0.5)))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("approval: auto", "approval: manual"))
+    code, output = registry("promote", "1")
+    assert code == 0 and 'version 1 passed and waits: kdflow registry approve 1 --reason "..."' in output
+    assert registry("approve", "1", "--reason", "looked at it") == (0, "kdflow-student version 1 is the champion\n")
+    code, output = registry("approve", "1", "--reason", "again")
+    assert code == 2 and "does not wait for an approval (gate: promote)" in output
+
+
 READ_ONLY = ("search_model_versions", "search_registered_models", "search_runs", "get_")
 
 
@@ -160,8 +186,14 @@ def test_errors_are_one_line(registry: Command, tmp_path: Path) -> None:
         ("list",): "contains no versions of 'kdflow-student' (there are none)",
         ("history",): "contains no versions of 'kdflow-student'",
         ("show", "3"): "contains no versions of 'kdflow-student'",
-        ("promote", "3", "--force"): "--force: needs --reason",
-        ("promote", "3", "--reason", "because"): "and --reason --force",
+        ("promote", "3", "--force"): "promote: --force needs --reason",
+        ("promote", "3", "--reason", "because"): "promote: --reason needs --force, or --set that relaxes a limit",
+        (
+            "--set",
+            "register_model.gate.min_map=0",
+            "promote",
+            "3",
+        ): "promote: --set, which relaxes min_map 0.0 instead of 0.05, needs --reason",
         ("rollback",): "nothing to roll back to: there is no champion",
         ("--set", "register_model.gate.min_map=2", "list"): "parameter 'register_model.gate.min_map' is 2",
     }.items():

@@ -74,7 +74,7 @@ def test_versions_from_registration_to_rollback_and_copy(registry: Callable[...,
     assert champion("street") == 3
     assert "mAP changes by -9.9 points, less than +0.0" in registry("street", "show", "2")
     output = registry("street", "promote", "4", code=1)
-    assert "class 'dog' drops from 80.2 to 20.8 AP50, more than 10.0 points" in output and champion("street") == 3
+    assert "class 'dog' drops by 59.4 points of AP (" in output and champion("street") == 3
     registry("street", "promote", "4", "--force", code=2)
     registry("street", "promote", "4", "--force", "--reason", "dogs do not matter")
     assert champion("street") == 4

@@ -16,7 +16,7 @@ from components.register_model.gate.rules import Comparison, GateInputs, Measure
 GATE = Gate(
     min_map=0.2, min_map50=0.4, max_map_difference=0.02,
     min_gain=0.01, confidence=0.95, resamples=1000, min_pictures=50, min_objects=10, unjudged=[],
-    max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False,
+    max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False, approval="auto",
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
 BETTER = MODEL._replace(map=0.35, map50=0.56, per_class={"cat": 0.62, "dog": 0.5})
