@@ -51,7 +51,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     """
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
-    processes = gpu_count() if step in TRAININGS else 1
+    processes = max(gpu_count(), 1) if step in TRAININGS else 1
     run_processes(step, parse_sections(sections), {**paths, "output": Path(output.path)}, processes)
     return _add_metadata(output)
 

@@ -114,6 +114,22 @@ def test_the_processes_of_a_training_share_the_threads(project: Path, monkeypatc
     assert [env["OMP_NUM_THREADS"] for env in started] == ["4", "2", "1"]
 
 
+def test_a_node_without_gpu_trains_in_one_process(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = artifact(project / "model")
+    monkeypatch.setenv("KDFLOW_RESTARTS", "2")
+    monkeypatch.setattr(launch, "gpu_count", lambda: 0)
+    commands = []
+
+    def run(command: list[str], title: str, restarts: int, environment: dict[str, str]) -> None:
+        commands.append(command)
+        write_json(Path(output.path) / "model.json", {})
+
+    monkeypatch.setattr(launch, "run_with_restarts", run)
+    launch.launch_step("train_baseline", sections("train_baseline"), {"data": artifact(project / "data")}, output)
+    (command,) = commands
+    assert command[1:3] == ["-m", "components.train_baseline"] and output.metadata["digest"] == digest(project / "model")
+
+
 def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     places = write_outputs(project / "elsewhere")
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
