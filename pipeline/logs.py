@@ -3,9 +3,11 @@
 import argparse
 import base64
 import json
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
@@ -19,7 +21,8 @@ PAUSE = 5.0
 """Seconds between two requests of `--follow`; KFP ignores `follow` and returns what there is."""
 EXAMPLES = """  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77 train_teacher --follow
   %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77 train_teacher --attempt 1"""
-FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+CAUSE = re.compile(r"error: |[A-Za-z_][\w.]*(Error|Exception)(:|$)")
+"""The line of a log that says why a step failed."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,54 +36,72 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=_show)
 
 
-def pods_of_step(run: Any, step: str) -> list[Any]:
-    """The tasks of a run that are the pods of a step, one for each attempt, in the order of their start.
+@dataclass(frozen=True)
+class Pod:
+    """A pod of a step: one attempt. `state` is the phase of its node in Argo's workflow, such as Running, Succeeded or Error."""
 
-    KFP runs STEP as the tasks STEP, STEP(0), executor and executor(0), with one executor(N) for each retry. A task names its
-    children by node ids, which have only the last part in common with pod names.
+    name: str
+    state: str
+    started: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the state is final."""
+        return self.state not in ("", "Pending", "Running")
+
+
+def pods_of_step(client: "Client", run_id: str, step: str) -> list[Pod]:
+    """The pods of a step, one for each attempt, in the order of their start.
+
+    KFP's tasks name no pods, so they are found in Argo's workflow, which only version 1 of KFP's API returns. A step is the nodes
+    STEP, STEP(0), executor and executor(0), with one executor(N) for each retry. A step has no pod before it starts, and if it is cached.
+
+    Raises:
+        ServerError: if there is no such run, or the request fails.
     """
-    tasks = (run.run_details and run.run_details.task_details) or ()
-    by_hash = {task.pod_name.rpartition("-")[2]: task for task in tasks if task.pod_name}
+    runtime = json.loads(client.get_text(f"/apis/v1beta1/runs/{run_id}")).get("pipeline_runtime") or {}
+    workflow = json.loads(runtime.get("workflow_manifest") or "{}")
+    nodes = workflow.get("status", {}).get("nodes") or {}
     step = step.replace("_", "-")
-    pods: dict[str, Any] = {}
-    waiting = [task for task in tasks if task.display_name == step]
+    found: dict[str, Pod] = {}
+    waiting = [key for key, node in nodes.items() if node["displayName"] == step]
     while waiting:
-        task = waiting.pop()
-        children = [by_hash.get((child.pod_name or "").rpartition("-")[2]) for child in task.child_tasks or ()]
-        inner = [child for child in children if child and _part_of(child.display_name, step)]
-        if not inner and _part_of(task.display_name, "executor"):
-            pods[task.pod_name] = task
-        waiting += inner
-    return sorted(pods.values(), key=lambda task: task.start_time)
+        key = waiting.pop()
+        node = nodes[key]
+        if node["type"] == "Pod":
+            name = "-".join((workflow["metadata"]["name"], node["templateName"], key.rpartition("-")[2]))
+            found[key] = Pod(name, node.get("phase", ""), node.get("startedAt") or "")
+        waiting += [child for child in node.get("children", ()) if child in nodes and _part_of(nodes[child]["displayName"], step)]
+    return sorted(found.values(), key=lambda pod: pod.started)
 
 
-def read_log(client: "Client", run_id: str, task: Any) -> str:
+def read_log(client: "Client", run_id: str, pod: Pod) -> str:
     """The log of an attempt: the archived one if the attempt has ended, else, or without an archive, the pod's.
 
     Raises:
         ServerError: if there is neither.
     """
-    if task.state in FINAL:
+    if pod.has_ended:
         try:
-            answer = client.get_text(f"/apis/v2beta1/runs/{run_id}/nodes/{task.pod_name}/artifacts/main-logs:read")
+            answer = client.get_text(f"/apis/v2beta1/runs/{run_id}/nodes/{pod.name}/artifacts/main-logs:read")
             return base64.b64decode(json.loads(answer)["data"]).decode(errors="replace")
         except ServerError as error:
             if not 400 <= error.status < 600:
                 raise
-    text = client.get_text(f"/apis/v1alpha1/runs/{run_id}/nodes/{task.pod_name}/log")
+    text = client.get_text(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod.name}/log")
     if text.startswith('{"error_'):  # KFP has sent status 200 before it knows
         raise ServerError(run_id, 404, "the log is neither archived nor in a pod", "run the step again, or ask for archived logs")
     return text
 
 
-def error_line(client: "Client", run: Any, step: str) -> str:
-    """What the last attempt of a step reported after `error: `; "" if it reported nothing, or its log is gone."""
-    pods = pods_of_step(run, step)
+def error_line(client: "Client", run_id: str, step: str) -> str:
+    """What the last attempt of a step reported after `error: `, or the exception that ended it; "" if its log has neither, or is gone."""
     try:
-        lines = read_log(client, run.run_id, pods[-1]).splitlines() if pods else []
+        pods = pods_of_step(client, run_id, step)
+        lines = read_log(client, run_id, pods[-1]).splitlines() if pods else []
     except ServerError:
         return ""
-    return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), "")
+    return next((line.removeprefix("error: ") for line in reversed(lines) if CAUSE.match(line)), "")
 
 
 def _part_of(name: str, step: str) -> bool:
@@ -91,18 +112,17 @@ def _show(options: argparse.Namespace) -> None:
     client = connect_to_server(options)
     printed = ""
     while True:
-        task = _choose(client.get_run(options.run_id), options.step, options.attempt)
-        text = read_log(client, options.run_id, task)
+        pod = _choose(pods_of_step(client, options.run_id, options.step), options.step, options.attempt)
+        text = read_log(client, options.run_id, pod)
         sys.stdout.write(text.removeprefix(printed))
         sys.stdout.flush()
         printed = text
-        if not options.follow or task.state in FINAL:
+        if not options.follow or pod.has_ended:
             return
         time.sleep(PAUSE)
 
 
-def _choose(run: Any, step: str, number: int | None) -> Any:
-    pods = pods_of_step(run, step)
+def _choose(pods: list[Pod], step: str, number: int | None) -> Pod:
     if not pods:
         raise InputError(step, "has no log in this run", "`kdflow pipeline status RUN_ID` lists the steps; a cached one does not run")
     if number is not None and not 1 <= number <= len(pods):

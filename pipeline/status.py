@@ -89,7 +89,7 @@ def read_status(client: "Client", run_id: str, names: Sequence[str]) -> RunStatu
     state_without_task = "not run" if state in ENDED else "pending"
     steps = [_step(name, tasks, state_without_task) for name in names]
     if state == "failed":
-        steps = [_explain(client, run, step) if step.state == "failed" else step for step in steps]
+        steps = [_explain(client, run_id, step) if step.state == "failed" else step for step in steps]
     return RunStatus(run.display_name, run.run_id, state, tuple(steps), _error(run))
 
 
@@ -129,14 +129,14 @@ def _step(name: str, tasks: Mapping[str, Any], state_without_task: str) -> StepS
     task, driver = tasks.get(name), tasks.get(f"{name}-driver")
     if driver is not None and _state(driver) == "failed":
         task = driver
-    if task is None:
+    if task is None or not task.state:  # KFP lists the steps behind a failed one as well
         return StepStatus(name, state_without_task)
     return StepStatus(name, _state(task), _time(task.start_time), _time(task.end_time), _error(task))
 
 
-def _explain(client: "Client", run: Any, step: StepStatus) -> StepStatus:
+def _explain(client: "Client", run_id: str, step: StepStatus) -> StepStatus:
     """A failed step with the error line of its log; what the server says is about pods and exit codes."""
-    return replace(step, error=error_line(client, run, step.name) or step.error or SILENT_DEATH)
+    return replace(step, error=error_line(client, run_id, step.name) or step.error or SILENT_DEATH)
 
 
 def _run_state(run: Any) -> str:

@@ -79,6 +79,7 @@ class Kfp:
         self.busy = Lock()
         self.fault: Callable = lambda number, request: None
         self.archive, self.pods = {}, {}  # logs by name of the pod
+        self.workflows = []  # Argo's workflow of the newest run, one for each time that it is asked for; the last one stays
         self.progress = []  # changes of the newest run, one before each time that it is asked for
         self._clock = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -144,6 +145,10 @@ class Kfp:
             raise Refusal(400, "Workflow must be Failed/Error to retry")
         run["state"] = "RUNNING"
         return {}
+
+    def get_run_v1(self, run_id, query, body):
+        workflow = self.workflows.pop(0) if len(self.workflows) > 1 else (self.workflows or [{}])[0]
+        return {"run": {"id": one(self.runs, run_id)["run_id"]}, "pipeline_runtime": {"workflow_manifest": json.dumps(workflow)}}
 
     def archived_log(self, run_id, pod, query, body):
         return {"data": base64.b64encode(one(self.archive, pod).encode()).decode()}
@@ -233,6 +238,7 @@ ROUTES = {
     "POST /runs/([^/:]+):terminate": Kfp.terminate_run,
     "POST /runs/([^/:]+):retry": Kfp.retry_run,
     "GET /runs/([^/]+)/nodes/([^/]+)/artifacts/main-logs:read": Kfp.archived_log,
+    "GET /apis/v1beta1/runs/([^/]+)": Kfp.get_run_v1,
     "GET /apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log": Kfp.live_log,
     "GET /recurringruns": lambda kfp, query, body: page(kfp.schedules, "recurringRuns", query),
     "POST /recurringruns": Kfp.create_schedule,

@@ -27,24 +27,30 @@ GOOD = [
 ]
 
 
-def attempts_of(step, *states):
-    """The tasks of a step that ran once for each state, named as KFP and Argo name them: children by node ids, tasks by pods."""
-    name = step.replace("_", "-")
+def workflow_of(**steps):
+    """Argo's workflow of a run: steps with the states of their attempts, or without any, in nodes as KFP 2.17 and Argo 4.0 make them."""
+    nodes = {}
 
-    def task(display_name, key, state, children, **more):
-        return {
-            "display_name": display_name, "pod_name": f"kdflow-x-{display_name.partition('(')[0]}-{key}", "state": state, **more,
-            "child_tasks": [{"pod_name": f"kdflow-x-{child}"} for child in children],
-        }  # fmt: skip
+    def node(key, display_name, kind, template, children, **more):
+        node_id = f"kdflow-x-{key}"
+        nodes[node_id] = {"id": node_id, "displayName": display_name, "type": kind, "templateName": template, "children": children, **more}
+        return node_id
 
-    keys = [f"{name}{number}".replace("-", "") for number in range(len(states))]
-    pods = [
-        task(f"executor({number})", key, state, (), start_time=f"2026-11-23T03:0{number}:00Z", end_time="2026-11-23T04:00:00Z")
-        for number, (key, state) in enumerate(zip(keys, states, strict=True))
-    ]
-    outer = [
-        task(name, f"{name}A".replace("-", ""), states[-1], [f"{name}B".replace("-", "")], **DONE),
-        task(f"{name}(0)", f"{name}B".replace("-", ""), states[-1], [f"{name}C".replace("-", "")], **DONE),
-        task("executor", f"{name}C".replace("-", ""), states[-1], keys, **DONE),
-    ]
-    return [*outer, *reversed(pods)]
+    after = []
+    for step, states in reversed(steps.items()):
+        name, impl, executor = step.replace("_", "-"), "retry-system-container-impl", "retry-system-container-executor"
+        pods = [
+            node(f"{step}{number}", f"executor({number})", "Pod", impl, [], phase=state, startedAt=f"2026-11-23T03:0{number}:00Z")
+            for number, state in enumerate(states)
+        ]
+        inner = node(f"{step}C", "executor", "Retry" if states else "Skipped", impl, pods[::-1])
+        dag = node(f"{step}B", f"{name}(0)", "DAG", executor, [inner, *after])
+        retries = node(f"{step}A", name, "Retry", executor, [dag])
+        driver = node(f"{step}D", f"{name}-driver(0)", "Pod", "system-container-driver", [retries], phase="Succeeded", startedAt="")
+        after = [node(f"{step}E", f"{name}-driver", "Retry", "system-container-driver", [driver])]
+    return {"metadata": {"name": "kdflow-x"}, "status": {"nodes": nodes}}
+
+
+def pod_of(step, attempt):
+    """The pod of an attempt, from 0, in `workflow_of`."""
+    return f"kdflow-x-retry-system-container-impl-{step}{attempt}"

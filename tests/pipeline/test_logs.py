@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pipeline import logs, submit
-from tests.pipeline.runs import attempts_of
+from tests.pipeline.runs import at, ended, pod_of, workflow_of
 
 USER_ERROR = "I1123 launcher starts\nepoch 1\nerror: data: is empty; add pictures\nF1123 launcher: exit status 1\n"
 
@@ -14,15 +14,16 @@ def failed(kfp, command, monkeypatch):
     monkeypatch.setattr(submit, "PAUSE", 0)
     command("submit")
     (run_id,) = kfp.runs
-    tasks = [*attempts_of("prepare", "SUCCEEDED"), *attempts_of("train", "FAILED", "FAILED", "FAILED")]
-    kfp.runs[run_id] |= {"state": "FAILED", "run_details": {"task_details": tasks}}
-    kfp.archive |= {"kdflow-x-executor-train0": "first attempt\n", "kdflow-x-executor-train2": USER_ERROR}
+    kfp.runs[run_id] |= at("FAILED", prepare=ended(), train=ended("FAILED"))
+    kfp.workflows = [workflow_of(prepare=["Succeeded"], train=["Failed", "Error", "Failed"], evaluate=[])]
+    kfp.archive |= {pod_of("prepare", 0): "prepared\n", pod_of("train", 0): "first attempt\n", pod_of("train", 2): USER_ERROR}
     return run_id
 
 
 def test_the_log_of_the_last_attempt_or_of_another(kfp, command, failed):
     assert command("logs", failed, "train").out == USER_ERROR
     assert command("logs", failed, "train", "--attempt", "1").out == "first attempt\n"
+    assert command("logs", failed, "prepare").out == "prepared\n"
     absent = command("logs", failed, "train", "--attempt", "4")
     assert absent.code == 2 and "train has 3 attempts, not 4; give 1 to 3" in absent.err
 
@@ -34,7 +35,7 @@ def test_a_log_that_is_gone_and_a_step_without_one(kfp, command, failed):
 
 
 def test_an_ended_step_without_archive_is_read_from_its_pod(kfp, command, failed):
-    kfp.pods["kdflow-x-executor-train1"] = "still here\n"
+    kfp.pods[pod_of("train", 1)] = "still here\n"
     assert command("logs", failed, "train", "--attempt", "2").out == "still here\n"
 
 
@@ -42,9 +43,8 @@ def test_follow_prints_each_line_once_and_ends_with_the_step(kfp, command, monke
     monkeypatch.setattr(logs, "PAUSE", 0)
     command("submit")
     (run_id,) = kfp.runs
-    pod = "kdflow-x-executor-train0"
-    running, ended = ({"run_details": {"task_details": attempts_of("train", state)}} for state in ("RUNNING", "SUCCEEDED"))
-    kfp.progress = [running, running, ended]
+    pod = pod_of("train", 0)
+    kfp.workflows = [workflow_of(train=[state]) for state in ("Running", "Running", "Succeeded")]
     texts = iter(["epoch 1\n", "epoch 1\nepoch 2\n"])
     kfp.pods = type("Growing", (dict,), {"get": lambda self, key: next(texts) if key == pod else None})()
     kfp.archive[pod] = "epoch 1\nepoch 2\nepoch 3\n"
@@ -56,6 +56,11 @@ def test_status_prints_the_error_line_of_the_failed_step(kfp, command, failed):
     shown = command("status", failed)
     assert "train failed: data: is empty; add pictures\n" in shown.out
     assert f"Logs:  kdflow pipeline logs {failed} STEP" in shown.out and "kubectl" not in shown.out
+
+
+def test_status_prints_the_exception_of_the_failed_step(kfp, command, failed):
+    kfp.archive[pod_of("train", 2)] = "Traceback (most recent call last):\n  File ...\nZeroDivisionError: by zero\nF1123 exit status 1\n"
+    assert "train failed: ZeroDivisionError: by zero\n" in command("status", failed).out
 
 
 def test_status_of_a_step_that_left_no_error_line(kfp, command, failed):

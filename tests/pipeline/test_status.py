@@ -1,7 +1,7 @@
 import re
 
 from pipeline import submit
-from tests.pipeline.runs import GOOD
+from tests.pipeline.runs import DONE, GOOD, at, ended
 
 
 def test_status_shows_a_run(kfp, command, monkeypatch):
@@ -20,3 +20,11 @@ def test_a_run_without_a_specification_has_no_steps(kfp, command):
     run = kfp.new(kfp.runs, "run_id", {"display_name": "by hand", "state": "RUNNING"})
     shown = command("status", run["run_id"])
     assert shown.code == 0 and shown.out.startswith("by hand: running\n")
+
+
+def test_steps_behind_a_failed_one_were_not_run(kfp, command):
+    command("submit")
+    (run_id,) = kfp.runs
+    omitted = {"start_time": DONE["end_time"], "end_time": DONE["end_time"]}  # KFP gives no state to what Argo omitted
+    kfp.runs[run_id] |= at("FAILED", prepare=ended("FAILED"), train=omitted)
+    assert re.search(r"train +│ not run +│ +│", command("status", run_id).out)
