@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from pipeline.release import add_server_options, connect_to_server
 if TYPE_CHECKING:
     from pipeline.client import Client
 
-STYLES = {"succeeded": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
+STYLES = {"succeeded": "green", "cached": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
 SILENT_DEATH = "died without a word, as a process does that is killed; more memory may help"
 ENDED = ("succeeded", "failed", "stopped", "skipped")
 EXAMPLES = "  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"
@@ -131,7 +131,10 @@ def _step(name: str, tasks: Mapping[str, Any], state_without_task: str) -> StepS
         task = driver
     if task is None or not task.state:  # KFP lists the steps behind a failed one as well
         return StepStatus(name, state_without_task)
-    return StepStatus(name, _state(task), _time(task.start_time), _time(task.end_time), _error(task))
+    started, ended = _time(task.start_time), _time(task.end_time)
+    # KFP says of a cached step that it succeeded; but one that has a pod takes seconds
+    is_cached = _state(task) == "succeeded" and started and ended and ended - started < timedelta(seconds=1)
+    return StepStatus(name, "cached" if is_cached else _state(task), started, ended, _error(task))
 
 
 def _explain(client: "Client", run_id: str, step: StepStatus) -> StepStatus:

@@ -28,3 +28,12 @@ def test_steps_behind_a_failed_one_were_not_run(kfp, command):
     omitted = {"start_time": DONE["end_time"], "end_time": DONE["end_time"]}  # KFP gives no state to what Argo omitted
     kfp.runs[run_id] |= at("FAILED", prepare=ended("FAILED"), train=omitted)
     assert re.search(r"train +│ not run +│ +│", command("status", run_id).out)
+
+
+def test_a_step_that_took_no_time_was_cached(kfp, command):
+    command("submit")
+    (run_id,) = kfp.runs
+    cached = ended() | {"end_time": ended()["start_time"]}
+    kfp.runs[run_id] |= at("SUCCEEDED", prepare=cached, train=ended())
+    shown = command("status", run_id).out
+    assert re.search(r"prepare +│ cached ", shown) and re.search(r"train +│ succeeded ", shown)
