@@ -6,8 +6,9 @@ import json
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
@@ -21,8 +22,8 @@ PAUSE = 5.0
 """Seconds between two requests of `--follow`; KFP ignores `follow` and returns what there is."""
 EXAMPLES = """  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77 train_teacher --follow
   %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77 train_teacher --attempt 1"""
-CAUSE = re.compile(r"error: |[A-Za-z_][\w.]*(Error|Exception)(:|$)")
-"""The line of a log that says why a step failed."""
+CAUSE = re.compile(r"(?:error: |F\d{4} .*?\] KFP driver: .*?\) failed: )(.+)|([A-Za-z_][\w.]*(?:Error|Exception)(?::.*)?)$")
+"""The line of a log that says why a step failed: ours, the last one of Kubeflow's driver, or an exception."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -49,12 +50,18 @@ class Pod:
         """Whether the state is final."""
         return self.state not in ("", "Pending", "Running")
 
+    @property
+    def failed(self) -> bool:
+        """Whether the process failed, or the pod was lost."""
+        return self.state in ("Failed", "Error")
+
 
 def pods_of_step(client: "Client", run_id: str, step: str) -> list[Pod]:
     """The pods of a step, one for each attempt, in the order of their start.
 
     KFP's tasks name no pods, so they are found in Argo's workflow, which only version 1 of KFP's API returns. A step is the nodes
     STEP, STEP(0), executor and executor(0), with one executor(N) for each retry. A step has no pod before it starts, and if it is cached.
+    If Kubeflow's driver, which prepares the step, failed, its pods are returned.
 
     Raises:
         ServerError: if there is no such run, or the request fails.
@@ -63,6 +70,10 @@ def pods_of_step(client: "Client", run_id: str, step: str) -> list[Pod]:
     workflow = json.loads(runtime.get("workflow_manifest") or "{}")
     nodes = workflow.get("status", {}).get("nodes") or {}
     step = step.replace("_", "-")
+    return _find_pods(workflow, nodes, step) or [pod for pod in _find_pods(workflow, nodes, f"{step}-driver") if pod.failed]
+
+
+def _find_pods(workflow: Any, nodes: Mapping[str, Any], step: str) -> list[Pod]:
     found: dict[str, Pod] = {}
     waiting = [key for key, node in nodes.items() if node["displayName"] == step]
     while waiting:
@@ -101,7 +112,7 @@ def error_line(client: "Client", run_id: str, step: str) -> str:
         lines = read_log(client, run_id, pods[-1]).splitlines() if pods else []
     except ServerError:
         return ""
-    return next((line.removeprefix("error: ") for line in reversed(lines) if CAUSE.match(line)), "")
+    return next((match[1] or match[2] for line in reversed(lines) if (match := CAUSE.match(line))), "")
 
 
 def _part_of(name: str, step: str) -> bool:

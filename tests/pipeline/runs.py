@@ -27,8 +27,13 @@ GOOD = [
 ]
 
 
-def workflow_of(**steps):
-    """Argo's workflow of a run: steps with the states of their attempts, or without any, in nodes as KFP 2.17 and Argo 4.0 make them."""
+def workflow_of(driver="Succeeded", **steps):
+    """Argo's workflow of a run, in nodes as KFP 2.17 and Argo 4.0 make them.
+
+    Args:
+        driver: the state of the last step's driver; the others succeeded.
+        steps: the states of the attempts of each step.
+    """
     nodes = {}
 
     def node(key, display_name, kind, template, children, **more):
@@ -46,8 +51,8 @@ def workflow_of(**steps):
         inner = node(f"{step}C", "executor", "Retry" if states else "Skipped", impl, pods[::-1])
         dag = node(f"{step}B", f"{name}(0)", "DAG", executor, [inner, *after])
         retries = node(f"{step}A", name, "Retry", executor, [dag])
-        driver = node(f"{step}D", f"{name}-driver(0)", "Pod", "system-container-driver", [retries], phase="Succeeded", startedAt="")
-        after = [node(f"{step}E", f"{name}-driver", "Retry", "system-container-driver", [driver])]
+        pod = node(f"{step}D", f"{name}-driver(0)", "Pod", "system-container-driver", [retries], phase=driver, startedAt="")
+        after, driver = [node(f"{step}E", f"{name}-driver", "Retry", "system-container-driver", [pod])], "Succeeded"
     return {"metadata": {"name": "kdflow-x"}, "status": {"nodes": nodes}}
 
 

@@ -66,3 +66,12 @@ def test_status_prints_the_exception_of_the_failed_step(kfp, command, failed):
 def test_status_of_a_step_that_left_no_error_line(kfp, command, failed):
     kfp.archive.clear()
     assert re.search("train failed: died without a word", command("status", failed).out)
+
+
+def test_status_prints_why_kubeflow_could_not_start_a_step(kfp, command, failed):
+    kfp.runs[failed] |= at("FAILED", prepare=ended(), train_driver=ended("FAILED"))
+    kfp.workflows = [workflow_of(driver="Failed", prepare=["Succeeded"], train=[])]
+    last = "F1128 main.go:127] KFP driver: driver.Container(name=kdflow, spec) failed: failed to resolve inputs: two tasks\n"
+    kfp.archive["kdflow-x-system-container-driver-trainD"] = f"I1128 starts\n{last}Error: exit status 1\n"
+    assert "train failed: failed to resolve inputs: two tasks\n" in command("status", failed).out
+    assert last in command("logs", failed, "train").out
