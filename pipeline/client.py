@@ -8,30 +8,34 @@ from typing import Any
 
 import kfp
 import urllib3
-from kfp.client import ServiceAccountTokenVolumeCredentials
 from kfp_server_api import ApiException
 
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from pipeline.server_error import ServerError
+from pipeline.token_sources import TokenSource, find_token_source
 
 TIMEOUT = (5, 60)
 """Seconds to connect, and to wait for the response."""
-TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
 REMEDIES = {
     0: "check the address, and that the server is running",
-    401: "set KF_PIPELINES_TOKEN to a valid token, or KF_PIPELINES_SA_TOKEN_PATH to its file",
+    401: "set KF_PIPELINES_TOKEN to a valid token, KF_PIPELINES_TOKEN_COMMAND to a command that prints one, "
+    "or KF_PIPELINES_SA_TOKEN_PATH to its file",
     403: "ask for access to this namespace, or choose another with --namespace",
     404: "check the id, and the address in KF_PIPELINES_ENDPOINT",
 }
 
 
 class Client(kfp.Client):  # type: ignore[misc]
-    """`kfp.Client` with the timeout `TIMEOUT` and without retries."""
+    """`kfp.Client` with the timeout `TIMEOUT`, without retries, and with tokens from `token_source`."""
+
+    def __init__(self, host: str, token_source: TokenSource | None, **options: Any) -> None:
+        self.token_source = token_source
+        super().__init__(host, credentials=token_source, **options)
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
         """Check the server's health. `kfp.Client` sends this request first, so timeout and retries are set here."""
-        _configure_requests(self._healthz_api.api_client)
+        _configure_requests(self._healthz_api.api_client, self.token_source)
         return self._healthz_api.healthz_service_get_healthz()
 
     def get_text(self, path: str) -> str:
@@ -39,6 +43,11 @@ class Client(kfp.Client):  # type: ignore[misc]
         api = self.runs.api_client
         api.call_api(path, "GET", header_params={"Accept": "*/*"}, auth_settings=["Bearer"])
         return str(api.last_response.data)
+
+    def server_info(self) -> dict[str, Any]:
+        """The server's version (`tag_name`), and whether it is for several users (`multi_user`)."""
+        answer: dict[str, Any] = json.loads(self.get_text("/apis/v1beta1/healthz"))
+        return answer
 
     def link(self, page: str) -> str:
         """The URL of a page of the user interface, such as `runs/details/...`, without passwords."""
@@ -48,8 +57,8 @@ class Client(kfp.Client):  # type: ignore[misc]
 def connect(host: str | None, namespace: str) -> Client:
     """Connect to the server at `host`, or at KF_PIPELINES_ENDPOINT.
 
-    The token is read from KF_PIPELINES_TOKEN or from the service account's file, additional CA certificates from
-    KF_PIPELINES_CA_BUNDLE.
+    The token is that of `pipeline.token_sources`; KF_PIPELINES_COOKIES is sent as the header Cookie, and the certificates in the file
+    KF_PIPELINES_CA_BUNDLE are trusted.
 
     Args:
         host: the server's URL.
@@ -67,25 +76,31 @@ def connect(host: str | None, namespace: str) -> Client:
     bundle = os.environ.get("KF_PIPELINES_CA_BUNDLE")
     if bundle and not Path(bundle).is_file():
         raise InputError(bundle, "is missing", "correct KF_PIPELINES_CA_BUNDLE")
-    token = os.environ.get("KF_PIPELINES_TOKEN")
-    token_file = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", TOKEN_FILE))
-    credentials = ServiceAccountTokenVolumeCredentials(str(token_file)) if not token and token_file.is_file() else None
+    cookies = os.environ.get("KF_PIPELINES_COOKIES")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # that it supports only servers of version 2
-        client = Client(host, namespace=namespace, existing_token=token, credentials=credentials, ssl_ca_cert=bundle)
+        client = Client(host, find_token_source(), namespace=namespace, cookies=cookies, ssl_ca_cert=bundle)
     client.get_kfp_healthz()
     return client
 
 
-def _configure_requests(api: Any) -> None:
-    """Make every request of `api` time out, not retry, and raise a `ServerError` if it fails."""
+def _configure_requests(api: Any, tokens: TokenSource | None) -> None:
+    """Make every request of `api` time out, not retry unless the token has expired, and raise a `ServerError` if it fails."""
     rest, host = api.rest_client, mask_passwords(api.configuration.host)
     send = type(rest).request.__get__(rest)  # the original, even if this is called twice
     rest.pool_manager.connection_pool_kw["retries"] = False
 
     def request(*args: Any, _request_timeout: Any = None, **kwargs: Any) -> Any:
+        options = {**kwargs, "_request_timeout": _request_timeout or TIMEOUT}
         try:
-            response = send(*args, _request_timeout=_request_timeout or TIMEOUT, **kwargs)
+            try:
+                response = send(*args, **options)
+            except ApiException as error:
+                if not (tokens and tokens.is_kept and _is_refused(error)):
+                    raise
+                tokens.forget()
+                tokens.refresh_api_key_hook(api.configuration)  # which masks the token in messages, too
+                response = send(*args, **options | {"headers": {**kwargs["headers"], "authorization": f"Bearer {tokens.token()}"}})
         except ApiException as error:
             raise _server_error(host, error, api.configuration.api_key.get("authorization")) from None
         except urllib3.exceptions.HTTPError as error:
@@ -96,6 +111,11 @@ def _configure_requests(api: Any) -> None:
         return response
 
     rest.request = request
+
+
+def _is_refused(error: ApiException) -> bool:
+    """Whether the server refuses the token; a proxy in front of it then redirects to a login page."""
+    return error.status == 401 or 300 <= int(error.status or 0) < 400
 
 
 def _server_error(host: str, error: ApiException, token: str | None) -> ServerError:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 PIPELINE = "kdflow"
 """The pipeline's name on the server."""
-SERVER_HELP = """token: KF_PIPELINES_TOKEN, or the file KF_PIPELINES_SA_TOKEN_PATH;
-CA certificates: the file KF_PIPELINES_CA_BUNDLE"""
+SERVER_HELP = """token: KF_PIPELINES_TOKEN, the command KF_PIPELINES_TOKEN_COMMAND, which prints one, or the file
+KF_PIPELINES_SA_TOKEN_PATH; cookies of a login page: KF_PIPELINES_COOKIES; CA certificates: the file KF_PIPELINES_CA_BUNDLE"""
 
 
 @dataclass(frozen=True)
