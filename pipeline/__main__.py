@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from kd.errors import handle_errors
 from pipeline import compile, control, local, logs, schedules, status, submit
+from pipeline.doctor import command as doctor
 
-COMMANDS = (compile, local, submit, schedules, status, logs, control)
+COMMANDS = (compile, local, submit, schedules, status, logs, control, doctor)
 EXAMPLES = """examples:
   %(prog)s run                                  run all steps on this machine, without a cluster
   %(prog)s run --set distill.weight=2 --export outputs
   %(prog)s compile --out kdflow.yaml            compile the pipeline for Kubeflow
+  %(prog)s doctor                               check everything that a run on the cluster needs
   %(prog)s submit --wait                        run it once on the cluster
   %(prog)s schedule --cron "0 3 * * 1"          run it every Monday at 3:00"""
 

@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kfp
 import urllib3
@@ -26,6 +26,13 @@ REMEDIES = {
 }
 
 
+class ServerInfo(NamedTuple):
+    """The server's version, such as "2.17.0" or "unknown", and whether it separates users by namespaces."""
+
+    version: str
+    is_multi_user: bool
+
+
 class Client(kfp.Client):  # type: ignore[misc]
     """`kfp.Client` with the timeout `TIMEOUT`, without retries, and with tokens from `token_source`."""
 
@@ -44,10 +51,16 @@ class Client(kfp.Client):  # type: ignore[misc]
         api.call_api(path, "GET", header_params={"Accept": "*/*"}, auth_settings=["Bearer"])
         return str(api.last_response.data)
 
-    def server_info(self) -> dict[str, Any]:
-        """The server's version (`tag_name`), and whether it is for several users (`multi_user`)."""
-        answer: dict[str, Any] = json.loads(self.get_text("/apis/v1beta1/healthz"))
-        return answer
+    def server_info(self) -> ServerInfo:
+        """The server's version, and whether it is for several users; Kubeflow's user interface has other names for both."""
+        try:
+            answer = json.loads(self.get_text("/apis/v1beta1/healthz"))
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            answer = {}
+        version = answer.get("tag_name") or answer.get("apiServerTagName") or "unknown"
+        return ServerInfo(str(version), bool(answer.get("multi_user") or answer.get("apiServerMultiUser")))
 
     def link(self, page: str) -> str:
         """The URL of a page of the user interface, such as `runs/details/...`, without passwords."""

@@ -18,6 +18,7 @@ The next deployment completes an interrupted one. Guarantees, also after a faile
 Only one deployment of a name may run at a time. Runs that the old schedule has started continue: they are not deleted with it.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Schedule:
         cron: a cron expression with six fields, seconds first.
         release: the release to run.
         catchup: whether to run all missed times instead of only the last one.
+        server: the server's version: a schedule keeps the driver and launcher of the server that created it.
         enabled: whether it is enabled; otherwise it is paused.
     """
 
@@ -51,14 +53,15 @@ class Schedule:
     cron: str
     release: Release
     catchup: bool = False
+    server: str = "unknown"
     enabled: bool = True
 
     @property
     def description(self) -> str:
-        """The version, and a digest of all settings but `enabled`, the only one that KFP can change."""
+        """The versions of pipeline and server, and a digest of all settings but `enabled`, the only one that KFP can change."""
         release = self.release
         settings = [self.cron, self.catchup, release.version_id, release.experiment_id, release.arguments, release.service_account]
-        return f"version {release.version}, settings sha256 {digest_json(settings)}"
+        return f"version {release.version}, server {self.server}, settings sha256 {digest_json(settings)}"
 
 
 def deploy(client: "Client", schedule: Schedule) -> str:
@@ -126,6 +129,12 @@ def list_recurring_runs(client: "Client", filter: str | None = None) -> list[Any
         token = page.next_page_token
         if not token:
             return found
+
+
+def server_of(recurring: Any) -> str:
+    """The version of the server that created a recurring run, as its description says; "unknown" if it does not."""
+    found = re.search(r", server ([^,]*), settings", recurring.description or "")
+    return found[1] if found else "unknown"
 
 
 def pipeline_id_of(recurring: Any) -> str | None:

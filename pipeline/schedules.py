@@ -71,7 +71,7 @@ def add_parser(commands: Commands) -> None:
 def _schedule(options: argparse.Namespace) -> None:
     cron = parse_cron(options.cron)
     client, release = make_release(options)
-    change = deploy(client, Schedule(options.name, cron, release, options.catchup, not options.pause))
+    change = deploy(client, Schedule(options.name, cron, release, options.catchup, client.server_info().version, not options.pause))
     print(f"schedule '{options.name}' {MESSAGES[change]}\nversion {release.version}, cron {cron}")
     if not options.pause:
         print("next (UTC): " + ", ".join(islice(_next_times(cron), 3)))

@@ -78,6 +78,7 @@ class Kfp:
         self.requests, self.headers, self.moments = [], [], []
         self.busy = Lock()
         self.fault: Callable = lambda number, request: None
+        self.info = {"commit_sha": "0", "tag_name": "2.17.0", "multi_user": True}
         self.archive, self.pods = {}, {}  # logs by name of the pod
         self.workflows = []  # Argo's workflow of the newest run, one for each time that it is asked for; the last one stays
         self.progress = []  # changes of the newest run, one before each time that it is asked for
@@ -224,6 +225,7 @@ def _of_pipeline(kfp, pipeline_id, query, body):
 
 
 ROUTES = {
+    "GET /apis/v1beta1/healthz": lambda kfp, query, body: kfp.info,
     "GET /healthz": lambda kfp, query, body: {"multi_user": False},
     "GET /pipelines": lambda kfp, query, body: page(kfp.pipelines, "pipelines", query),
     "POST /pipelines": Kfp.create_pipeline,

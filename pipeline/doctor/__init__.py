@@ -1,0 +1,1 @@
+"""The command `doctor`: check everything that a run on Kubeflow needs."""

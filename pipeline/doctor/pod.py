@@ -1,0 +1,72 @@
+"""Checks of MLflow, the data and the checkpoint volume, with the environment of this process: a pod's, or your machine's."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from components.prepare_data.data_source import DataSource, check_remote, resolve_source
+from components.runtime.text import mask_passwords
+from components.runtime.tracking import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
+from pipeline.doctor.check import Check, attempt
+
+IN_CLUSTER = "use --in-cluster"
+
+
+def check_volume() -> Check:
+    """Whether the checkpoint volume can be written."""
+    folder = os.environ.get("KDFLOW_CHECKPOINTS")
+    if not folder or not Path(folder).is_dir():
+        return Check("checkpoints writable", "unknown", "only a pod of a training mounts the volume", IN_CLUSTER)
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"kdflow")
+    except OSError as error:
+        remedy = "give group 10001 write access, as the job in pipeline/manifests/checkpoints.yaml does"
+        return Check("checkpoints writable", "fault", f"{folder}: {error.strerror}", remedy)
+    return Check("checkpoints writable", "ok", folder)
+
+
+def check_mlflow(model: str) -> Check:
+    """Whether MLflow and its registry can be read."""
+    uri = mask_passwords(tracking_uri())
+    if not uri.startswith(("http://", "https://")):
+        return Check("MLflow", "unknown", "MLFLOW_TRACKING_URI is not set here", f"set it to a server, or {IN_CLUSTER}")
+    return attempt("MLflow", "correct MLFLOW_TRACKING_URI, or ask its administrator for access", lambda: _read_mlflow(uri, model))
+
+
+def check_data(path: str, repo: str, rev: str) -> list[Check]:
+    """Whether the data repository and its DVC remote can be read."""
+    if not repo:
+        return [Check("data repository", "unknown", "no repository is given", "add --data-repo and --data-rev")]
+    sources = []
+
+    def resolve() -> Check:
+        sources.append(resolve_source(path, repo, rev))
+        return Check("data repository", "ok", f"{sources[0]}, version {sources[0].version}")
+
+    checks = [attempt("data repository", "check the address and git's credentials", resolve)]
+    if sources:
+        checks.append(attempt("DVC remote", "check its address and credentials", lambda: _read_remote(sources[0])))
+    return checks
+
+
+def _read_mlflow(uri: str, model: str) -> Check:
+    from mlflow.exceptions import MlflowException
+
+    limit_requests()
+    import_mlflow()
+    client = connect_to_mlflow()
+    experiment = client.get_experiment_by_name(experiment_name())
+    try:
+        client.get_registered_model(model)
+        registered = f"model {model}"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        registered = f"no model {model} yet"
+    return Check("MLflow", "ok", f"{uri}, {'' if experiment else 'no '}experiment {experiment_name()}, {registered}")
+
+
+def _read_remote(source: DataSource) -> Check:
+    check_remote(source)
+    return Check("DVC remote", "ok", "has the list of files")
