@@ -47,7 +47,7 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
     ) -> Outputs:
         def configure(task: PipelineTask, cached: bool = True) -> PipelineTask:
             if cluster:
-                configure_task(task, image, cluster)
+                configure_task(task, image, cluster, task.name.replace("-", "_"))
             else:
                 task.set_container_image(fixed_image)
             return task.set_caching_options(cached)

@@ -4,23 +4,27 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from pipeline.cluster import Cluster, StepSettings
+from pipeline.cluster import Cluster, StepName, StepSettings
 from pipeline.launch import TRAININGS
 
 RUN_ID = "metadata.labels['pipeline/runid']"
 
 
-def configure_task(task: PipelineTask, image: PipelineChannel, cluster: Cluster) -> None:
-    """Set the image of `task` to the run's parameter, and apply the settings of its step."""
-    step = task.name.replace("-", "_")
+def configure_task(task: PipelineTask, image: PipelineChannel | str | None, cluster: Cluster, step: StepName) -> None:
+    """Set the image of `task`, usually to the run's parameter, and apply the settings of a step."""
     task.set_container_image(image)
     _set_resources(task, cluster.steps[step])
     _set_scheduling(task, cluster.steps[step], cluster.run.deadline)
     _set_environment(task, cluster)
     if step in TRAININGS:
-        kubernetes.mount_pvc(task, cluster.checkpoints.claim, cluster.checkpoints.path)
-        task.set_env_variable("KDFLOW_CHECKPOINTS", cluster.checkpoints.path)
+        mount_checkpoints(task, cluster)
         task.set_env_variable("KDFLOW_RESTARTS", str(cluster.steps[step].retry.times))
+
+
+def mount_checkpoints(task: PipelineTask, cluster: Cluster) -> None:
+    """Mount the volume for checkpoints."""
+    kubernetes.mount_pvc(task, cluster.checkpoints.claim, cluster.checkpoints.path)
+    task.set_env_variable("KDFLOW_CHECKPOINTS", cluster.checkpoints.path)
 
 
 def _set_resources(task: PipelineTask, settings: StepSettings) -> None:

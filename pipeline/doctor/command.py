@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.params.load import load_params
-from kd.errors import printable
+from kd.errors import InputError, printable
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import Cluster, load_cluster
 from pipeline.doctor.check import Check
@@ -18,9 +18,9 @@ from pipeline.server_error import ServerError
 
 STYLES = {"ok": "green", "warning": "yellow", "fault": "red", "unknown": "cyan"}
 EXAMPLES = """  %(prog)s
-  %(prog)s --data-repo https://git.example.com/team/pictures.git --data-rev main
+  %(prog)s --data-repo https://git.example.com/team/pictures.git --data-rev main --in-cluster
 
-Values of secrets are not shown. MLflow and the data are checked from this machine, with its environment.
+Values of secrets are not shown. Without --in-cluster, MLflow and the data are checked from this machine, with its environment.
 exit codes: 0 no fault, 1 a fault, 2 wrong options or settings"""
 
 
@@ -29,6 +29,10 @@ def add_parser(commands: Commands) -> None:
     parser = new_parser(commands, "doctor", "check everything that a run on the cluster needs", EXAMPLES)
     parser.add_argument("--data-repo", default="", metavar="REPO", help="git repository with the data")
     parser.add_argument("--data-rev", default="", metavar="REV", help="its commit, tag or branch")
+    parser.add_argument(
+        "--in-cluster", action="store_true", help="check MLflow, data and volume in a pod, with the environment of the steps"
+    )
+    parser.add_argument("--image", metavar="NAME@sha256:...", help="image of that pod (default: the one in pipeline/cluster.yaml)")
     add_server_options(parser)
     parser.set_defaults(run=_run)
 
@@ -42,7 +46,10 @@ def doctor_table(checks: Sequence[Check]) -> Table:
 
 
 def _run(options: argparse.Namespace) -> None:
-    checks = _run_checks(options, load_cluster())
+    cluster = load_cluster(image=options.image)
+    if options.in_cluster and not cluster.image:
+        raise InputError("--in-cluster", "needs an image", "add --image NAME@sha256:..., or set image in pipeline/cluster.yaml")
+    checks = _run_checks(options, cluster)
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(doctor_table(checks))
@@ -53,13 +60,20 @@ def _run(options: argparse.Namespace) -> None:
 
 def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
     from pipeline.doctor.kubernetes import check_kubernetes
-    from pipeline.doctor.pod import check_data, check_mlflow, check_volume
+    from pipeline.doctor.pod import check_pod
     from pipeline.doctor.server import check_server
 
     namespace, params = options.namespace or cluster.namespace, load_params()
+    arguments = {"path": params.data.path, "model": params.register_model.name}
+    repository = {"repo": options.data_repo, "rev": options.data_rev}
     try:
-        checks = check_server(connect_to_server(options), namespace, cluster.service_account)
+        client = connect_to_server(options)
+        checks = check_server(client, namespace, cluster.service_account)
     except ServerError as error:
-        checks = [Check("server", "fault", f"{error.args[0]} {error.args[1]}", error.args[2])]
-    checks += [*check_kubernetes(cluster, namespace), check_volume(), check_mlflow(params.register_model.name)]
-    return checks + check_data(params.data.path, options.data_repo, options.data_rev)
+        checks, client = [Check("server", "fault", f"{error.args[0]} {error.args[1]}", error.args[2])], None
+    checks += check_kubernetes(cluster, namespace)
+    if options.in_cluster and client:
+        from pipeline.doctor.in_cluster import check_in_cluster
+
+        return checks + check_in_cluster(client, cluster, namespace, **arguments, **repository)
+    return checks + check_pod(**arguments, **repository)

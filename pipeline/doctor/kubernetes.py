@@ -89,7 +89,7 @@ def _gpu_nodes(api: client.CoreV1Api, cluster: Cluster) -> Check:
 def _fits(node: Any, settings: StepSettings) -> bool:
     labels, allocatable = node.metadata.labels or {}, node.status.allocatable or {}
     has_gpus = settings.gpu is not None and int(allocatable.get(settings.gpu.type, 0)) >= settings.gpu.count
-    taints = [taint for taint in node.spec.taints or () if taint.effect in ("NoSchedule", "NoExecute")]
+    taints = [taint for taint in (node.spec and node.spec.taints) or () if taint.effect in ("NoSchedule", "NoExecute")]
     return has_gpus and settings.node_selector.items() <= labels.items() and all(_is_tolerated(taint, settings) for taint in taints)
 
 

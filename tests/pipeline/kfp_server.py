@@ -178,6 +178,8 @@ class Kfp:
 
     def _check_references(self, body):
         one(self.experiments, body["experiment_id"])
+        if "pipeline_spec" in body:
+            return
         version = one(self.versions, body["pipeline_version_reference"]["pipeline_version_id"])
         assert version["pipeline_id"] == body["pipeline_version_reference"]["pipeline_id"]
         spec = version["pipeline_spec"].get("pipeline_spec", version["pipeline_spec"])

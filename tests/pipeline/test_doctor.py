@@ -11,12 +11,14 @@ import pytest
 from rich.console import Console
 
 from pipeline.cluster import load_cluster
-from pipeline.doctor import kubernetes
+from pipeline.doctor import in_cluster, kubernetes
 from pipeline.doctor.check import Check, attempt
 from pipeline.doctor.command import doctor_table
 from pipeline.doctor.kubernetes import check_kubernetes
 from pipeline.doctor.pod import check_data, check_mlflow, check_volume
+from tests.pipeline.conftest import IMAGE
 from tests.pipeline.kubernetes_server import serving_kubernetes
+from tests.pipeline.runs import attempts_of
 
 USER = "kubeflow-user"
 CORE = f"/api/v1/namespaces/{USER}"
@@ -219,10 +221,14 @@ def test_the_volume(monkeypatch, tmp_path):
     assert check_volume().state == "fault"
 
 
-def test_the_data_repository():
+def test_the_data_repository(monkeypatch):
+    monkeypatch.delenv("KDFLOW_EXECUTION", raising=False)
     assert [check.state for check in check_data("data/mine", "", "")] == ["unknown"]
     (repository,) = check_data("data/mine", "/no/repository", "main")
-    assert repository.state == "fault" and "/no/repository" in repository.detail
+    assert repository.state == "unknown" and "not from this machine: data_repo: /no/repository" in repository.detail
+    monkeypatch.setenv("KDFLOW_EXECUTION", "in a pod")
+    (repository,) = check_data("data/mine", "/no/repository", "main")
+    assert repository.state == "fault"
 
 
 def test_any_other_error_becomes_a_fault():
@@ -230,3 +236,48 @@ def test_any_other_error_becomes_a_fault():
         raise subprocess.SubprocessError("broken pipe\nand more")
 
     assert attempt("x", "repair it", fail) == Check("x", "fault", "broken pipe", "repair it")
+
+
+@pytest.fixture
+def in_pod(kfp, monkeypatch):
+    """Lets the server run the step of --in-cluster when its run is asked for: here, in this process."""
+    monkeypatch.setattr(in_cluster, "PAUSE", 0)
+
+    def run(output):
+        tasks = attempts_of("check_cluster", "SUCCEEDED")
+        kfp.archive["kdflow-x-executor-checkcluster0"] = f"a line of the launcher\n{output}"
+        kfp.progress = [{"state": "RUNNING"}, {"state": "SUCCEEDED", "run_details": {"task_details": tasks}}]
+
+    return run
+
+
+def test_a_pod_checks_what_only_it_sees(cluster, kfp, command, in_pod, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path))
+    in_cluster.print_checks("data/mine", "kdflow-student", "", "")
+    monkeypatch.delenv("KDFLOW_CHECKPOINTS")
+    in_pod(capsys.readouterr().out)
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 0, done.err
+    assert f"ok      pod: ran {IMAGE}\nok      checkpoints writable: {tmp_path}\n" in done.out
+    (run,) = kfp.runs.values()
+    spec, platform = run["pipeline_spec"]["pipeline_spec"], run["pipeline_spec"]["platform_spec"]
+    (container,) = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+    assert container["image"] == IMAGE and "data/mine" not in str(container)
+    (pod,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert pod["pvcMount"] and pod["secretAsEnv"] and run["service_account"] == "default-editor"
+
+
+def test_a_pod_that_says_nothing_or_never_ends(cluster, kfp, command, in_pod, monkeypatch):
+    in_pod("Traceback")
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 1 and "fault   pod: ended without a result" in done.out
+    monkeypatch.setattr(in_cluster, "MAX_POLLS", 2)
+    kfp.progress = [{"state": "RUNNING"}] * 2
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 1 and "fault   pod: has not ended" in done.out
+    assert any(request.endswith(":terminate") for request in kfp.requests)
+
+
+def test_a_pod_needs_an_image(cluster, kfp, command):
+    done = command("doctor", "--in-cluster")
+    assert done.code == 2 and done.err.startswith("error: --in-cluster: needs an image") and not kfp.requests

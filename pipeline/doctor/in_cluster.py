@@ -1,0 +1,89 @@
+"""Run the checks of `pipeline.doctor.pod` in a pod with the environment of the steps: submit a pipeline of one step, and read its log."""
+
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from kfp import dsl
+from kfp.compiler import Compiler
+
+from pipeline.cluster import Cluster, StepName
+from pipeline.doctor.check import Check
+from pipeline.doctor.pod import check_pod
+from pipeline.logs import pods_of_step, read_log
+from pipeline.release import PIPELINE, hide_output
+from pipeline.status import ENDED, read_status
+from pipeline.task_settings import configure_task, mount_checkpoints
+
+if TYPE_CHECKING:
+    from pipeline.client import Client
+
+STEP: StepName = "resolve_data"
+"""The step whose CPU, memory and placement the pod gets."""
+PREFIX = "kdflow doctor: "
+PAUSE, MAX_POLLS = 5.0, 120
+REMEDY = "Kubeflow's page of the run 'kdflow doctor' shows the reason"
+
+
+@dsl.component(base_image="kdflow", install_kfp_package=False)
+def check_cluster(path: str, model: str, repo: str, rev: str) -> None:
+    """Print the results of the checks.
+
+    Args:
+        path: Folder of the data in the repository.
+        model: Name of the registered model.
+        repo: Git repository with the data; may be empty.
+        rev: Its commit, tag or branch.
+    """
+    from pipeline.doctor.in_cluster import print_checks
+
+    print_checks(path, model, repo, rev)
+
+
+def print_checks(path: str, model: str, repo: str, rev: str) -> None:
+    """Run the checks in this pod, and print them for `check_in_cluster`."""
+    print(PREFIX + json.dumps(check_pod(path, model, repo, rev)), flush=True)
+
+
+def check_in_cluster(client: "Client", cluster: Cluster, namespace: str, **arguments: str) -> list[Check]:
+    """Run the checks in a pod, and wait for their results.
+
+    Args:
+        client: the server.
+        cluster: the settings of the steps; its image is used.
+        namespace: the namespace of the run.
+        arguments: passed to `check_pod`.
+    """
+    run_id = _start(client, cluster, namespace, arguments)
+    for _ in range(MAX_POLLS):
+        if read_status(client, run_id, ()).state in ENDED:
+            break
+        time.sleep(PAUSE)
+    else:
+        client.runs.run_service_terminate_run(run_id)
+        return [Check("pod", "fault", f"has not ended after {PAUSE * MAX_POLLS:.0f} s", REMEDY)]
+    pods = pods_of_step(client.get_run(run_id), check_cluster.name)
+    lines = read_log(client, run_id, pods[-1]).splitlines() if pods else []
+    result = next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), None)
+    if result is None:
+        return [Check("pod", "fault", "ended without a result", REMEDY)]
+    return [Check("pod", "ok", f"ran {cluster.image}"), *(Check(*check) for check in json.loads(result))]
+
+
+def _start(client: "Client", cluster: Cluster, namespace: str, arguments: dict[str, str]) -> str:
+    @dsl.pipeline(name="kdflow-doctor", description="The checks of `kdflow pipeline doctor --in-cluster`.")
+    def doctor(path: str, model: str, repo: str, rev: str) -> None:
+        task = check_cluster(path=path, model=model, repo=repo, rev=rev)
+        configure_task(task, cluster.image, cluster, STEP)
+        mount_checkpoints(task, cluster)
+        task.set_caching_options(False)
+
+    with TemporaryDirectory() as folder, hide_output():
+        package = Path(folder) / "doctor.yaml"
+        Compiler().compile(doctor, str(package))
+        run = client.create_run_from_pipeline_package(
+            str(package), arguments, "kdflow doctor", PIPELINE, namespace, service_account=cluster.service_account
+        )
+    return str(run.run_id)
