@@ -18,10 +18,10 @@ RUN apt-get update && \
     apt-get install --yes --no-install-recommends ca-certificates git && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log && \
     groupadd --gid 10001 kdflow && useradd --uid 10001 --gid 10001 --create-home kdflow
-# a mounted repository belongs to somebody else; a private one takes its password from the environment
+# a mounted repository belongs to somebody else; a private one takes its password from the environment, which no other host gets
 RUN git config --system safe.directory '*' && \
     git config --system credential.helper \
-        '![ -z "$GIT_PASSWORD" ] || printf "username=%s\npassword=%s\n" "$GIT_USERNAME" "$GIT_PASSWORD" #'
+        '![ -n "$GIT_HOST" ] && grep -qxF "host=$GIT_HOST" && printf "username=%s\npassword=%s\n" "$GIT_USERNAME" "$GIT_PASSWORD" #'
 COPY --from=packages /opt/venv /opt/venv
 COPY . /kdflow
 # the command kdflow, and the entry points for addresses such as models:/NAME@champion; needs no network

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from components.params.models import Section
 from kd.errors import InputError
+from pipeline.pods import Label, Name, NodeAffinity, Pods
 
 SETTINGS = Path(__file__).with_name("cluster.yaml")
 StepName = Literal[
@@ -23,8 +24,15 @@ StepName = Literal[
 Seconds = Annotated[int, Field(ge=1)]
 Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
 Memory = Annotated[str, Field(pattern=r"^\d+(K|M|G|T|Ki|Mi|Gi|Ti)?$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _check_variable(name: str) -> str:
+    if name.startswith(("AWS_", "MLFLOW_")):
+        raise ValueError(f"Kubeflow's launcher in the same container reads AWS_ and MLFLOW_ variables, too; write KDFLOW_{name}")
+    return name
+
+
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_check_variable)]
 Image = Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
 Variables = dict[Name, dict[str, Variable]]
 """Maps the name of each Secret or ConfigMap to its keys, and each key to the environment variable that gets its value."""
@@ -62,6 +70,7 @@ class StepSettings(Section):
     gpu: Gpu | None
     node_selector: dict[str, str]
     tolerations: list[Toleration]
+    node_affinity: list[NodeAffinity]
     shared_memory: Memory | None = Field(description="size of /dev/shm, in memory")
     timeout: Seconds = Field(description="seconds for one attempt")
     retry: Retry
@@ -77,7 +86,7 @@ class RunLimits(Section):
 class Checkpoints(Section):
     """The volume for checkpoints, from which a killed training resumes."""
 
-    claim: Name
+    claim: Label
     path: Annotated[str, Field(pattern=r"^/")]
 
 
@@ -85,9 +94,10 @@ class Cluster(Section):
     """All of `cluster.yaml`, with the defaults applied to every step."""
 
     image: Image | None
-    namespace: Name
+    namespace: Label
     service_account: Name | None
     run: RunLimits
+    pods: Pods
     secrets: Variables
     config_maps: Variables
     checkpoints: Checkpoints
@@ -112,7 +122,11 @@ def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if part != "[key]")
         where = "--image" if image and name == "image" else path
-        raise InputError(where, f"'{name}' is {first['input']!r}: {first['msg']}", "correct it; the file explains each setting") from None
+        raise InputError(
+            where,
+            f"'{name}' is {first['input']!r}: {first['msg'].removeprefix('Value error, ')}",
+            "correct it; the file explains each setting",
+        ) from None
 
 
 def _apply_defaults(settings: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
+from pipeline.environment import apply_environment
 from pipeline.preflight import open_pipeline
 from pipeline.restarts import run_with_restarts
 
@@ -49,6 +50,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     Raises:
         SystemExit: with code 2 and a one-line error if the input is wrong; with code 1 if a training crashes too often.
     """
+    apply_environment()
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     processes = max(gpu_count(), 1) if step in TRAININGS else 1
@@ -59,6 +61,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
 @clean_exit()
 def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
     """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
+    apply_environment()
     params = parse_sections({"data": data, "register_model": register_model})
     return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
 
@@ -66,6 +69,7 @@ def resolve_version(data: Sections, register_model: Sections, repo: str, rev: st
 @clean_exit()
 def launch_prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
     """Run prepare_data on `data.path` at a revision. Its version must still be `version`. Returns the digest of the output."""
+    apply_environment()
     configure_threads()
     params = parse_sections({"data": data})
     origin = resolve_source(params.data.path, repo, rev)

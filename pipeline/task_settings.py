@@ -6,8 +6,13 @@ from kfp.dsl.pipeline_channel import PipelineChannel
 
 from pipeline.cluster import Cluster, StepName, StepSettings
 from pipeline.launch import TRAININGS
+from pipeline.pods import Pods
 
 RUN_ID = "metadata.labels['pipeline/runid']"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+CERTIFICATES = "/etc/kdflow/certificates"
+CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO")
+"""Read by OpenSSL, by requests (MLflow), by boto3 (DVC), and by git."""
 
 
 def configure_task(task: PipelineTask, image: PipelineChannel | str | None, cluster: Cluster, step: StepName) -> None:
@@ -15,6 +20,7 @@ def configure_task(task: PipelineTask, image: PipelineChannel | str | None, clus
     task.set_container_image(image)
     _set_resources(task, cluster.steps[step])
     _set_scheduling(task, cluster.steps[step], cluster.run.deadline)
+    _set_pod(task, cluster.pods)
     _set_environment(task, cluster)
     if step in TRAININGS:
         mount_checkpoints(task, cluster)
@@ -45,6 +51,36 @@ def _set_scheduling(task: PipelineTask, settings: StepSettings, deadline: int) -
         kubernetes.add_node_selector(task, label, value)
     for toleration in settings.tolerations:
         kubernetes.add_toleration(task, **toleration.model_dump())
+    required = [affinity.expression() for affinity in settings.node_affinity if not affinity.weight]
+    if required:
+        kubernetes.add_node_affinity(task, required)  # one term, because terms are alternatives
+    for affinity in settings.node_affinity:
+        if affinity.weight:
+            kubernetes.add_node_affinity(task, [affinity.expression()], weight=affinity.weight)
+
+
+def _set_pod(task: PipelineTask, pods: Pods) -> None:
+    if pods.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, pods.image_pull_secrets)
+    if pods.security_context:
+        kubernetes.set_security_context(task, **pods.security_context.model_dump(), run_as_non_root=True)
+    labels = pods.labels | ({QUEUE_LABEL: pods.kueue_queue} if pods.kueue_queue else {})
+    for key, value in labels.items():
+        kubernetes.add_pod_label(task, key, value)
+    for key, value in pods.annotations.items():
+        kubernetes.add_pod_annotation(task, key, value)
+    if pods.certificates:
+        kubernetes.use_config_map_as_volume(task, pods.certificates.config_map, CERTIFICATES)
+        for name in CERTIFICATE_VARIABLES:
+            task.set_env_variable(name, f"{CERTIFICATES}/{pods.certificates.key}")
+    if pods.proxy:
+        for name, value in (
+            ("http_proxy", pods.proxy.http),
+            ("https_proxy", pods.proxy.https),
+            ("no_proxy", ",".join(pods.proxy.no_proxy)),
+        ):
+            task.set_env_variable(name, value)  # programs differ in which case they read
+            task.set_env_variable(name.upper(), value)
 
 
 def _set_environment(task: PipelineTask, cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from kfp.compiler import Compiler
 from pipeline.cluster import Cluster, StepName
 from pipeline.doctor.check import Check
 from pipeline.doctor.pod import check_pod
+from pipeline.environment import apply_environment
 from pipeline.logs import pods_of_step, read_log
 from pipeline.release import PIPELINE, hide_output
 from pipeline.status import ENDED, read_status
@@ -44,6 +45,7 @@ def check_cluster(path: str, model: str, repo: str, rev: str) -> None:
 
 def print_checks(path: str, model: str, repo: str, rev: str) -> None:
     """Run the checks in this pod, and print them for `check_in_cluster`."""
+    apply_environment()
     print(PREFIX + json.dumps(check_pod(path, model, repo, rev)), flush=True)
 
 

@@ -13,7 +13,7 @@ from kubernetes.config import ConfigException
 from pipeline.cluster import Cluster, StepSettings
 from pipeline.doctor.check import Check, attempt
 
-LIMITS = {"_request_timeout": 15}
+OPTIONS = {"_request_timeout": 15}
 CONTROLLER = "workflow-controller-configmap"
 CONTROLLER_NAMESPACES = ("kubeflow", "argo")
 SETUP = "create it as in step 2 of docs/cluster.md, or correct cluster.yaml"
@@ -31,9 +31,12 @@ def check_kubernetes(cluster: Cluster, namespace: str) -> list[Check]:
         return [Check("Kubernetes", "unknown", "no kubeconfig: accounts, secrets, claims and nodes were not checked", remedy)]
     api = client.CoreV1Api(client.ApiClient(settings))
     checks = [attempt(f"account {cluster.service_account}", SETUP, lambda: _account(api, namespace, cluster.service_account))]
-    for name, variables in cluster.secrets.items():
+    secrets: dict[str, dict[str, str]] = {name: {} for name in cluster.pods.image_pull_secrets} | cluster.secrets
+    for name, variables in secrets.items():
         checks.append(attempt(f"secret {name}", SETUP, lambda n=name, v=variables: _secret(api, namespace, n, v)))  # type: ignore[misc]
-    for name, variables in cluster.config_maps.items():
+    certificates = cluster.pods.certificates
+    config_maps = ({certificates.config_map: {certificates.key: ""}} if certificates else {}) | cluster.config_maps
+    for name, variables in config_maps.items():
         checks.append(attempt(f"config map {name}", SETUP, lambda n=name, v=variables: _config_map(api, namespace, n, v)))  # type: ignore[misc]
     checks.append(attempt(f"claim {cluster.checkpoints.claim}", SETUP, lambda: _claim(api, namespace, cluster.checkpoints.claim)))
     checks.append(attempt("GPU nodes", "", lambda: _gpu_nodes(api, cluster)))
@@ -41,17 +44,17 @@ def check_kubernetes(cluster: Cluster, namespace: str) -> list[Check]:
 
 
 def _account(api: client.CoreV1Api, namespace: str, name: str | None) -> Check:
-    api.read_namespaced_service_account(name, namespace, **LIMITS)
+    api.read_namespaced_service_account(name, namespace, **OPTIONS)
     return Check(f"account {name}", "ok", f"exists in {namespace}")
 
 
 def _secret(api: client.CoreV1Api, namespace: str, name: str, variables: Mapping[str, str]) -> Check:
-    data = api.read_namespaced_secret(name, namespace, **LIMITS).data or {}
+    data = api.read_namespaced_secret(name, namespace, **OPTIONS).data or {}
     return _keys(f"secret {name}", {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}, variables)
 
 
 def _config_map(api: client.CoreV1Api, namespace: str, name: str, variables: Mapping[str, str]) -> Check:
-    return _keys(f"config map {name}", api.read_namespaced_config_map(name, namespace, **LIMITS).data or {}, variables)
+    return _keys(f"config map {name}", api.read_namespaced_config_map(name, namespace, **OPTIONS).data or {}, variables)
 
 
 def _keys(name: str, data: Mapping[str, str], variables: Mapping[str, str]) -> Check:
@@ -59,11 +62,11 @@ def _keys(name: str, data: Mapping[str, str], variables: Mapping[str, str]) -> C
     empty = [key for key in variables if not data.get(key, "").strip()]
     if empty:
         return Check(name, "fault", f"has no value for {', '.join(empty)}", "set it, then run again")
-    return Check(name, "ok", f"has {', '.join(variables)}")
+    return Check(name, "ok", f"has {', '.join(variables)}" if variables else "exists")
 
 
 def _claim(api: client.CoreV1Api, namespace: str, name: str) -> Check:
-    claim, label = api.read_namespaced_persistent_volume_claim(name, namespace, **LIMITS), f"claim {name}"
+    claim, label = api.read_namespaced_persistent_volume_claim(name, namespace, **OPTIONS), f"claim {name}"
     modes = claim.spec.access_modes or []
     if claim.status.phase != "Bound":
         remedy = f"`kubectl --namespace {namespace} describe pvc {name}` tells why; often its storage class is missing"
@@ -76,7 +79,7 @@ def _claim(api: client.CoreV1Api, namespace: str, name: str) -> Check:
 
 def _gpu_nodes(api: client.CoreV1Api, cluster: Cluster) -> Check:
     """Whether each step that needs GPUs fits on a node, as the scheduler decides, but without the pods that are there now."""
-    nodes = api.list_node(**LIMITS).items
+    nodes = api.list_node(**OPTIONS).items
     fitting = {step: sum(_fits(node, settings) for node in nodes) for step, settings in cluster.steps.items() if settings.gpu}
     without = [step for step, count in fitting.items() if not count]
     if without:
@@ -90,7 +93,10 @@ def _fits(node: Any, settings: StepSettings) -> bool:
     labels, allocatable = node.metadata.labels or {}, node.status.allocatable or {}
     has_gpus = settings.gpu is not None and int(allocatable.get(settings.gpu.type, 0)) >= settings.gpu.count
     taints = [taint for taint in (node.spec and node.spec.taints) or () if taint.effect in ("NoSchedule", "NoExecute")]
-    return has_gpus and settings.node_selector.items() <= labels.items() and all(_is_tolerated(taint, settings) for taint in taints)
+    has_labels = settings.node_selector.items() <= labels.items() and all(
+        affinity.matches(labels) for affinity in settings.node_affinity if not affinity.weight
+    )
+    return has_gpus and has_labels and all(_is_tolerated(taint, settings) for taint in taints)
 
 
 def _is_tolerated(taint: Any, settings: StepSettings) -> bool:
@@ -107,7 +113,7 @@ def _controller(api: client.CoreV1Api) -> list[Check]:
     found: list[Any] = []
 
     def read(namespace: str) -> Check:
-        data = api.read_namespaced_config_map(CONTROLLER, namespace, **LIMITS).data or {}
+        data = api.read_namespaced_config_map(CONTROLLER, namespace, **OPTIONS).data or {}
         found.append(yaml.safe_load(data.get("workflowDefaults") or "{}") or {})
         return Check("controller", "ok", "")
 

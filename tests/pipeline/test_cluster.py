@@ -89,6 +89,64 @@ def test_tolerations(compiled: Callable[..., Compiled]) -> None:
     assert compiled(tolerations=[taint]).pod()["tolerations"] == [taint]
 
 
+def test_affinity_to_spot_nodes(compiled: Callable[..., Compiled]) -> None:
+    """Requirements are one term, because Kubernetes takes several terms as alternatives."""
+    required = [{"key": "zone", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}]
+    terms = compiled(node_affinity=[*required, {"key": "spot", "operator": "Exists", "weight": 50}]).pod()["nodeAffinity"]
+    assert terms == [{"matchExpressions": required}, {"matchExpressions": [{"key": "spot", "operator": "Exists"}], "weight": 50}]
+
+
+def in_pods(**settings: Any) -> Change:
+    """A change of the section `pods`."""
+    return lambda content: content["pods"].update(settings)
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container.get("env", ())}
+
+
+def test_every_step_runs_as_an_ordinary_user_unless_the_cluster_assigns_one(compiled: Callable[..., Compiled]) -> None:
+    done, own = compiled(), compiled(in_pods(security_context=None))
+    for step in (STEP, OTHER):
+        assert done.pod(step)["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
+        assert "securityContext" not in own.pod(step)
+
+
+def test_the_user_is_that_of_the_image(compiled: Callable[..., Compiled]) -> None:
+    context = compiled().pod()["securityContext"]
+    assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_pull_secrets_labels_annotations_and_queue(compiled: Callable[..., Compiled]) -> None:
+    change = in_pods(
+        image_pull_secrets=["registry", "mirror"],
+        labels={"team": "vision", "kueue.x-k8s.io/priority-class": "low"},
+        annotations={"sidecar.istio.io/inject": "false"},
+        kueue_queue="gpus",
+    )
+    done = compiled(change)
+    for step in (STEP, OTHER):
+        assert [secret["secretName"] for secret in done.pod(step)["imagePullSecret"]] == ["registry", "mirror"]
+        labels = {"team": "vision", "kueue.x-k8s.io/priority-class": "low", "kueue.x-k8s.io/queue-name": "gpus"}
+        assert done.pod(step)["podMetadata"] == {"labels": labels, "annotations": {"sidecar.istio.io/inject": "false"}}
+    assert "podMetadata" not in compiled().pod()
+
+
+def test_certificates_are_mounted_and_named_to_each_library(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(in_pods(certificates={"config_map": "company-ca", "key": "ca.crt"}))
+    (volume,) = done.pod()["configMapAsVolume"]
+    assert volume["configMapName"] == "company-ca"
+    variables = environment(done.container())
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"):
+        assert variables[name] == f"{volume['mountPath']}/ca.crt"
+
+
+def test_proxies_in_both_spellings(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(in_pods(proxy={"http": "http://proxy:3128", "https": "http://proxy:3129", "no_proxy": [".svc", "10.0.0.0/8"]}))
+    expected = {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3129", "no_proxy": ".svc,10.0.0.0/8"}
+    assert environment(done.container(OTHER)) == expected | {name.upper(): value for name, value in expected.items()}
+
+
 def test_timeout(compiled: Callable[..., Compiled]) -> None:
     assert compiled(timeout=4321).pod()["activeDeadlineSeconds"] == "4321"
 
@@ -127,13 +185,19 @@ def test_the_checkpoint_volume_is_the_trainings(compiled: Callable[..., Compiled
 
 def test_secrets_and_config_maps_reach_every_step(compiled: Callable[..., Compiled]) -> None:
     def change(content: dict[str, Any]) -> None:
-        content |= {"secrets": {"keys": {"id": "AWS_ACCESS_KEY_ID"}}, "config_maps": {"places": {"mlflow": "MLFLOW_TRACKING_URI"}}}
+        content |= {
+            "secrets": {"keys": {"id": "KDFLOW_AWS_ACCESS_KEY_ID"}},
+            "config_maps": {"places": {"mlflow": "KDFLOW_MLFLOW_TRACKING_URI"}},
+        }
 
     done = compiled(change)
     for step in ("resolve_data", STEP, OTHER):
         (secret,), (config,) = done.pod(step)["secretAsEnv"], done.pod(step)["configMapAsEnv"]
-        assert (secret["secretName"], secret["keyToEnv"]) == ("keys", [{"secretKey": "id", "envVar": "AWS_ACCESS_KEY_ID"}])
-        assert (config["configMapName"], config["keyToEnv"]) == ("places", [{"configMapKey": "mlflow", "envVar": "MLFLOW_TRACKING_URI"}])
+        assert (secret["secretName"], secret["keyToEnv"]) == ("keys", [{"secretKey": "id", "envVar": "KDFLOW_AWS_ACCESS_KEY_ID"}])
+        assert (config["configMapName"], config["keyToEnv"]) == (
+            "places",
+            [{"configMapKey": "mlflow", "envVar": "KDFLOW_MLFLOW_TRACKING_URI"}],
+        )
 
 
 def test_the_steps_of_a_run_share_a_parent_in_mlflow(compiled: Callable[..., Compiled]) -> None:
@@ -190,7 +254,20 @@ def put(path: str, value: Any) -> Change:
         ("steps.evaluate.retry", {"times": -1, "wait": 1, "factor": 2}),
         ("steps.evaluate.retry", {"times": 1, "wait": 1, "factor": 1.5}),
         ("steps.evaluate.retry", {"times": 1, "wait": 1, "factor": 2, "longest": 9}),
+        ("steps.evaluate.node_affinity", [{"key": "zone", "operator": "In"}]),
+        ("steps.evaluate.node_affinity", [{"key": "zone", "operator": "Exists", "weight": 101}]),
         ("checkpoints.path", "relative"),
+        ("checkpoints.claim", "my.claim"),
+        ("checkpoints.claim", "c" * 64),
+        ("pods.image_pull_secrets", ["My_Secret"]),
+        ("pods.security_context", {"run_as_user": 0, "run_as_group": 10001}),
+        ("pods.labels", {"team": "two words"}),
+        ("pods.annotations", {"a b": "c"}),
+        ("pods.kueue_queue", "Queue"),
+        ("pods.certificates", {"config_map": "company-ca", "key": "a/b"}),
+        ("pods.proxy", {"http": "proxy:3128", "https": "http://proxy:3128", "no_proxy": [".svc"]}),
+        ("pods.proxy", {"http": "http://me:secret@proxy", "https": "http://proxy:3128", "no_proxy": [".svc"]}),
+        ("pods.proxy", {"http": "http://proxy:3128", "https": "http://proxy:3128", "no_proxy": []}),
         ("secrets.kdflow-credentials", {"key": "NOT-A-VARIABLE"}),
         ("run.deadline", "soon"),
     ],
@@ -199,6 +276,11 @@ def test_a_wrong_setting_is_named(settings: Callable[[Change], Path], path: str,
     with pytest.raises(InputError) as told:
         load_cluster(settings(put(path, value)))
     assert "cluster.yaml: '" in str(told.value) and path.split(".")[-1].split("-")[0] in str(told.value)
+
+
+def test_variables_of_the_launcher_are_refused_with_the_name_to_write(settings: Callable[[Change], Path]) -> None:
+    with pytest.raises(InputError, match="write KDFLOW_AWS_ACCESS_KEY_ID; "):
+        load_cluster(settings(put("secrets.kdflow-credentials.AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID")))
 
 
 def test_a_missing_setting_and_a_file_that_is_no_yaml(settings: Callable[[Change], Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.doctor.check import Check, attempt
 from pipeline.doctor.command import doctor_table
 from pipeline.doctor.kubernetes import check_kubernetes
 from pipeline.doctor.pod import check_data, check_mlflow, check_volume
+from pipeline.pods import Certificates, NodeAffinity
 from tests.pipeline.conftest import IMAGE
 from tests.pipeline.kubernetes_server import serving_kubernetes
 from tests.pipeline.runs import attempts_of
@@ -129,6 +130,31 @@ def test_a_node_needs_the_labels_of_the_selector(cluster):
 
 
 @pytest.mark.parametrize(
+    "operator, values, state",
+    [
+        ("In", ["gpus"], "ok"), ("In", ["x"], "fault"), ("NotIn", ["gpus"], "fault"), ("NotIn", ["x"], "ok"),
+        ("Exists", [], "ok"), ("DoesNotExist", [], "fault"),
+    ],
+)  # fmt: skip
+def test_a_node_needs_the_labels_of_the_affinity(cluster, operator, values, state):
+    settings = load_cluster()
+    for step in settings.steps.values():
+        step.node_affinity.append(NodeAffinity(key="pool", operator=operator, values=values))
+    assert {check.name: check for check in check_kubernetes(settings, USER)}["GPU nodes"].state == state
+
+
+def test_pull_secrets_and_certificates(cluster):
+    settings = load_cluster()
+    certificates = Certificates(config_map="company-ca", key="ca.crt")
+    pods = settings.pods.model_copy(update={"image_pull_secrets": ["registry"], "certificates": certificates})
+    settings = settings.model_copy(update={"pods": pods})
+    cluster.objects[f"{CORE}/secrets/registry"] = secret(**{".dockerconfigjson": "{}"})
+    found = {check.name: check for check in check_kubernetes(settings, USER)}
+    assert found["secret registry"] == Check("secret registry", "ok", "exists")
+    assert found["config map company-ca"].detail == "does not exist"
+
+
+@pytest.mark.parametrize(
     "change, name, found",
     [
         (("Always", "OnError"), "controller: retries", "retryPolicy OnError"),
@@ -163,7 +189,7 @@ def test_without_a_kubeconfig_the_rest_is_checked(kfp, command, monkeypatch, tmp
 
 def test_kubernetes_that_is_away_is_unknown(cluster, monkeypatch):
     cluster.kubeconfig.write_text(cluster.kubeconfig.read_text().replace("127.0.0.1:", "127.0.0.1:1#"))
-    monkeypatch.setattr(kubernetes, "LIMITS", {"_request_timeout": 1})
+    monkeypatch.setattr(kubernetes, "OPTIONS", {"_request_timeout": 1})
     assert {check.state for check in checks().values()} == {"unknown"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import docker
@@ -99,7 +100,7 @@ def test_reads_a_mounted_repository_that_belongs_to_somebody_else(image: str, pi
 
 def test_takes_the_password_of_a_private_repository_from_the_environment(image: str, pictures: Path) -> None:
     with private_server(pictures) as url:
-        password = {"GIT_USERNAME": "robot", "GIT_PASSWORD": "pass word/1"}
+        password = {"GIT_HOST": urlsplit(url).netloc, "GIT_USERNAME": "robot", "GIT_PASSWORD": "pass word/1"}
         assert VERSION in inside(image, resolving(url), environment=password, network_mode="host")
         with pytest.raises(docker.errors.ContainerError):
             inside(image, resolving(url), environment={**password, "GIT_PASSWORD": "wrong"}, network_mode="host")
