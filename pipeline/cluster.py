@@ -96,6 +96,8 @@ class Cluster(Section):
     image: Image | None
     namespace: Label
     service_account: Name | None
+    data_repo: str | None
+    data_rev: str | None
     run: RunLimits
     pods: Pods
     secrets: Variables

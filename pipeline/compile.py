@@ -32,9 +32,8 @@ def compile_spec(out: Path, cluster: Cluster) -> None:
 
     with TemporaryDirectory() as folder, atomic_file(out) as temporary:
         compiled = Path(folder) / "spec.yaml"  # the compiler derives the format from the file's name
-        Compiler().compile(
-            build_pipeline(cluster), str(compiled), pipeline_parameters=pipeline_arguments(load_params(), image=cluster.image)
-        )
+        defaults = pipeline_arguments(load_params(), cluster.data_repo or "", cluster.data_rev or "", image=cluster.image)
+        Compiler().compile(build_pipeline(cluster), str(compiled), pipeline_parameters=defaults)
         temporary.write_text(HEADER + _remove_comments(compiled.read_text(encoding="utf-8")), encoding="utf-8")
 
 

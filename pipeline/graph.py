@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Dataset, Metrics, Model, PipelineTask
+from kfp.dsl import HTML, Dataset, Metrics, Model, PipelineTask
 from kfp.dsl.graph_component import GraphComponent
 
 from components.params.models import Params
@@ -15,7 +15,7 @@ NAME = "kdflow"
 
 
 class Outputs(NamedTuple):
-    """The output artifact of each step."""
+    """The output artifact of each step, and the report of `evaluate`."""
 
     prepare_data: Dataset
     train_teacher: Model
@@ -24,6 +24,7 @@ class Outputs(NamedTuple):
     distill_student: Model
     evaluate: Metrics
     register_model: Model
+    report: HTML
 
 
 def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> GraphComponent:
@@ -55,14 +56,16 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
         source = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
         resolve_task = configure(steps.resolve_data(**source, register_model=register_model), cached=False)
         data_task = configure(steps.prepare_data(**source, data_version=resolve_task.outputs["data_version"]))
-        dataset = _artifact_input("dataset", data_task, "dataset")
+        dataset = _artifact_input("dataset", data_task)
 
         common = {"augment": augment, "seed": seed}
         teacher_task = configure(steps.train_teacher(**common, teacher=teacher, **dataset))
         baseline_task = configure(steps.train_baseline(**common, student=student, train_baseline=train_baseline, **dataset))
-        maps_task = configure(steps.compute_info_maps(info_maps=info_maps, **dataset, **_artifact_input("teacher", teacher_task)))
-        maps = _artifact_input("maps", maps_task, "maps")
-        distillation = {"distill": distill, **_artifact_input("teacher", teacher_task), **maps}
+        maps_task = configure(
+            steps.compute_info_maps(info_maps=info_maps, **dataset, **_artifact_input("teacher", teacher_task, "teacher_model"))
+        )
+        maps = _artifact_input("maps", maps_task)
+        distillation = {"distill": distill, **_artifact_input("teacher", teacher_task, "teacher_model"), **maps}
         student_task = configure(steps.distill_student(**common, student=student, **dataset, **distillation))
 
         models = {**_artifact_input("teacher_model", teacher_task), **_artifact_input("student_model", student_task)}
@@ -75,12 +78,13 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
         register_task = configure(steps.register_model(**sections, **dataset, **models, **evaluation), cached=False)
         return Outputs(
             prepare_data=data_task.outputs["dataset"],
-            train_teacher=teacher_task.outputs["model"],
-            train_baseline=baseline_task.outputs["model"],
+            train_teacher=teacher_task.outputs["teacher_model"],
+            train_baseline=baseline_task.outputs["baseline_model"],
             compute_info_maps=maps_task.outputs["maps"],
-            distill_student=student_task.outputs["model"],
+            distill_student=student_task.outputs["student_model"],
             evaluate=evaluate_task.outputs["metrics"],
             register_model=register_task.outputs["export"],
+            report=evaluate_task.outputs["report"],
         )
 
     return kdflow
@@ -95,9 +99,9 @@ def pipeline_arguments(
     return sections | {"data_repo": data_repo, "data_rev": data_rev, "train_baseline": train_baseline} | images
 
 
-def _artifact_input(name: str, task: PipelineTask, artifact: str = "model") -> dict[str, Any]:
-    """Pass an artifact of `task` as input `name`, with its digest: Kubeflow's cache key has no content of artifacts."""
-    return {name: task.outputs[artifact], f"{name.removesuffix('_model')}_digest": task.outputs["digest"]}
+def _artifact_input(name: str, task: PipelineTask, artifact: str = "") -> dict[str, Any]:
+    """Pass an artifact of `task`, by default `name`, as input `name`, with its digest: Kubeflow's cache key has no content of artifacts."""
+    return {name: task.outputs[artifact or name], f"{name.removesuffix('_model')}_digest": task.outputs["digest"]}
 
 
 def _config(cluster: Cluster | None) -> dsl.PipelineConfig | None:

@@ -23,6 +23,7 @@ from pipeline.preflight import open_pipeline
 from pipeline.restarts import run_with_restarts
 
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
+SKIPPED = "skipped.json"
 Sections = dict[str, Any]
 
 
@@ -62,6 +63,8 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
 def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
     """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
     apply_environment()
+    if not repo and "KDFLOW_CLUSTER" in os.environ:
+        raise InputError("data_repo", "is empty", "enter the address of the git repository in which DVC tracks data.path")
     params = parse_sections({"data": data, "register_model": register_model})
     return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
 
@@ -83,19 +86,29 @@ def launch_prepare_data(data: Sections, repo: str, rev: str, version: str, outpu
 
 def skip(output: Artifact) -> str:
     """Mark the output of a skipped step. Returns "" as its digest."""
-    write_json(Path(output.path) / "skipped.json", {"skipped": True})
+    write_json(Path(output.path) / SKIPPED, {"skipped": True})
     return ""
+
+
+def is_skipped(output: Artifact) -> bool:
+    """Whether `skip` has marked the output."""
+    return (Path(output.path) / SKIPPED).exists()
 
 
 @clean_exit()
 def launch_evaluate(sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, report: Artifact) -> str:
-    """Run the step evaluate, add its scores to the metadata of `output`, and copy its report to the artifact `report`."""
+    """Run the step evaluate, move its report to the artifact `report`, and show the scores of the README as metadata of `output`.
+
+    Returns the digest of scores and report, as in the folder that `dvc repro` writes.
+    """
     output_digest: str = launch_step("evaluate", sections, inputs, output)
     folder = Path(output.path)
-    shutil.copyfile(folder / "report.html", report.path)
+    shutil.move(folder / "report.html", report.path)
     report.metadata.update(output.metadata)
-    scores = {f"{name}_{key}": value for name, values in read_json(folder / "metrics.json").items() for key, value in values.items()}
-    output.metadata.update({key: value for key, value in scores.items() if isinstance(value, float)})
+    output.metadata.clear()  # Kubeflow's page shows all of it, sorted by name
+    for name, values in read_json(folder / "metrics.json").items():
+        for key, title in (("map50", "mAP50"), ("map", "mAP")):
+            output.metadata[f"{title} {name} (points)"] = round(100 * values[key], 1)
     return output_digest
 
 

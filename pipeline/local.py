@@ -21,6 +21,7 @@ from kd.errors import InputError, fail
 from kd.files import atomic_folder
 from pipeline.cli import Commands, new_parser
 from pipeline.console import ConsoleOutput, results_table
+from pipeline.launch import is_skipped
 
 if TYPE_CHECKING:
     from pipeline.runners import Runner
@@ -62,6 +63,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.export:
         export(outputs, options.export)
     digests = {name: artifact.metadata.get("digest", "") for name, artifact in outputs.items()}
+    digests["evaluate"] = digests.pop("report")
     Console(highlight=False).print(results_table(console.steps, digests))
 
 
@@ -100,11 +102,13 @@ def check_export(target: Path, inputs: dict[str, Path]) -> None:
 
 
 def export(outputs: dict[str, Any], target: Path) -> None:
-    """Copy the artifact of each step to `target`/<step> atomically, except for skipped steps."""
+    """Copy the output of each step to `target`/<step> atomically, except for skipped steps; the report is part of evaluate's."""
     for step, artifact in outputs.items():
-        if artifact.metadata.get("digest"):
+        if step in OUTPUTS and not is_skipped(artifact):
             with atomic_folder(target / step) as folder:
                 shutil.copytree(artifact.path, folder, dirs_exist_ok=True)
+                if step == "evaluate":
+                    shutil.copyfile(outputs["report"].path, folder / "report.html")
 
 
 def _choose_runner(options: argparse.Namespace, params: Params) -> "Runner":

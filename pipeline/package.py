@@ -44,7 +44,8 @@ class Package:
         """The arguments of the pipeline: the sections of `params.yaml`, replaced or extended by `overrides`.
 
         Raises:
-            InputError: if a name in `overrides` is not a parameter, a value has the wrong type, or a parameter has no value.
+            InputError: if a name in `overrides` is not a parameter, a value has the wrong type, or a parameter has no value, or
+                `data_repo` is empty: a pod has no data of its own.
         """
         for name, value in overrides.items():
             self._check(name, value)
@@ -54,6 +55,8 @@ class Package:
             if name not in arguments and "defaultValue" not in parameter and not parameter.get("isOptional"):
                 remedy = f"add {OPTIONS.get(name, f'--argument {name}=VALUE')}"
                 raise InputError(f"pipeline '{self.name}'", f"its parameter '{name}' has no value", remedy)
+        if "data_repo" in self.parameters and not (arguments.get("data_repo") or self.parameters["data_repo"].get("defaultValue")):
+            raise InputError("data_repo", "is empty", "add --data-repo REPO, or set it in pipeline/cluster.yaml")
         return arguments
 
     def _check(self, name: str, value: object) -> None:

@@ -54,7 +54,7 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
 
 @component
 def train_teacher(
-    augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
+    augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], teacher_model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
     """Train the teacher. A killed training resumes after its last epoch.
 
@@ -66,17 +66,23 @@ def train_teacher(
         dataset: The prepared dataset.
 
     Returns:
-        model: model.safetensors and history.csv.
+        teacher_model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content.
     """
     from pipeline.launch import launch_step
 
-    return (launch_step("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, model),)
+    return (launch_step("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, teacher_model),)
 
 
 @component
 def train_baseline(
-    augment: dict, seed: int, student: dict, train_baseline: bool, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
+    augment: dict,
+    seed: int,
+    student: dict,
+    train_baseline: bool,
+    dataset_digest: str,
+    dataset: Input[Dataset],
+    baseline_model: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
     """Train the baseline: the student without a teacher. A killed training resumes after its last epoch.
 
@@ -89,14 +95,14 @@ def train_baseline(
         dataset: The prepared dataset.
 
     Returns:
-        model: model.safetensors and history.csv.
+        baseline_model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content; empty if the step was skipped.
     """
     from pipeline.launch import launch_step, skip
 
     if not train_baseline:
-        return (skip(model),)
-    return (launch_step("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, model),)
+        return (skip(baseline_model),)
+    return (launch_step("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, baseline_model),)
 
 
 @component
@@ -133,7 +139,7 @@ def distill_student(
     dataset: Input[Dataset],
     teacher: Input[Model],
     maps: Input[Dataset],
-    model: Output[Model],
+    student_model: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
     """Distill the teacher into the student. A killed training resumes after its last epoch.
 
@@ -150,13 +156,13 @@ def distill_student(
         maps: The information maps.
 
     Returns:
-        model: model.safetensors and history.csv.
+        student_model: model.safetensors and history.csv.
         digest: SHA-256 of the model's content.
     """
     from pipeline.launch import launch_step
 
     sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
-    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model),)
+    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, student_model),)
 
 
 @component
@@ -203,9 +209,9 @@ def evaluate(
         student_model: The distilled student.
 
     Returns:
-        metrics: The scores; its files are metrics.json, the data of plots, and report.html.
+        metrics: The scores in points, of 100; its files are metrics.json and the data of plots.
         report: The report, a self-contained HTML file.
-        digest: SHA-256 of the content of `metrics`.
+        digest: SHA-256 of the content of `metrics` and `report`.
     """
     from pipeline.launch import launch_evaluate
 

@@ -88,4 +88,5 @@ def _set_environment(task: PipelineTask, cluster: Cluster) -> None:
         kubernetes.use_secret_as_env(task, name, variables)
     for name, variables in cluster.config_maps.items():
         kubernetes.use_config_map_as_env(task, name, variables)
+    task.set_env_variable("KDFLOW_CLUSTER", "true")
     kubernetes.use_field_path_as_env(task, "KDFLOW_EXECUTION", RUN_ID)  # one parent run in MLflow per pipeline run

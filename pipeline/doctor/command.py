@@ -27,7 +27,7 @@ exit codes: 0 no fault, 1 a fault, 2 wrong options or settings"""
 def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = new_parser(commands, "doctor", "check everything that a run on the cluster needs", EXAMPLES)
-    parser.add_argument("--data-repo", default="", metavar="REPO", help="git repository with the data")
+    parser.add_argument("--data-repo", default="", metavar="REPO", help="git repository with the data (default: the one in cluster.yaml)")
     parser.add_argument("--data-rev", default="", metavar="REV", help="its commit, tag or branch")
     parser.add_argument(
         "--in-cluster", action="store_true", help="check MLflow, data and volume in a pod, with the environment of the steps"
@@ -65,7 +65,7 @@ def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
 
     namespace, params = options.namespace or cluster.namespace, load_params()
     arguments = {"path": params.data.path, "model": params.register_model.name}
-    repository = {"repo": options.data_repo, "rev": options.data_rev}
+    repository = {"repo": options.data_repo or cluster.data_repo or "", "rev": options.data_rev or cluster.data_rev or ""}
     try:
         client = connect_to_server(options)
         checks = check_server(client, namespace, cluster.service_account)

@@ -2,6 +2,7 @@ import functools
 import json
 import operator
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,9 +136,13 @@ def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
     result = launch.launch_evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
     scores = json.loads((Path(output.path) / "metrics.json").read_text())
-    assert output.metadata["student_map50"] == scores["student"]["map50"] and output.metadata["gain_map"] == scores["gain"]["map"]
-    assert Path(report.path).read_bytes() == (Path(output.path) / "report.html").read_bytes()
-    assert report.metadata["digest"] == result == digest(Path(output.path))
+    names = {f"{score} {model} (points)" for score in ("mAP50", "mAP") for model in ("teacher", "baseline", "student", "gain")}
+    assert output.metadata.keys() == names, "one page in Kubeflow, and nothing but scores"
+    assert output.metadata["mAP50 student (points)"] == round(100 * scores["student"]["map50"], 1)
+    assert output.metadata["mAP gain (points)"] == round(100 * scores["gain"]["map"], 1)
+    assert "<html" in Path(report.path).read_text() and not (Path(output.path) / "report.html").exists(), "the report is stored once"
+    shutil.copy(report.path, Path(output.path) / "report.html")
+    assert report.metadata["digest"] == result == digest(Path(output.path)), "the digest is that of dvc repro's folder"
     launch.launch_evaluate(sections("evaluate"), {name: artifact(place) for name, place in places.items()}, output, report)
 
 
@@ -147,13 +152,25 @@ def test_evaluation_without_a_baseline(project: Path) -> None:
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")
     launch.launch_evaluate(sections("evaluate"), inputs, output, report)
     assert set(json.loads((Path(output.path) / "metrics.json").read_text())) == {"teacher", "student"}
-    assert not any(name.startswith(("baseline", "gain")) for name in output.metadata)
+    assert not any("baseline" in name or "gain" in name for name in output.metadata) and len(output.metadata) == 4
 
 
 def test_a_skipped_step_says_so_and_has_no_digest(project: Path) -> None:
     output = artifact(project / "store/model")
-    assert launch.skip(output) == "" and "digest" not in output.metadata
+    assert not launch.is_skipped(output)
+    assert launch.skip(output) == "" and "digest" not in output.metadata and launch.is_skipped(output)
     assert [file.name for file in Path(output.path).iterdir()] == ["skipped.json"]
+
+
+def test_a_run_from_kubeflows_form_needs_a_repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KDFLOW_CLUSTER", "true")
+    log = project / "termination-log"
+    log.touch()
+    monkeypatch.setenv("KDFLOW_TERMINATION_LOG", str(log))
+    with pytest.raises(SystemExit) as exit:
+        launch.resolve_version(sections("register_model")["data"], sections("register_model")["register_model"], "", "main")
+    assert exit.value.code == 2
+    assert log.read_text() == "error: data_repo: is empty; enter the address of the git repository in which DVC tracks data.path\n"
 
 
 def test_data_in_a_folder_are_known_by_content(project: Path) -> None:

@@ -3,6 +3,7 @@ from kfp import compiler, dsl
 
 from components.params.load import load_params
 from kd.errors import InputError
+from pipeline.compile import SPEC
 from pipeline.package import read_package, task_names
 
 IMAGE = {"image": "kdflow@sha256:1"}
@@ -29,6 +30,13 @@ def test_wrong_arguments(package, repository, more, words):
     with pytest.raises(InputError) as caught:
         read_package(package).arguments(load_params(repository.path / "params.yaml"), more)
     assert words in str(caught.value)
+
+
+def test_a_pod_has_no_data_of_its_own(repository):
+    params, package = load_params(repository.path / "params.yaml"), read_package(SPEC)
+    with pytest.raises(InputError, match="data_repo: is empty; add --data-repo REPO"):
+        package.arguments(params, IMAGE)
+    assert package.arguments(params, {**IMAGE, "data_repo": "https://example.org/data"})["data_repo"]
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "just text", "root: {}", "- 1", "\x00"])
