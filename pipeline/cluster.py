@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from components.params.models import Section
 from kd.errors import InputError
+from pipeline.overlap import Overlap
 from pipeline.pods import Label, Name, NodeAffinity, Pods
 
 SETTINGS = Path(__file__).with_name("cluster.yaml")
@@ -77,10 +78,11 @@ class StepSettings(Section):
 
 
 class RunLimits(Section):
-    """Limits of a run, in seconds."""
+    """Limits of a run, in seconds, and what it does while an earlier run is under way."""
 
     deadline: Seconds
     ttl: Seconds
+    overlap: Overlap
 
 
 class Checkpoints(Section):

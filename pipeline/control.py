@@ -35,13 +35,22 @@ def add_parser(commands: Commands) -> None:
         parser.set_defaults(run=run)
 
 
+def stop_run(client: "Client", run_id: str) -> str:
+    """Stop a run, wait until it has ended, and end its runs in MLflow. Returns its state.
+
+    Raises:
+        InputError: if it has not ended after 5 minutes.
+    """
+    if not read_status(client, run_id, ()).has_ended:
+        client.runs.run_service_terminate_run(run_id)
+        _wait(client, run_id)
+    state = read_status(client, run_id, ()).state
+    _close_in_mlflow(run_id)
+    return state
+
+
 def _stop(options: argparse.Namespace) -> None:
-    client = connect_to_server(options)
-    if not read_status(client, options.run_id, ()).has_ended:
-        client.runs.run_service_terminate_run(options.run_id)
-        _wait(client, options.run_id)
-    print(f"run {read_status(client, options.run_id, ()).state}")
-    _close_in_mlflow(options.run_id)
+    print(f"run {stop_run(connect_to_server(options), options.run_id)}")
 
 
 def _wait(client: "Client", run_id: str) -> None:

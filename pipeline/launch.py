@@ -19,6 +19,7 @@ from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
 from pipeline.environment import apply_environment
+from pipeline.overlap import wait_for_turn
 from pipeline.preflight import open_pipeline
 from pipeline.restarts import run_with_restarts
 
@@ -66,6 +67,7 @@ def resolve_version(data: Sections, register_model: Sections, repo: str, rev: st
     if not repo and "KDFLOW_CLUSTER" in os.environ:
         raise InputError("data_repo", "is empty", "enter the address of the git repository in which DVC tracks data.path")
     params = parse_sections({"data": data, "register_model": register_model})
+    wait_for_turn()
     return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
 
 

@@ -91,16 +91,14 @@ def deploy(client: "Client", schedule: Schedule) -> str:
     return ("resumed" if schedule.enabled else "paused") if changed else "unchanged"
 
 
-def remove(client: "Client", name: str, pipeline_id: str) -> int:
-    """Disable and delete all schedules of a name. Returns their number.
+def remove(client: "Client", recurring_runs: list[Any]) -> None:
+    """Disable and delete schedules; the runs that they have started continue.
 
     Raises:
         ServerError: if a request fails; call again to continue.
     """
-    existing = find(client, name, pipeline_id)
-    _disable(client, existing)
-    _delete(client, existing)
-    return len(existing)
+    _disable(client, recurring_runs)
+    _delete(client, recurring_runs)
 
 
 def find(client: "Client", name: str, pipeline_id: str) -> list[Any]:

@@ -13,8 +13,10 @@ from rich.table import Table
 
 from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
+from pipeline.control import stop_run
 from pipeline.cron import parse_cron
-from pipeline.recurring_runs import Schedule, deploy, is_enabled, list_recurring_runs, pipeline_id_of, remove
+from pipeline.logs import FINAL
+from pipeline.recurring_runs import Schedule, deploy, find, is_enabled, list_recurring_runs, pipeline_id_of, remove
 from pipeline.release import (
     PIPELINE,
     add_release_options,
@@ -36,7 +38,7 @@ SCHEDULE_EXAMPLES = """  %(prog)s --cron "0 3 * * 1"                     every M
 There is one schedule per name. The same settings change nothing; other settings replace it without missing a time. Times are in
 the time zone of the cluster: UTC, unless CRON_SCHEDULE_TIMEZONE is set there."""
 SHOW_EXAMPLES = "  %(prog)s"
-REMOVE_EXAMPLES = "  %(prog)s fresh"
+REMOVE_EXAMPLES = "  %(prog)s fresh\n  %(prog)s fresh --now"
 MESSAGES = {
     "created": "created",
     "unchanged": "unchanged: it was deployed with these settings before",
@@ -62,8 +64,9 @@ def add_parser(commands: Commands) -> None:
     add_server_options(parser)
     parser.set_defaults(run=_show)
 
-    parser = new_parser(commands, "unschedule", "delete a schedule; runs that it has started continue", REMOVE_EXAMPLES)
+    parser = new_parser(commands, "unschedule", "delete a schedule; runs that it has started continue, unless --now", REMOVE_EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="name of the schedule, as `schedules` lists it")
+    parser.add_argument("--now", action="store_true", help="also stop the runs that it has started")
     add_server_options(parser)
     parser.set_defaults(run=_unschedule)
 
@@ -80,9 +83,15 @@ def _schedule(options: argparse.Namespace) -> None:
 def _unschedule(options: argparse.Namespace) -> None:
     client = connect_to_server(options)
     pipeline_id = find_pipeline(client, PIPELINE)
-    if pipeline_id is None or not remove(client, options.name, pipeline_id):
+    existing = find(client, options.name, pipeline_id) if pipeline_id else []
+    if not existing:
         raise InputError(options.name, "is not scheduled", "`kdflow pipeline schedules` lists the schedules")
+    remove(client, existing)
     print(f"schedule '{options.name}' deleted")
+    if options.now:
+        for run in (run for recurring in existing for run in _runs(client, recurring, 100)):
+            if run.state not in FINAL:
+                print(f"run {run.run_id} {stop_run(client, run.run_id)}")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -133,7 +142,13 @@ def _version(client: "Client", recurring: Any) -> str:
         return "deleted"
 
 
-def _last_run(client: "Client", recurring: Any) -> str:
+def _runs(client: "Client", recurring: Any, count: int) -> list[Any]:
+    """The last runs that a schedule has started, at most `count`, newest first."""
     of_schedule = equals_filter("recurring_run_id", recurring.recurring_run_id)
-    runs = client.list_runs(page_size=1, sort_by="created_at desc", namespace=client.get_user_namespace(), filter=of_schedule).runs
+    namespace = client.get_user_namespace()
+    return client.list_runs(page_size=count, sort_by="created_at desc", namespace=namespace, filter=of_schedule).runs or []
+
+
+def _last_run(client: "Client", recurring: Any) -> str:
+    runs = _runs(client, recurring, 1)
     return f"{runs[0].state.lower()} {runs[0].created_at:%Y-%m-%d %H:%M}" if runs else "none yet"

@@ -8,6 +8,7 @@ from pipeline.cluster import Cluster, StepName, StepSettings
 from pipeline.launch import TRAININGS
 from pipeline.pods import Pods
 
+FIRST_STEP = "resolve_data"
 RUN_ID = "metadata.labels['pipeline/runid']"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 CERTIFICATES = "/etc/kdflow/certificates"
@@ -19,9 +20,12 @@ def configure_task(task: PipelineTask, image: PipelineChannel | str | None, clus
     """Set the image of `task`, usually to the run's parameter, and apply the settings of a step."""
     task.set_container_image(image)
     _set_resources(task, cluster.steps[step])
-    _set_scheduling(task, cluster.steps[step], cluster.run.deadline)
+    waits = step == FIRST_STEP and cluster.run.overlap == "wait"
+    _set_scheduling(task, cluster.steps[step], cluster.run.deadline, cluster.run.deadline if waits else cluster.steps[step].timeout)
     _set_pod(task, cluster.pods)
     _set_environment(task, cluster)
+    if step == FIRST_STEP:
+        task.set_env_variable("KDFLOW_OVERLAP", cluster.run.overlap)
     if step in TRAININGS:
         mount_checkpoints(task, cluster)
         task.set_env_variable("KDFLOW_RESTARTS", str(cluster.steps[step].retry.times))
@@ -42,11 +46,11 @@ def _set_resources(task: PipelineTask, settings: StepSettings) -> None:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)
 
 
-def _set_scheduling(task: PipelineTask, settings: StepSettings, deadline: int) -> None:
+def _set_scheduling(task: PipelineTask, settings: StepSettings, deadline: int, timeout: int) -> None:
     retry = settings.retry
     # what KFP calls the maximum duration of the backoff is the time from the first attempt within which all retries must end
     task.set_retry(retry.times, f"{retry.wait}s", retry.factor, f"{deadline}s")
-    kubernetes.set_timeout(task, settings.timeout)
+    kubernetes.set_timeout(task, timeout)
     for label, value in settings.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in settings.tolerations:

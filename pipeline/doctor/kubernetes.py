@@ -2,18 +2,16 @@
 
 import base64
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from io import StringIO
 from typing import Any
 
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.config import ConfigException
 
 from pipeline.cluster import Cluster, StepSettings
 from pipeline.doctor.check import Check, attempt
+from pipeline.kubernetes_client import REQUEST_OPTIONS, connect_to_kubernetes
 
-OPTIONS = {"_request_timeout": 15}
 CONTROLLER = "workflow-controller-configmap"
 CONTROLLER_NAMESPACES = ("kubeflow", "argo")
 SETUP = "create it as in step 2 of docs/cluster.md, or correct cluster.yaml"
@@ -21,15 +19,11 @@ SETUP = "create it as in step 2 of docs/cluster.md, or correct cluster.yaml"
 
 def check_kubernetes(cluster: Cluster, namespace: str) -> list[Check]:
     """All checks, or one line if there is no access."""
-    settings = client.Configuration()
-    settings.retries = False
     try:
-        with redirect_stdout(StringIO()):  # which kubernetes tells where it looks for its settings
-            config.load_config(client_configuration=settings)
+        api = client.CoreV1Api(connect_to_kubernetes())
     except ConfigException:
         remedy = "set KUBECONFIG, or use --in-cluster"
         return [Check("Kubernetes", "unknown", "no kubeconfig: accounts, secrets, claims and nodes were not checked", remedy)]
-    api = client.CoreV1Api(client.ApiClient(settings))
     checks = [attempt(f"account {cluster.service_account}", SETUP, lambda: _account(api, namespace, cluster.service_account))]
     secrets: dict[str, dict[str, str]] = {name: {} for name in cluster.pods.image_pull_secrets} | cluster.secrets
     for name, variables in secrets.items():
@@ -44,17 +38,17 @@ def check_kubernetes(cluster: Cluster, namespace: str) -> list[Check]:
 
 
 def _account(api: client.CoreV1Api, namespace: str, name: str | None) -> Check:
-    api.read_namespaced_service_account(name, namespace, **OPTIONS)
+    api.read_namespaced_service_account(name, namespace, **REQUEST_OPTIONS)
     return Check(f"account {name}", "ok", f"exists in {namespace}")
 
 
 def _secret(api: client.CoreV1Api, namespace: str, name: str, variables: Mapping[str, str]) -> Check:
-    data = api.read_namespaced_secret(name, namespace, **OPTIONS).data or {}
+    data = api.read_namespaced_secret(name, namespace, **REQUEST_OPTIONS).data or {}
     return _keys(f"secret {name}", {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}, variables)
 
 
 def _config_map(api: client.CoreV1Api, namespace: str, name: str, variables: Mapping[str, str]) -> Check:
-    return _keys(f"config map {name}", api.read_namespaced_config_map(name, namespace, **OPTIONS).data or {}, variables)
+    return _keys(f"config map {name}", api.read_namespaced_config_map(name, namespace, **REQUEST_OPTIONS).data or {}, variables)
 
 
 def _keys(name: str, data: Mapping[str, str], variables: Mapping[str, str]) -> Check:
@@ -66,7 +60,7 @@ def _keys(name: str, data: Mapping[str, str], variables: Mapping[str, str]) -> C
 
 
 def _claim(api: client.CoreV1Api, namespace: str, name: str) -> Check:
-    claim, label = api.read_namespaced_persistent_volume_claim(name, namespace, **OPTIONS), f"claim {name}"
+    claim, label = api.read_namespaced_persistent_volume_claim(name, namespace, **REQUEST_OPTIONS), f"claim {name}"
     modes = claim.spec.access_modes or []
     if claim.status.phase != "Bound":
         remedy = f"`kubectl --namespace {namespace} describe pvc {name}` tells why; often its storage class is missing"
@@ -79,7 +73,7 @@ def _claim(api: client.CoreV1Api, namespace: str, name: str) -> Check:
 
 def _gpu_nodes(api: client.CoreV1Api, cluster: Cluster) -> Check:
     """Whether each step that needs GPUs fits on a node, as the scheduler decides, but without the pods that are there now."""
-    nodes = api.list_node(**OPTIONS).items
+    nodes = api.list_node(**REQUEST_OPTIONS).items
     fitting = {step: sum(_fits(node, settings) for node in nodes) for step, settings in cluster.steps.items() if settings.gpu}
     without = [step for step, count in fitting.items() if not count]
     if without:
@@ -113,7 +107,7 @@ def _controller(api: client.CoreV1Api) -> list[Check]:
     found: list[Any] = []
 
     def read(namespace: str) -> Check:
-        data = api.read_namespaced_config_map(CONTROLLER, namespace, **OPTIONS).data or {}
+        data = api.read_namespaced_config_map(CONTROLLER, namespace, **REQUEST_OPTIONS).data or {}
         found.append(yaml.safe_load(data.get("workflowDefaults") or "{}") or {})
         return Check("controller", "ok", "")
 

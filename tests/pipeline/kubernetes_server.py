@@ -9,6 +9,12 @@ from types import SimpleNamespace
 import yaml
 
 
+def use_kubeconfig(monkeypatch, file):
+    """Kubernetes' client reads KUBECONFIG only when it is imported."""
+    for module in ("kubernetes.config", "kubernetes.config.kube_config"):
+        monkeypatch.setattr(f"{module}.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+
+
 @contextmanager
 def serving_kubernetes(folder):
     """Run a server; yields `objects` (path -> object), `forbidden` (paths answered with 403), `requests`, and the file `kubeconfig`."""

@@ -215,8 +215,20 @@ def test_kubeflows_form_has_the_repository_of_the_team(compiled: Callable[..., C
 
 
 def test_limits_of_the_run(compiled: Callable[..., Compiled]) -> None:
-    limits = compiled(lambda content: content.update(run={"deadline": 111, "ttl": 222})).kubernetes["pipelineConfig"]
+    limits = compiled(lambda content: content.update(run={"deadline": 111, "ttl": 222, "overlap": "allow"})).kubernetes["pipelineConfig"]
     assert limits == {"activeDeadlineSeconds": 111, "resourceTtlOnCompletion": 222}
+
+
+@pytest.mark.parametrize(("overlap", "timeout"), [("wait", "7777"), ("fail", "55"), ("allow", "55")])
+def test_the_first_step_has_the_time_to_wait_for_an_earlier_run(compiled: Callable[..., Compiled], overlap: str, timeout: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["run"].update(overlap=overlap, deadline=7777)
+        content["steps"]["resolve_data"]["timeout"] = 55
+
+    done = compiled(change)
+    assert environment(done.container("resolve_data"))["KDFLOW_OVERLAP"] == overlap
+    assert done.pod("resolve_data")["activeDeadlineSeconds"] == timeout
+    assert "KDFLOW_OVERLAP" not in environment(done.container(STEP))
 
 
 def test_defaults_hold_where_a_step_says_nothing(settings: Callable[[Change], Path]) -> None:
@@ -278,6 +290,7 @@ def put(path: str, value: Any) -> Change:
         ("pods.proxy", {"http": "http://proxy:3128", "https": "http://proxy:3128", "no_proxy": []}),
         ("secrets.kdflow-credentials", {"key": "NOT-A-VARIABLE"}),
         ("run.deadline", "soon"),
+        ("run.overlap", "never"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: Callable[[Change], Path], path: str, value: Any) -> None:

@@ -18,7 +18,7 @@ from pipeline.doctor.kubernetes import check_kubernetes
 from pipeline.doctor.pod import check_data, check_mlflow, check_volume
 from pipeline.pods import Certificates, NodeAffinity
 from tests.pipeline.conftest import IMAGE
-from tests.pipeline.kubernetes_server import serving_kubernetes
+from tests.pipeline.kubernetes_server import serving_kubernetes, use_kubeconfig
 from tests.pipeline.runs import attempts_of
 
 USER = "kubeflow-user"
@@ -41,12 +41,6 @@ NODE = {
 
 def secret(**values):
     return {"metadata": {"name": "s"}, "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}}
-
-
-def use_kubeconfig(monkeypatch, file):
-    """Kubernetes' client reads KUBECONFIG only when it is imported."""
-    for module in ("kubernetes.config", "kubernetes.config.kube_config"):
-        monkeypatch.setattr(f"{module}.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
 
 
 @pytest.fixture
@@ -189,7 +183,7 @@ def test_without_a_kubeconfig_the_rest_is_checked(kfp, command, monkeypatch, tmp
 
 def test_kubernetes_that_is_away_is_unknown(cluster, monkeypatch):
     cluster.kubeconfig.write_text(cluster.kubeconfig.read_text().replace("127.0.0.1:", "127.0.0.1:1#"))
-    monkeypatch.setattr(kubernetes, "OPTIONS", {"_request_timeout": 1})
+    monkeypatch.setattr(kubernetes, "REQUEST_OPTIONS", {"_request_timeout": 1})
     assert {check.state for check in checks().values()} == {"unknown"}
 
 

@@ -1,0 +1,75 @@
+"""Let the runs of the pipeline in a namespace train one after the other: Kubeflow's own limit counts the runs of one schedule only."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import urllib3
+from kubernetes.client import ApiException, CustomObjectsApi
+from kubernetes.config import ConfigException
+
+from components.runtime.text import one_line
+from kd.errors import InputError
+from pipeline.kubernetes_client import REQUEST_OPTIONS, connect_to_kubernetes
+
+Overlap = Literal["wait", "fail", "allow"]
+NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+MARK = "pipeline.launch import resolve_version"
+"""Text of every workflow of this pipeline, whatever its name: a schedule's workflows have the name of the schedule."""
+RUN_LABEL = "pipeline/runid"
+PAUSE, MAX_FAILURES = 30.0, 10
+
+
+def wait_for_turn() -> None:
+    """Wait until no run that was started earlier is under way, or fail, as the variable KDFLOW_OVERLAP says; without it do nothing.
+
+    If the service account may not list workflows, "wait" does not wait.
+
+    Raises:
+        InputError: for "fail", if an earlier run is under way or the workflows cannot be listed.
+    """
+    policy = os.environ.get("KDFLOW_OVERLAP", "allow")
+    waiting_for, failures = "", 0
+    while policy != "allow":
+        try:
+            earlier = _earlier_runs(os.environ["KDFLOW_EXECUTION"])
+            failures = 0
+        except (ApiException, ConfigException, OSError, urllib3.exceptions.HTTPError) as error:
+            failures += 1
+            refused = not isinstance(error, urllib3.exceptions.HTTPError)
+            if refused or failures == MAX_FAILURES:
+                _report_unknown(policy, error)
+                return
+        else:
+            if not earlier:
+                return
+            if policy == "fail":
+                raise InputError("run.overlap", f"run {earlier[0]} is under way", "wait until it ends, or stop it, then run again")
+            if earlier[0] != waiting_for:
+                waiting_for = earlier[0]
+                print(f"waiting until run {waiting_for} ends", flush=True)
+        time.sleep(PAUSE)
+
+
+def _earlier_runs(run_id: str) -> list[str]:
+    """The ids of the runs under way that were started before `run_id`, oldest first. Runs of the same second are ordered by name."""
+    namespace = Path(NAMESPACE_FILE).read_text(encoding="utf-8").strip()
+    api = CustomObjectsApi(connect_to_kubernetes())
+    selector = "workflows.argoproj.io/completed!=true"
+    answer: dict[str, Any] = api.list_namespaced_custom_object(
+        "argoproj.io", "v1alpha1", namespace, "workflows", label_selector=selector, **REQUEST_OPTIONS
+    )
+    ours = [item["metadata"] for item in answer["items"] if MARK in json.dumps(item["spec"])]
+    ours.sort(key=lambda metadata: (metadata["creationTimestamp"], metadata["name"]))
+    ids = [str(metadata.get("labels", {}).get(RUN_LABEL)) for metadata in ours]
+    return ids[: ids.index(run_id)] if run_id in ids else []
+
+
+def _report_unknown(policy: str, error: Exception) -> None:
+    problem = f"workflows cannot be listed ({one_line(error)})"
+    if policy == "fail":
+        raise InputError("run.overlap", problem, "let the service account list workflows, or set it to allow") from None
+    print(f"{problem}: does not wait for earlier runs", file=sys.stderr)
