@@ -53,9 +53,9 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
                 task.set_container_image(fixed_image)
             return task.set_caching_options(cached)
 
-        source = {"data": data, "data_repo": data_repo, "data_rev": data_rev}
-        resolve_task = configure(steps.resolve_data(**source, register_model=register_model), cached=False)
-        data_task = configure(steps.prepare_data(**source, data_version=resolve_task.outputs["data_version"]))
+        source = {"data_repo": data_repo, "data_rev": data_rev}
+        resolve_task = configure(steps.resolve_data(data=data, **source, register_model=register_model), cached=False)
+        data_task = configure(steps.prepare_data(data=data, data_version=resolve_task.outputs["data_version"]))
         dataset = _artifact_input("dataset", data_task)
 
         common = {"augment": augment, "seed": seed}

@@ -20,7 +20,7 @@ from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
 from pipeline.environment import apply_environment
 from pipeline.overlap import wait_for_turn
-from pipeline.preflight import open_pipeline
+from pipeline.preflight import open_pipeline, recorded_source
 from pipeline.restarts import run_with_restarts
 
 TRAININGS = ("train_teacher", "train_baseline", "distill_student")
@@ -55,6 +55,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     apply_environment()
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
+    _check_inputs(paths)
     processes = max(gpu_count(), 1) if step in TRAININGS else 1
     run_processes(step, parse_sections(sections), {**paths, "output": Path(output.path)}, processes)
     return _add_metadata(output)
@@ -64,7 +65,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
 def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
     """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
     apply_environment()
-    if not repo and "KDFLOW_CLUSTER" in os.environ:
+    if not repo and _is_cluster():
         raise InputError("data_repo", "is empty", "enter the address of the git repository in which DVC tracks data.path")
     params = parse_sections({"data": data, "register_model": register_model})
     wait_for_turn()
@@ -72,15 +73,18 @@ def resolve_version(data: Sections, register_model: Sections, repo: str, rev: st
 
 
 @clean_exit()
-def launch_prepare_data(data: Sections, repo: str, rev: str, version: str, output: Artifact) -> str:
-    """Run prepare_data on `data.path` at a revision. Its version must still be `version`. Returns the digest of the output."""
+def launch_prepare_data(data: Sections, version: str, output: Artifact) -> str:
+    """Run prepare_data on the source that `resolve_version` recorded. Its version must still be `version`.
+
+    Returns the digest of the output.
+    """
     apply_environment()
     configure_threads()
     params = parse_sections({"data": data})
-    origin = resolve_source(params.data.path, repo, rev)
+    origin = resolve_source(params.data.path, *recorded_source())
     if origin.version != version:
         problem = f"changed from {version} to {origin.version} while the pipeline ran"
-        raise InputError(str(origin), problem, "start the pipeline again, or set data_rev to a commit")
+        raise InputError(str(origin), problem, "start the pipeline again")
     run_step(import_step("prepare_data"), params, origin=origin, output=Path(output.path))
     output.metadata.update({"data_version": origin.version, "data_commit": origin.commit})
     return _add_metadata(output)
@@ -150,6 +154,18 @@ def gpu_count() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _is_cluster() -> bool:
+    return "KDFLOW_CLUSTER" in os.environ  # which the compiled pipeline sets
+
+
+def _check_inputs(paths: Mapping[str, Path | None]) -> None:
+    """Raise `InputError` for an input without files: Kubeflow's cache outlives its artifacts, and its launcher does not report it."""
+    for name, path in paths.items():
+        if path and not (path.is_dir() and any(path.iterdir())):
+            remedy = "build the image from a new commit, so that every step runs again" if _is_cluster() else "run again with --no-cache"
+            raise InputError(name, f"{path} has no files: a cached artifact was deleted", f"restore it, or {remedy}")
 
 
 def _add_metadata(output: Artifact) -> str:

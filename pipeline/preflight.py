@@ -14,15 +14,22 @@ from kd.errors import InputError
 WINDOW = 600.0
 """Seconds during which a server that does not answer is asked again."""
 PAUSE = 15.0
+SOURCE_TAGS = ("kdflow.data_repo", "kdflow.data_commit", "kdflow.data_rev")
 HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the loop here retries
 
 
 def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
     """Create the parent run in MLflow, check that it accepts files and versions of `model`, and resolve and check the data.
 
+    Repository and commit are recorded as tags of the parent run.
+
     Raises:
-        InputError: if a server refuses, or has not answered for `WINDOW` seconds, or the data cannot be read.
+        InputError: if a server refuses, or has not answered for `WINDOW` seconds, or the data cannot be read, or `repo` contains a
+            password, which would be visible in Kubeflow and MLflow.
     """
+    if mask_passwords(repo) != repo:
+        remedy = "remove it from the address, and give it to git: GIT_HOST, GIT_USERNAME and GIT_PASSWORD on a cluster"
+        raise InputError("data_repo", f"{mask_passwords(repo)} contains a password", remedy)
     for name, value in HTTP_SETTINGS.items():
         os.environ.setdefault(name, value)
     import_mlflow()
@@ -41,11 +48,29 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
     try:
         source = resolve_source(path, repo, rev)
         check_remote(source)
+        for name, value in zip(SOURCE_TAGS, (source.repo, source.commit, rev), strict=True):
+            connect_to_mlflow().set_tag(parent, name, value)
     except BaseException:
         with suppress(Exception):  # the error of the data counts
             connect_to_mlflow().set_terminated(parent, "FAILED")
         raise
     return source
+
+
+def recorded_source() -> tuple[str, str]:
+    """The data's repository and commit, as `open_pipeline` recorded them in this execution; both are "" for a folder on this machine.
+
+    Raises:
+        InputError: if the parent run in MLflow does not have them.
+    """
+    import_mlflow()
+    client = connect_to_mlflow()
+    _, parent = open_parent_run(client)
+    tags = client.get_run(parent).data.tags
+    if any(name not in tags for name in SOURCE_TAGS):
+        problem = f"the run {parent} of this execution does not name the data's repository"
+        raise InputError(mask_passwords(tracking_uri()), problem, "start the pipeline again, and do not delete its run in MLflow")
+    return tags[SOURCE_TAGS[0]], tags[SOURCE_TAGS[1]]
 
 
 def _check_mlflow(model: str) -> str:

@@ -15,7 +15,6 @@ from kd.errors import InputError
 from pipeline.cli import Commands, new_parser
 from pipeline.control import stop_run
 from pipeline.cron import parse_cron
-from pipeline.logs import FINAL
 from pipeline.recurring_runs import Schedule, deploy, find, is_enabled, list_recurring_runs, pipeline_id_of, remove
 from pipeline.release import (
     PIPELINE,
@@ -39,6 +38,7 @@ There is one schedule per name. The same settings change nothing; other settings
 the time zone of the cluster: UTC, unless CRON_SCHEDULE_TIMEZONE is set there."""
 SHOW_EXAMPLES = "  %(prog)s"
 REMOVE_EXAMPLES = "  %(prog)s fresh\n  %(prog)s fresh --now"
+FINAL = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 MESSAGES = {
     "created": "created",
     "unchanged": "unchanged: it was deployed with these settings before",

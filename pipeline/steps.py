@@ -32,15 +32,13 @@ def resolve_data(data: dict, register_model: dict, data_repo: str, data_rev: str
 
 
 @component
-def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, dataset: Output[Dataset]) -> NamedTuple(
-    "Outputs", digest=str
-):
+def prepare_data(data: dict, data_version: str, dataset: Output[Dataset]) -> NamedTuple("Outputs", digest=str):
     """Download the labeled pictures of a revision, check and split them, and convert them to the format of the other steps.
+
+    Repository and revision are no parameters, so that the same data at another revision are cached; resolve_data records them in MLflow.
 
     Args:
         data: The section `data` of params.yaml.
-        data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
-        data_rev: Commit, tag or branch; empty for the newest commit.
         data_version: The version from resolve_data; a new version makes this step run again.
 
     Returns:
@@ -49,7 +47,7 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
     """
     from pipeline.launch import launch_prepare_data
 
-    return (launch_prepare_data(data, data_repo, data_rev, data_version, dataset),)
+    return (launch_prepare_data(data, data_version, dataset),)
 
 
 @component

@@ -66,7 +66,7 @@ def check_in_cluster(client: "Client", cluster: Cluster, namespace: str, **argum
     else:
         client.runs.run_service_terminate_run(run_id)
         return [Check("pod", "fault", f"has not ended after {PAUSE * MAX_POLLS:.0f} s", REMEDY)]
-    pods = pods_of_step(client.get_run(run_id), check_cluster.name)
+    pods = pods_of_step(client, run_id, check_cluster.name)
     lines = read_log(client, run_id, pods[-1]).splitlines() if pods else []
     result = next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), None)
     if result is None:

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
 from components.runtime.text import mask_passwords
-from components.runtime.tracking import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
+from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
 from pipeline.doctor.check import Check, attempt
 
 IN_CLUSTER = "use --in-cluster"

@@ -19,7 +19,7 @@ from pipeline.doctor.pod import check_data, check_mlflow, check_volume
 from pipeline.pods import Certificates, NodeAffinity
 from tests.pipeline.conftest import IMAGE
 from tests.pipeline.kubernetes_server import serving_kubernetes, use_kubeconfig
-from tests.pipeline.runs import attempts_of
+from tests.pipeline.runs import pod_of, workflow_of
 
 USER = "kubeflow-user"
 CORE = f"/api/v1/namespaces/{USER}"
@@ -264,9 +264,9 @@ def in_pod(kfp, monkeypatch):
     monkeypatch.setattr(in_cluster, "PAUSE", 0)
 
     def run(output):
-        tasks = attempts_of("check_cluster", "SUCCEEDED")
-        kfp.archive["kdflow-x-executor-checkcluster0"] = f"a line of the launcher\n{output}"
-        kfp.progress = [{"state": "RUNNING"}, {"state": "SUCCEEDED", "run_details": {"task_details": tasks}}]
+        kfp.workflows = [workflow_of(check_cluster=["Succeeded"])]
+        kfp.archive[pod_of("check_cluster", 0)] = f"a line of the launcher\n{output}"
+        kfp.progress = [{"state": "RUNNING"}, {"state": "SUCCEEDED"}]
 
     return run
 

@@ -20,7 +20,6 @@ TASKS = {name.replace("-", "_"): task for name, task in SPEC["root"]["dag"]["tas
 # parameters of tasks that are no section of params.yaml, and do not come from another task
 OWN = {
     "resolve_data": {"data_repo", "data_rev"},
-    "prepare_data": {"data_repo", "data_rev"},
     "train_baseline": {"train_baseline"},
 }
 IMAGE = {"base_image", "pipelinechannel--image"}
@@ -77,6 +76,14 @@ def test_every_artifact_comes_with_its_digest_because_the_cache_does_not_look_in
     if name == "prepare_data":
         expected = {"data_version": "resolve_data"}
     assert digested(TASKS[name]) == expected
+
+
+def test_what_names_the_revision_is_in_the_key_of_no_cached_step() -> None:
+    """Kubeflow's key has all parameters and input artifacts of a step; equal content under another name of the revision has to hit."""
+    reading = {name for name, task in TASKS.items() if {"data_repo", "data_rev"} & set(task["inputs"]["parameters"])}
+    assert reading == {"resolve_data"} and not TASKS["resolve_data"]["cachingOptions"].get("enableCache")
+    assert set(TASKS["prepare_data"]["inputs"]["parameters"]) - IMAGE == {"data", "data_version"}
+    assert "artifacts" not in TASKS["prepare_data"]["inputs"]
 
 
 def test_what_is_cached() -> None:

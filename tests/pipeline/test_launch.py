@@ -184,13 +184,34 @@ def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
     assert launch.resolve_version(data, section, "", "") != first
 
 
-def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_that_change_while_the_pipeline_runs_are_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDFLOW_EXECUTION", "one")
     (project / "mine").mkdir()
+    data = sections("prepare_data")["data"] | {"path": "mine"}
     with pytest.raises(SystemExit) as exit:
-        launch.launch_prepare_data(
-            sections("prepare_data")["data"] | {"path": "mine"}, "", "", "an older version", artifact(project / "out")
-        )
-    assert exit.value.code == 2 and "changed from an older version" in capsys.readouterr().err
+        launch.launch_prepare_data(data, "any", artifact(project / "out"))
+    assert exit.value.code == 2 and "does not name the data's repository; start the pipeline again" in capsys.readouterr().err
+    version = launch.resolve_version(data, sections("register_model")["register_model"], "", "")
+    (project / "mine/a.txt").write_text("one more")
+    with pytest.raises(SystemExit) as exit:
+        launch.launch_prepare_data(data, version, artifact(project / "out"))
+    assert exit.value.code == 2 and f"changed from {version}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("variables", "remedy"), [({}, "--no-cache"), ({"KDFLOW_CLUSTER": "true"}, "build the image from a new commit")])
+def test_a_cached_artifact_that_was_deleted_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], remedy: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (project / "data").mkdir()
+    with pytest.raises(SystemExit) as exit:
+        launch.launch_step("train_teacher", sections("train_teacher"), {"data": artifact(project / "data")}, artifact(project / "out"))
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and error.startswith(f"error: data: {project}/data has no files: a cached artifact was deleted")
+    assert remedy in error and error.count("\n") == 1
 
 
 @pytest.mark.slow

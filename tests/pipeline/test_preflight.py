@@ -10,10 +10,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from components.prepare_data.data_source import DataSource
 from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from pipeline import preflight
-from pipeline.preflight import open_pipeline
+from pipeline.preflight import open_pipeline, recorded_source
 from tests.components.stores import new_store, records
 
 MODEL = "kdflow-student"
@@ -64,6 +65,23 @@ def test_the_last_step_can_register_afterwards() -> None:
     assert open_pipeline("mine", "", "", MODEL).path == "mine", "a second attempt"
     assert set(records()) == {"one"}
     assert MlflowClient(tracking_uri()).get_registered_model(MODEL).tags == {"kdflow.execution": "one"}
+
+
+def test_the_parent_run_says_which_data_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that are cached know another revision; a later step of this execution reads the data from here."""
+    source = DataSource("mine", "version", "https://example.org/data", "0123abc")
+    monkeypatch.setattr(preflight, "resolve_source", lambda path, repo, rev: source)
+    monkeypatch.setattr(preflight, "check_remote", lambda source: None)
+    open_pipeline("mine", source.repo, "main", MODEL)
+    tags = records()["one"].data.tags
+    assert [tags[f"kdflow.data_{name}"] for name in ("repo", "commit", "rev")] == [source.repo, source.commit, "main"]
+    assert recorded_source() == (source.repo, source.commit)
+
+
+def test_an_address_with_a_password_is_recorded_nowhere() -> None:
+    with pytest.raises(InputError, match=r"data_repo: https://\*\*\*@example.org contains a password") as error:
+        open_pipeline("mine", "https://me:secret@example.org", "main", MODEL)
+    assert "secret" not in str(error.value) and not MlflowClient(tracking_uri()).search_experiments(filter_string="name = 'kdflow'")
 
 
 @pytest.mark.parametrize("text", ["Invalid Host header - possible DNS rebinding attack detected", "Permission denied"])
