@@ -41,11 +41,11 @@ def check_data(path: str, repo: str, rev: str) -> list[Check]:
         return [Check("data repository", "unknown", "no repository is given", "add --data-repo and --data-rev")]
     sources = []
 
-    def resolve() -> Check:
+    def find_data() -> Check:
         sources.append(resolve_source(path, repo, rev))
         return Check("data repository", "ok", f"{sources[0]}, version {sources[0].version}")
 
-    checks = [attempt("data repository", "check the address and git's credentials", resolve)]
+    checks = [attempt("data repository", "check the address and git's credentials", find_data)]
     if sources:
         checks.append(attempt("DVC remote", "check its address and credentials", lambda: _read_remote(sources[0])))
     return [_as_seen_from_here(check) for check in checks]

@@ -117,6 +117,7 @@ def test_the_processes_of_a_training_share_the_threads(project: Path, monkeypatc
 
 def test_a_node_without_gpu_trains_in_one_process(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = artifact(project / "model")
+    write_json(project / "data/summary.json", {})
     monkeypatch.setenv("KDFLOW_RESTARTS", "2")
     monkeypatch.setattr(launch, "gpu_count", lambda: 0)
     commands = []
