@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
-from components.runtime.text import mask_passwords
 from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
+from components.runtime.text import mask_passwords
 from pipeline.doctor.check import Check, attempt
 
 IN_CLUSTER = "use --in-cluster"
