@@ -101,6 +101,10 @@ def read_log(client: "Client", run_id: str, pod: Pod) -> str:
                 raise
     text = client.get_text(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod.name}/log")
     if text.startswith('{"error_'):  # KFP has sent status 200 before it knows
+        if not pod.has_ended:  # a server without users looks for the pod in no namespace
+            raise ServerError(
+                run_id, 404, f"KFP does not show the log of a pod that runs ({pod.name})", "wait for its end, or use kubectl logs"
+            )
         raise ServerError(run_id, 404, "the log is neither archived nor in a pod", "run the step again, or ask for archived logs")
     return text
 
@@ -121,10 +125,17 @@ def _part_of(name: str, step: str) -> bool:
 
 def _show(options: argparse.Namespace) -> None:
     client = connect_to_server(options)
-    printed = ""
+    printed = warning = ""
     while True:
         pod = _choose(pods_of_step(client, options.run_id, options.step), options.step, options.attempt)
-        text = read_log(client, options.run_id, pod)
+        try:
+            text = read_log(client, options.run_id, pod)
+        except ServerError as error:
+            if not options.follow or pod.has_ended:
+                raise
+            if str(error) != warning:
+                print(error, file=sys.stderr)
+            text, warning = printed, str(error)
         sys.stdout.write(text.removeprefix(printed))
         sys.stdout.flush()
         printed = text

@@ -96,20 +96,15 @@ class Cluster:
         self.kubectl("exec", pod, "--container", "main", "--", "python", "-c", RUNNING_PYTHON.format(step=step))
 
     def log(self, run_id: str, step: str, *words: str) -> str:
-        """What `logs` prints; "" before there is a log."""
-        command = [sys.executable, "-m", "pipeline", "logs", run_id, step, *words]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        """What `logs` prints."""
+        return self.kdflow("logs", run_id, step, *words)
 
-    def until_log(self, run_id: str, step: str, text: str) -> None:
-        """Wait until the log of a step contains `text`."""
-        until(lambda: text in self.log(run_id, step))
-
-    def until_epoch(self, run_id: str, step: str, epoch: int) -> None:
-        """Wait until the last run of a training in MLflow has the loss of this epoch."""
+    def until_epoch(self, run_id: str, step: str, epoch: int, attempt: int = 1) -> None:
+        """Wait until a training has started so often, and has recorded the loss of this epoch in MLflow."""
 
         def reached() -> bool:
             runs = [child for child in self.mlflow(run_id)[1] if child.info.run_name == step]
-            history = MlflowClient().get_metric_history(runs[0].info.run_id, "box") if runs else []
+            history = MlflowClient().get_metric_history(runs[0].info.run_id, "box") if len(runs) >= attempt else []
             return any(metric.step >= epoch for metric in history)
 
         until(reached)

@@ -52,6 +52,21 @@ def test_follow_prints_each_line_once_and_ends_with_the_step(kfp, command, monke
     assert (shown.code, shown.out) == (0, "epoch 1\nepoch 2\nepoch 3\n")
 
 
+def test_follow_waits_for_the_archive_if_kfp_shows_no_log_of_a_running_pod(kfp, command, monkeypatch):
+    monkeypatch.setattr(logs, "PAUSE", 0)
+    command("submit")
+    (run_id,) = kfp.runs
+    pod = pod_of("train", 0)
+    kfp.workflows = [workflow_of(train=[state]) for state in ("Running", "Running", "Running", "Succeeded")]
+    kfp.archive[pod] = "epoch 1\n"
+    refused = command("logs", run_id, "train")
+    assert (
+        refused.code == 2 and f"KFP does not show the log of a pod that runs ({pod}); wait for its end, or use kubectl logs" in refused.err
+    )
+    shown = command("logs", run_id, "train", "--follow")
+    assert (shown.code, shown.out) == (0, "epoch 1\n") and shown.err.count("KFP does not show") == 1
+
+
 def test_status_prints_the_error_line_of_the_failed_step(kfp, command, failed):
     shown = command("status", failed)
     assert "train failed: data: is empty; add pictures\n" in shown.out
