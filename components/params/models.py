@@ -1,5 +1,6 @@
 """Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -38,6 +39,16 @@ def _check_model_name(name: str) -> str:
     if not name.strip() or set(name) & set("/:"):
         raise ValueError("MLflow refuses empty names, and names with / or :")
     return name
+
+
+def _check_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"it is not a regular expression: {error}") from None
+    if pattern and groups != 1:
+        raise ValueError(r"it needs one group (...), as in '(.+)_frame\d+'")
+    return pattern
 
 
 def _check_opset(opset: int) -> int:
@@ -180,7 +191,13 @@ class Gate(Section):
     min_gain: BelowOne = Field(description="minimum gain in mAP over the champion")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(description="fraction of the bootstrap resamples in which mAP must rise")
     resamples: Annotated[int, Field(ge=100)] = Field(description="number of bootstrap resamples of the test pictures")
-    min_pictures: Count = Field(description="minimum number of test pictures for a comparison with the champion")
+    comparisons: Count = Field(
+        description="number of comparisons on the same test pictures over which confidence is kept (Bonferroni correction)"
+    )
+    group_pattern: Annotated[str, AfterValidator(_check_group)] = Field(
+        description="regular expression whose group (...) in a file name is what related test pictures share, such as a video; '' for none"
+    )
+    min_pictures: Count = Field(description="minimum number of test pictures, or groups of them, for a comparison with the champion")
     min_objects: Annotated[int, Field(ge=0)] = Field(description="minimum number of test objects of each class, for the same comparison")
     unjudged: Annotated[list[str], AfterValidator(_check_distinct)] = Field(
         description="classes that may have fewer test objects and may drop; [] for none"

@@ -64,7 +64,15 @@ def read_matches(evaluation: COCOeval) -> list[Matches]:
     return [_class_matches(images[start : start + pictures], len(evaluation.params.iouThrs)) for start in range(0, len(images), pictures)]
 
 
-def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int, confidence: float, seed: int = 0) -> Gains:
+def paired_bootstrap(
+    ours: list[Matches],
+    theirs: list[Matches],
+    resamples: int,
+    confidence: float,
+    comparisons: int = 1,
+    groups: NDArray[np.intp] | None = None,
+    seed: int = 0,
+) -> Gains:
     """The differences `ours` - `theirs` with their confidence intervals.
 
     Args:
@@ -72,19 +80,26 @@ def paired_bootstrap(ours: list[Matches], theirs: list[Matches], resamples: int,
         theirs: matches of the other model on the same pictures.
         resamples: number of resamples.
         confidence: one-sided: with 0.95, 5 % of the resamples are below `low` and 5 % above `high`.
+        comparisons: number of comparisons over which the confidence of the mean is kept, by the Bonferroni correction.
+        groups: [P] number of each picture's group, 0 to G - 1, if pictures of a group are not independent. Groups are resampled then.
         seed: seed of the resamples.
     """
     pictures = len(ours[0].objects)
+    groups = np.arange(pictures) if groups is None else groups
     every_picture_once = np.ones((1, pictures), dtype=np.int64)
     [exact] = mean_ap(ours, every_picture_once) - mean_ap(theirs, every_picture_once)
-    differences = np.concatenate([mean_ap(ours, counts) - mean_ap(theirs, counts) for counts in _resample(pictures, resamples, seed)])
+    differences = np.concatenate([mean_ap(ours, counts) - mean_ap(theirs, counts) for counts in _resample(groups, resamples, seed)])
 
-    def intervals(row: int) -> dict[str, Interval]:
+    def intervals(row: int, error: float) -> dict[str, Interval]:
         known = differences[~np.isnan(differences[:, row, 0]), row]
-        low, high = np.quantile(known, [1 - confidence, confidence], axis=0)
+        low, high = np.quantile(known, [error, 1 - error], axis=0)
         return {name: Interval(float(exact[row, i]), float(low[i]), float(high[i])) for i, name in enumerate(METRICS)}
 
-    return Gains(intervals(0), {label: intervals(1 + label) for label in range(len(ours)) if not np.isnan(exact[1 + label, 0])})
+    error = 1 - confidence
+    return Gains(
+        intervals(0, error / comparisons),
+        {label: intervals(1 + label, error) for label in range(len(ours)) if not np.isnan(exact[1 + label, 0])},
+    )
 
 
 def mean_ap(classes: list[Matches], counts: Counts) -> Floats:
@@ -111,9 +126,10 @@ def average_precision(matches: Matches, counts: Counts) -> Floats:
     result = np.full((len(counts), len(matches.correct)), np.nan)
     for threshold, (correct, ignored) in enumerate(zip(matches.correct, matches.ignored, strict=True)):
         correct_at, ignored_at = np.flatnonzero(correct), np.flatnonzero(ignored)
-        hits = drawn[:, correct_at].cumsum(axis=1)
-        skipped = np.pad(drawn[:, ignored_at].cumsum(axis=1), ((0, 0), (1, 0)))[:, np.searchsorted(ignored_at, correct_at)]
-        precision = hits / np.maximum(ranked[:, correct_at] - skipped, 1)
+        hits, ranks = drawn[:, correct_at].cumsum(axis=1), ranked[:, correct_at]
+        if len(ignored_at):
+            ranks = ranks - np.pad(drawn[:, ignored_at].cumsum(axis=1), ((0, 0), (1, 0)))[:, np.searchsorted(ignored_at, correct_at)]
+        precision = hits / np.maximum(ranks, 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # the best precision at this recall or a higher one
         reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1)[:, None], side="right")
         result[:, threshold] = (np.diff(reached, axis=1, prepend=0) * best).sum(axis=1) / len(RECALLS)
@@ -121,10 +137,10 @@ def average_precision(matches: Matches, counts: Counts) -> Floats:
     return result
 
 
-def _resample(pictures: int, resamples: int, seed: int) -> Iterator[Counts]:
-    generator = np.random.default_rng(seed)
+def _resample(groups: NDArray[np.intp], resamples: int, seed: int) -> Iterator[Counts]:
+    generator, count = np.random.default_rng(seed), int(groups.max()) + 1
     for start in range(0, resamples, CHUNK):
-        yield generator.multinomial(pictures, np.full(pictures, 1 / pictures), size=min(CHUNK, resamples - start))
+        yield generator.multinomial(count, np.full(count, 1 / count), size=min(CHUNK, resamples - start))[:, groups]
 
 
 def _class_matches(images: list[dict[str, NDArray[np.float64]] | None], thresholds: int) -> Matches:

@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
         champion: the measurements of the champion.
         gain: challenger - champion by metric, "map" and "map50", with the confidence interval of the bootstrap.
         latency_ratio: the challenger's time per picture divided by the champion's.
-        pictures: number of test pictures.
+        pictures: number of test pictures, or of their groups, if there are groups.
         objects: number of objects in them by class.
         class_gain: as `gain`, by class: "map" is the AP over all IoU thresholds, "map50" that at 0.50.
     """
@@ -138,7 +138,8 @@ def check_classes(ours: Measurements, comparison: Comparison, gate: Gate) -> Out
 def check_sample(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
     """There are enough test pictures, and objects of each class of the champion, to compare two models."""
     if comparison.pictures < gate.min_pictures:
-        return False, f"{comparison.pictures} test pictures are less than {gate.min_pictures}, so chance may decide"
+        what = "groups of test pictures" if gate.group_pattern else "test pictures"
+        return False, f"{comparison.pictures} {what} are less than {gate.min_pictures}, so chance may decide"
     counts = {name: comparison.objects.get(name, 0) for name in comparison.champion.classes if name not in gate.unjudged}
     if rare := {name: count for name, count in counts.items() if count < gate.min_objects}:
         listed = ", ".join(f"'{name}' {count}" for name, count in list(rare.items())[:MAX_LISTED])
@@ -158,11 +159,11 @@ def check_certainty(_: Measurements, comparison: Comparison, gate: Gate) -> Outc
     interval = comparison.gain["map"]
     if interval.low == interval.high:
         return False, "every resample of the test pictures gives the same change of mAP, so nothing can be concluded"
-    passed = interval.low > 0
+    passed, over = interval.low > 0, f" over {gate.comparisons} comparisons" if gate.comparisons > 1 else ""
     between = (
         f"on resampled test pictures mAP changes by {format_signed_points(interval.low)} to {format_signed_points(interval.high)} points"
     )
-    return passed, f"{between}: with {gate.confidence:.0%} confidence it {'rises' if passed else 'does not rise'}"
+    return passed, f"{between}: with {gate.confidence:.0%} confidence{over} it {'rises' if passed else 'does not rise'}"
 
 
 def check_class_drop(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:

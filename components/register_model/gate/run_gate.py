@@ -1,9 +1,13 @@
 """Run the gate on one version: load it and the reference version from the registry, measure both, and check the rules."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from components.params.models import Params
 from components.register_model.gate.bootstrap import Gains, Interval, Matches, paired_bootstrap
@@ -144,10 +148,27 @@ def measure_models(
         return ours, None
     theirs = measure("champion", champion, split, nms)
     gate = params.register_model.gate
-    gains = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence)
+    groups = picture_groups(split, gate.group_pattern)
+    gains = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence, gate.comparisons, groups)
     times = measure_latency({"challenger": challenger, "champion": champion}, split)
     ratio = times["challenger"] / times["champion"]
-    return ours, compare(theirs.measurements, gains, ratio, split.classes, ours.matches)
+    comparison = compare(theirs.measurements, gains, ratio, split.classes, ours.matches)
+    return ours, comparison._replace(pictures=int(groups.max()) + 1)
+
+
+def picture_groups(split: DetectionData, pattern: str) -> NDArray[np.intp]:
+    """The number of each picture's group, 0 to G - 1; each picture is a group if there is no `pattern`.
+
+    Raises:
+        InputError: if the name of a picture does not match.
+    """
+    files = [split.file(index) for index in range(len(split))]
+    found = [re.search(pattern, file.name) if pattern else None for file in files]
+    if pattern and None in found:
+        problem = f"does not match '{pattern}' (register_model.gate.group_pattern)"
+        raise InputError(files[found.index(None)], problem, "correct the pattern, so that every test picture has a group")
+    names = [match[1] if match else file.name for match, file in zip(found, files, strict=True)]
+    return np.unique(names, return_inverse=True)[1] if pattern else np.arange(len(split))
 
 
 def compare(champion: Measurements, gains: Gains, latency_ratio: float, classes: Sequence[str], matches: Sequence[Matches]) -> Comparison:

@@ -33,6 +33,12 @@ def test_sections_that_a_step_does_not_read_are_not_there() -> None:
         params.teacher  # noqa: B018
 
 
+@pytest.mark.parametrize("pattern", ["(", "frame", "(a)(b)"])
+def test_a_pattern_for_groups_is_a_regular_expression_with_one_group(pattern: str) -> None:
+    with pytest.raises(InputError, match="group_pattern"):
+        load_params(COMMITTED, [f"register_model.gate.group_pattern='{pattern}'"])
+
+
 def choices(name: str) -> set[str]:
     return next(set(row.allowed.split(" | ")) for row in explain({}) if row.name == name)
 

@@ -89,6 +89,18 @@ def test_only_better_challengers_become_champion(params: Params) -> None:
     assert [(e.action, e.previous, e.version) for e in entries if e.action != "register"] == [("promote", "", "1"), ("promote", "1", "7")]
 
 
+def test_related_pictures_count_once(params: Params) -> None:
+    register_challenger(params, (0.5, 0.5))
+    gate = params.register_model.gate.model_copy(update={"group_pattern": r"(\d)\.png"})
+    grouped = params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})
+    result = register_challenger(grouped, (0.8, 0.8))
+    assert failed_rules(result) == {"sample"} and "10 groups of test pictures are less than 40" in result.reasons[0]
+    gate = gate.model_copy(update={"group_pattern": "(video)"})
+    grouped = params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})
+    with pytest.raises(InputError, match=r"0\.png: does not match '\(video\)' \(register_model.gate.group_pattern\)"):
+        register_challenger(grouped, (0.9, 0.9))
+
+
 def manual(params: Params) -> Params:
     gate = params.register_model.gate.model_copy(update={"approval": "manual"})
     return params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})

@@ -124,3 +124,33 @@ def test_noise_is_not_a_significant_gain(seed: int) -> None:
     halves = ([row for row, heads in zip(detections, coin, strict=True) if heads == side] for side in (True, False))
     gain = paired_bootstrap(*(read_matches(coco_evaluation(ground_truth, rows)) for rows in halves), 200, 0.95).mean["map"]
     assert gain.low < 0 < gain.high
+
+
+def test_pictures_of_a_group_are_drawn_together() -> None:
+    """Ten copies of each picture say no more than one."""
+    ground_truth, detections = random_results(0, hit=0.9)
+    worse = [row for row in detections if row["image_id"] % 3]
+    ten_times = np.full(PICTURES, 10)
+    single, copied = (
+        [read_matches(coco_evaluation(*pictures)) for pictures in ((ground_truth, detections), (ground_truth, worse))]
+        if copies is None
+        else [read_matches(coco_evaluation(*resampled(ground_truth, rows, copies))) for rows in (detections, worse)]
+        for copies in (None, ten_times)
+    )
+    groups = np.repeat(np.arange(PICTURES), 10)
+    one, ignored, grouped = (
+        paired_bootstrap(*models, 200, 0.95, groups=by).mean["map"] for models, by in ((single, None), (copied, None), (copied, groups))
+    )
+    assert grouped.high - grouped.low == pytest.approx(one.high - one.low, rel=0.2)
+    assert ignored.high - ignored.low < 0.5 * (one.high - one.low), "copies look like evidence"
+
+
+def test_more_comparisons_widen_the_interval_of_the_mean_only() -> None:
+    ground_truth, detections = random_results(0)
+    ours, theirs = (read_matches(coco_evaluation(ground_truth, rows)) for rows in (detections, detections[::2]))
+    one, ten = (paired_bootstrap(ours, theirs, 200, 0.9, comparisons) for comparisons in (1, 10))
+    assert (
+        ten.mean["map"] == pytest.approx(paired_bootstrap(ours, theirs, 200, 0.99).mean["map"])
+        and ten.mean["map"].low < one.mean["map"].low
+    )
+    assert ten.by_class == one.by_class

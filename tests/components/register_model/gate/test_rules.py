@@ -15,7 +15,7 @@ from components.register_model.gate.rules import Comparison, GateInputs, Measure
 
 GATE = Gate(
     min_map=0.2, min_map50=0.4, max_map_difference=0.02,
-    min_gain=0.01, confidence=0.95, resamples=1000, min_pictures=50, min_objects=10, unjudged=[],
+    min_gain=0.01, confidence=0.95, resamples=1000, comparisons=1, group_pattern="", min_pictures=50, min_objects=10, unjudged=[],
     max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False, approval="auto",
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
@@ -85,6 +85,12 @@ def test_too_few_pictures_or_objects_of_a_class_and_an_interval_without_width_fa
     assert "('bird' 0)" in failed(inputs(champion=other))["sample"], "a class of the champion that is not in the test pictures"
     assert failed(inputs(pictures=1, champion=None)) == {}, "a first model is not compared"
     assert set(failed(inputs(map=Interval(0.05, 0.05, 0.05)))) == {"certainty"}, "as from a single picture"
+
+
+def test_reasons_name_groups_and_the_number_of_comparisons() -> None:
+    assert "49 groups of test pictures are" in failed(inputs(pictures=49), GATE.model_copy(update={"group_pattern": "(.)"}))["sample"]
+    lucky = failed(inputs(map=Interval(0.05, -0.001, 0.1)), GATE.model_copy(update={"comparisons": 52}))
+    assert lucky["certainty"].endswith("with 95% confidence over 52 comparisons it does not rise")
 
 
 def test_an_equal_model_is_not_promoted_even_without_a_minimum_gain() -> None:
