@@ -18,10 +18,11 @@ from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
+from pipeline.initial_weights import ROLES, fetch_weights
 from pipeline.preflight import open_pipeline
 from pipeline.restarts import run_with_restarts
 
-TRAININGS = ("train_teacher", "train_baseline", "distill_student")
+TRAININGS = tuple(ROLES)
 Sections = dict[str, Any]
 
 
@@ -33,7 +34,7 @@ class Artifact(Protocol):
 
 
 @clean_exit()
-def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact) -> str:
+def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, weights: str = "") -> str:
     """Run a step of `components` as a task.
 
     Args:
@@ -41,6 +42,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
         sections: the sections of the parameters that it reads; integers may have become floats.
         inputs: the input folders by parameter of the step; None if a step was skipped.
         output: the output folder; its metadata is set to the digest and the git commit of the code.
+        weights: the version of a training's initial weights, from `resolve_versions`; "" for random weights.
 
     Returns:
         The digest of the output. The tasks that read the output get it as a parameter, because Kubeflow's cache compares parameters,
@@ -52,15 +54,16 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     processes = gpu_count() if step in TRAININGS else 1
-    run_processes(step, parse_sections(sections), {**paths, "output": Path(output.path)}, processes)
+    params = parse_sections(sections)
+    with fetch_weights(step, weights) as fetched:
+        run_processes(step, params, {**paths, **fetched, "output": Path(output.path)}, processes)
     return _add_metadata(output)
 
 
 @clean_exit()
-def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
-    """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
-    params = parse_sections({"data": data, "register_model": register_model})
-    return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
+def resolve_versions(sections: Sections, repo: str, rev: str) -> tuple[str, str, str]:
+    """Check what later steps need, and resolve the versions of the data and the initial weights; see `pipeline.preflight`."""
+    return open_pipeline(parse_sections(sections), repo, rev)
 
 
 @clean_exit()

@@ -116,7 +116,8 @@ def _choose_runner(options: argparse.Namespace, params: Params) -> "Runner":
         raise InputError("--image", "is missing", "name the image of the containers, as `make image` prints it")
     repository = Path(options.data_repo)
     mounted = [repository] if options.data_repo and repository.exists() else []
-    return docker_runner(options.image, ROOT, mounted, "" if options.data_repo else params.data.path)
+    weights = sorted({init for init in (params.teacher.init, params.student.init) if init})
+    return docker_runner(options.image, ROOT, mounted, [] if options.data_repo else [params.data.path, *weights])
 
 
 @contextmanager

@@ -5,11 +5,13 @@ import sys
 import time
 from contextlib import suppress
 
-from components.prepare_data.data_source import DataSource, check_remote, resolve_source
+from components.params.models import Params
+from components.prepare_data.data_source import check_remote, resolve_source
 from components.runtime.execution import current_execution
 from components.runtime.text import mask_passwords, one_line
 from components.runtime.tracking import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from kd.errors import InputError
+from pipeline.initial_weights import resolve_weights
 
 WINDOW = 600.0
 """Seconds during which a server that does not answer is asked again."""
@@ -17,8 +19,16 @@ PAUSE = 15.0
 HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the loop here retries
 
 
-def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
-    """Create the parent run in MLflow, check that it accepts files and versions of `model`, and resolve and check the data.
+def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
+    """Create the parent run in MLflow, check that it accepts files and versions of the model, and resolve and check the data.
+
+    Args:
+        params: the sections `data`, `register_model`, `teacher` and `student`.
+        repo: git repository in which DVC tracks the data; "" for a folder on this machine.
+        rev: commit, tag or branch; "" for the newest commit.
+
+    Returns:
+        The versions of the data and of the initial weights of teacher and student; see `pipeline.initial_weights`.
 
     Raises:
         InputError: if a server refuses, or has not answered for `WINDOW` seconds, or the data cannot be read.
@@ -29,7 +39,7 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
     deadline = time.monotonic() + WINDOW
     while True:
         try:
-            parent = _check_mlflow(model)
+            parent = _check_mlflow(params.register_model.name)
             break
         except Exception as error:  # MLflow, its HTTP client and its databases share no base class
             uri = mask_passwords(tracking_uri())
@@ -39,13 +49,13 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
             print(f"{uri}: {one_line(error)}; retrying", file=sys.stderr, flush=True)
             time.sleep(PAUSE)
     try:
-        source = resolve_source(path, repo, rev)
+        source = resolve_source(params.data.path, repo, rev)
         check_remote(source)
+        return source.version, resolve_weights(params.teacher.init, repo, rev), resolve_weights(params.student.init, repo, rev)
     except BaseException:
         with suppress(Exception):  # the error of the data counts
             connect_to_mlflow().set_terminated(parent, "FAILED")
         raise
-    return source
 
 
 def _check_mlflow(model: str) -> str:

@@ -14,21 +14,28 @@ component = dsl.component(base_image="kdflow", install_kfp_package=False)
 
 
 @component
-def resolve_data(data: dict, register_model: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
-    """Check that MLflow and the data can be used, and resolve the version of `data.path` at a git revision. Never cached.
+def resolve_data(data: dict, register_model: dict, student: dict, teacher: dict, data_repo: str, data_rev: str) -> NamedTuple(
+    "Outputs", data_version=str, teacher_weights=str, student_weights=str
+):
+    """Check that MLflow and the data can be used, and resolve the versions of the data and the initial weights. Never cached.
 
     Args:
         data: The section `data` of params.yaml.
         register_model: The section `register_model` of params.yaml.
+        student: The section `student` of params.yaml.
+        teacher: The section `teacher` of params.yaml.
         data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
 
     Returns:
         data_version: DVC's md5 of the data.
+        teacher_weights: Version of the teacher's initial weights; empty for random weights.
+        student_weights: Version of the student's initial weights; empty for random weights.
     """
-    from pipeline.launch import resolve_version
+    from pipeline.launch import resolve_versions
 
-    return (resolve_version(data, register_model, data_repo, data_rev),)
+    sections = {"data": data, "register_model": register_model, "student": student, "teacher": teacher}
+    return resolve_versions(sections, data_repo, data_rev)
 
 
 @component
@@ -54,7 +61,7 @@ def prepare_data(data: dict, data_repo: str, data_rev: str, data_version: str, d
 
 @component
 def train_teacher(
-    augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
+    augment: dict, seed: int, teacher: dict, weights: str, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
     """Train the teacher. A killed training resumes after its last epoch.
 
@@ -62,6 +69,7 @@ def train_teacher(
         augment: The section `augment` of params.yaml.
         seed: Random seed of the trainings.
         teacher: The section `teacher` of params.yaml.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         dataset: The prepared dataset.
 
@@ -71,12 +79,20 @@ def train_teacher(
     """
     from pipeline.launch import launch_step
 
-    return (launch_step("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, model),)
+    sections = {"augment": augment, "seed": seed, "teacher": teacher}
+    return (launch_step("train_teacher", sections, {"data": dataset}, model, weights),)
 
 
 @component
 def train_baseline(
-    augment: dict, seed: int, student: dict, train_baseline: bool, dataset_digest: str, dataset: Input[Dataset], model: Output[Model]
+    augment: dict,
+    seed: int,
+    student: dict,
+    train_baseline: bool,
+    weights: str,
+    dataset_digest: str,
+    dataset: Input[Dataset],
+    model: Output[Model],
 ) -> NamedTuple("Outputs", digest=str):
     """Train the baseline: the student without a teacher. A killed training resumes after its last epoch.
 
@@ -85,6 +101,7 @@ def train_baseline(
         seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
         train_baseline: False skips this step; the report then compares only teacher and student.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         dataset: The prepared dataset.
 
@@ -96,7 +113,8 @@ def train_baseline(
 
     if not train_baseline:
         return (skip(model),)
-    return (launch_step("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, model),)
+    sections = {"augment": augment, "seed": seed, "student": student}
+    return (launch_step("train_baseline", sections, {"data": dataset}, model, weights),)
 
 
 @component
@@ -127,6 +145,7 @@ def distill_student(
     distill: dict,
     seed: int,
     student: dict,
+    weights: str,
     dataset_digest: str,
     teacher_digest: str,
     maps_digest: str,
@@ -142,6 +161,7 @@ def distill_student(
         distill: The section `distill` of params.yaml.
         seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
         maps_digest: Digest of `maps`.
@@ -156,7 +176,7 @@ def distill_student(
     from pipeline.launch import launch_step
 
     sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
-    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model),)
+    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, model, weights),)
 
 
 @component

@@ -92,8 +92,8 @@ def closure(file: str) -> set[str]:
 
 def test_stages_are_the_designs_steps() -> None:
     assert list(STAGES) == [
-        "prepare_data", "train_teacher", "train_baseline", "compute_info_maps", "distill_student", "evaluate", "register_model",
-        "compose_scenes",
+        "prepare_data", "fetch_weights", "train_teacher", "train_baseline", "compute_info_maps", "distill_student", "evaluate",
+        "register_model", "compose_scenes",
     ]  # fmt: skip
 
 

@@ -122,12 +122,21 @@ class Train(Section):
     workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
 
 
+def _check_init(init: str) -> str:
+    if init != init.strip() or ":/" in init:
+        raise ValueError("give the path of a .safetensors or .weights file, or ''")
+    return init
+
+
 class Detector(Section):
     """A detector and its training."""
 
     architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="network architecture")
     width: Positive = Field(description="factor of the number of channels; 1 is the published network")
     depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
+    init: Annotated[str, AfterValidator(_check_init)] = Field(
+        default="", description="weights to start from: a .safetensors or Darknet .weights file; '' for random weights"
+    )
     train: Train
 
 

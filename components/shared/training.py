@@ -9,6 +9,8 @@ from typing import Any
 import kd
 from components.params.models import Detector, Params
 from components.runtime.tracking import Run
+from components.shared.initial_network import initial_network
+from components.shared.initial_weights import find_weights
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
@@ -33,6 +35,7 @@ def train_network(
     output: Path,
     distill: BuildDistillation | None = None,
     distill_digest: str = "",
+    weights: Path | None = None,
 ) -> None:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
@@ -47,17 +50,23 @@ def train_network(
         output: folder to write to.
         distill: builds the distillation; None to train with labels only.
         distill_digest: digest of the teacher, the maps and the settings of the distillation.
+        weights: folder with the weights `section.init`, of `fetch_weights`; None to read the file `section.init` itself.
 
     Raises:
-        InputError: if the data do not fit, or a checkpoint cannot be written.
+        InputError: if the data or the initial weights do not fit, or a checkpoint cannot be written.
         Diverged: if the loss is not finite.
     """
     summary = read_json(data / "summary.json")
     run.log_dataset("prepared", str(data), summary["digest"], "training")
     spec = build_spec(section, summary)
+    source = find_weights(section.init, weights)
+    initial, spec = initial_network(source, spec, params.seed, title) if source else (None, spec)
+    for name, value in (source.tags() if source else {}).items():
+        run.set_tag(f"kdflow.{name}", value)
     config = TrainConfig(**section.train.model_dump())
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
+    identity += [source.sha256] if source else []
     checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
 
     def record(metrics: EpochMetrics) -> None:
@@ -65,10 +74,10 @@ def train_network(
 
     try:
         with init_distributed() as processes:
-            network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title)
+            network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title, initial)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
-    save_model(output / "model.safetensors", network, spec)
+    save_model(output / "model.safetensors", network, spec, source.tags() if source else None)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")

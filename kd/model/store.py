@@ -1,6 +1,9 @@
 """A model on disk: one safetensors file whose metadata rebuilds the network. No pickles."""
 
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -10,12 +13,17 @@ from kd.files import atomic_file
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 
+T = TypeVar("T")
+INITIAL = "kdflow.initial_weights"
+"""Key in the metadata."""
 
-def save_model(path: Path, network: Network, spec: ModelSpec) -> None:
-    """Write weights and spec; equal content gives equal bytes."""
+
+def save_model(path: Path, network: Network, spec: ModelSpec, initial: Mapping[str, str] | None = None) -> None:
+    """Write weights, spec and, if there were any, what is known of the initial weights; equal content gives equal bytes."""
+    metadata = {"kdflow": spec.to_json()} | ({INITIAL: json.dumps(dict(initial), sort_keys=True)} if initial else {})
     weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
     with atomic_file(path) as temporary:
-        save_file(weights, temporary, metadata={"kdflow": spec.to_json()})
+        save_file(weights, temporary, metadata=metadata)
         temporary.chmod(0o644)  # safetensors makes it readable by its owner only, but the next container may be another user
 
 
@@ -25,11 +33,24 @@ def load_spec(path: Path) -> ModelSpec:
     Raises:
         InputError: if `path` is missing or is not a model that kdflow wrote.
     """
+    return _read_metadata(path, lambda metadata: ModelSpec.from_json(metadata["kdflow"]))
+
+
+def load_initial(path: Path) -> dict[str, str]:
+    """What is known of the initial weights of the training: the parameter `init` and the SHA-256. Empty if they were random.
+
+    Raises:
+        InputError: as `load_spec`.
+    """
+    return _read_metadata(path, lambda metadata: dict(json.loads(metadata.get(INITIAL, "{}"))))
+
+
+def _read_metadata(path: Path, read: Callable[[dict[str, str]], T]) -> T:
     if path.is_dir():
         raise InputError(path, "is a folder", "give the model.safetensors in it")
     try:
         with safe_open(path, "pt") as file:
-            return ModelSpec.from_json((file.metadata() or {})["kdflow"])
+            return read(file.metadata() or {})
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path, or run the step that trains it") from None
     except (SafetensorError, KeyError, ValueError, TypeError):

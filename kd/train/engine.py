@@ -49,6 +49,7 @@ def train(
     distill: BuildDistillation | None = None,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
     title: str = "train",
+    initial: Network | None = None,
 ) -> tuple[Network, list[EpochMetrics]]:
     """Train a network, or resume its training, and return the averaged network and the metrics of each epoch.
 
@@ -66,13 +67,14 @@ def train(
         distill: builds the distillation; None to train with labels only.
         on_epoch: called with the metrics of each epoch, in the main process.
         title: of the progress bar.
+        initial: the network to start from; None for random weights.
 
     Raises:
         InputError: if the data or maps do not fit, or a checkpoint is broken or cannot be written.
         TrainingDiverged: if the loss is not finite.
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
-    network = build_model(spec, seed).to(processes.device)
+    network = (initial or build_model(spec, seed)).to(processes.device)
     autocast = config.autocast_dtype(processes.device)
     distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)

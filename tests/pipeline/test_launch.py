@@ -142,13 +142,13 @@ def test_a_skipped_step_says_so_and_has_no_digest(project: Path) -> None:
 
 def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
     (project / "mine").mkdir()
-    data = sections("prepare_data")["data"] | {"path": "mine"}
-    section = sections("register_model")["register_model"]
+    given = sections("register_model")
+    given["data"]["path"] = "mine"
     (project / "mine/a.txt").write_text("one")
-    first = launch.resolve_version(data, section, "", "")
-    assert launch.resolve_version(data, section, "", "") == first
+    first = launch.resolve_versions(given, "", "")
+    assert launch.resolve_versions(given, "", "") == first and first[1:] == ("", "")
     (project / "mine/a.txt").write_text("two")
-    assert launch.resolve_version(data, section, "", "") != first
+    assert launch.resolve_versions(given, "", "") != first
 
 
 def test_data_that_change_while_the_pipeline_runs_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

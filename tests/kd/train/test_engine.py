@@ -209,7 +209,7 @@ def test_the_formula_is_few_calls_away_from_the_step(
     params = load_params(ROOT / "params.yaml", ["student.width=0.0625", "student.train.epochs=1", "distill.response=0"])
     save_model(tmp_path / "teacher/model.safetensors", teacher, spec_for("yolov3"))
     (tmp_path / "out").mkdir()
-    distill_student(params, NullRun(), squares, tmp_path / "teacher", maps, tmp_path / "out")
+    distill_student(params, NullRun(), squares, tmp_path / "teacher", maps, output=tmp_path / "out")
     path = calls[0][calls[0].index("distill_student") + 1 :]
     assert path == ["train_network", "train", "train_one_epoch", "forward", "feature_loss"] and len(path) <= MAX_CALLS
 

@@ -1,0 +1,39 @@
+"""The network that a training starts from, if it does not start from random weights."""
+
+import os
+import sys
+from dataclasses import replace
+
+from components.shared.initial_weights import InitialWeights
+from kd.data.anchors import anchor_overlap
+from kd.errors import InputError, printable
+from kd.model.build import Network, build_model
+from kd.model.initial_weights import load_initial_weights
+from kd.model.spec import ModelSpec
+
+
+def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: str) -> tuple[Network, ModelSpec]:
+    """The network that a training starts from, and its spec, which has the anchors of the weights if their heads were loaded.
+
+    Args:
+        source: the weights.
+        spec: the network, with the anchors of the data.
+        seed: of the weights that are not loaded.
+        title: the step's name, for the line that says what was loaded.
+
+    Raises:
+        InputError: if the file is broken, or that of another network.
+    """
+    network = build_model(spec, seed)
+    try:
+        loaded = load_initial_weights(source.file, network, spec)
+    except InputError as error:
+        raise InputError(source.init, *error.args[1:]) from None
+    lines = [f"{title}: starts from {source.init}; {loaded.summary}"]
+    if loaded.anchors and loaded.anchors != spec.anchors:
+        overlap = anchor_overlap(spec.anchors, loaded.anchors)
+        lines.append(f"warning: the loaded heads keep their anchors, whose IoU with those of the data is {overlap:.2f} on average")
+        spec = replace(spec, anchors=loaded.anchors)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(*map(printable, lines), sep="\n", file=sys.stderr)
+    return network, spec

@@ -1,0 +1,76 @@
+"""Initial weights in the pipeline: the first task resolves their version, and each training fetches exactly this version.
+
+The resolved version is a parameter of the trainings and thereby part of their cache key. Kubeflow has no task for the stage
+`fetch_weights`, because the weights as an artifact would be copied once more in each run.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from components.prepare_data.data_source import check_remote, fetch_data, resolve_source
+from components.shared.initial_weights import check_file, find_weights, write_weights
+from kd.errors import InputError
+from kd.files import digest
+
+ROLES = {"train_teacher": "teacher", "train_baseline": "student", "distill_student": "student"}
+"""The trainings, and the section of the parameters with the network that they train."""
+
+
+def resolve_weights(init: str, repo: str, rev: str) -> str:
+    """Resolve the version of the weights `init`, without a download.
+
+    Args:
+        init: file tracked by DVC in `repo`; without `repo`, a file on this machine; "" for random weights.
+        repo: address of a git repository, or its folder; "" for none.
+        rev: commit, tag or branch; "" for the newest commit.
+
+    Returns:
+        "" for random weights, else JSON: a version of the file, and the repository and revision if there are any.
+
+    Raises:
+        InputError: if the file does not exist, or is not tracked.
+    """
+    if not init:
+        return ""
+    if not repo:
+        return json.dumps({"init": init, "version": digest(check_file(Path(init)))})
+    source = resolve_source(init, repo, rev)
+    check_remote(source)
+    return json.dumps({"init": init, "version": source.version, "repo": repo, "rev": rev})
+
+
+@contextmanager
+def fetch_weights(step: str, resolved: str) -> Iterator[dict[str, Path]]:
+    """Provide the argument `weights` of a training: a folder with the weights of this version; {} for random weights.
+
+    Args:
+        step: the training.
+        resolved: what `resolve_weights` returned.
+
+    Raises:
+        InputError: if the file changed in the meantime, or cannot be downloaded.
+    """
+    if not resolved:
+        yield {}
+        return
+    with TemporaryDirectory(prefix="kdflow-weights-") as temporary:
+        folder = Path(temporary)
+        _fetch(folder / ROLES[step], **json.loads(resolved))
+        yield {"weights": folder}
+
+
+def _fetch(folder: Path, init: str, version: str, repo: str = "", rev: str = "") -> None:
+    if repo:
+        source = resolve_source(init, repo, rev)
+        found = source.version
+        with fetch_data(source) as file:
+            write_weights(folder, init, file)
+    else:
+        write_weights(folder, init)
+        weights = find_weights(init, folder)
+        found = weights.sha256 if weights else ""
+    if found != version:
+        raise InputError(init, f"changed from {version} to {found} while the pipeline ran", "start the pipeline again")
