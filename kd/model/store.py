@@ -1,9 +1,8 @@
 """A model on disk: one safetensors file whose metadata rebuilds the network. No pickles."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -13,17 +12,18 @@ from kd.files import atomic_file
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 
-T = TypeVar("T")
-INITIAL = "kdflow.initial_weights"
-"""Key in the metadata."""
+INITIAL = "initial_weights"
+"""Key in the metadata, next to the fields of the spec."""
 
 
 def save_model(path: Path, network: Network, spec: ModelSpec, initial: Mapping[str, str] | None = None) -> None:
     """Write weights, spec and, if there were any, what is known of the initial weights; equal content gives equal bytes."""
-    metadata = {"kdflow": spec.to_json()} | ({INITIAL: json.dumps(dict(initial), sort_keys=True)} if initial else {})
+    text = spec.to_json()
+    if initial:
+        text = json.dumps(json.loads(text) | {INITIAL: dict(initial)}, sort_keys=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
     with atomic_file(path) as temporary:
-        save_file(weights, temporary, metadata=metadata)
+        save_file(weights, temporary, metadata={"kdflow": text})  # safetensors writes several keys in a random order
         temporary.chmod(0o644)  # safetensors makes it readable by its owner only, but the next container may be another user
 
 
@@ -33,7 +33,7 @@ def load_spec(path: Path) -> ModelSpec:
     Raises:
         InputError: if `path` is missing or is not a model that kdflow wrote.
     """
-    return _read_metadata(path, lambda metadata: ModelSpec.from_json(metadata["kdflow"]))
+    return _read_metadata(path)[0]
 
 
 def load_initial(path: Path) -> dict[str, str]:
@@ -42,15 +42,17 @@ def load_initial(path: Path) -> dict[str, str]:
     Raises:
         InputError: as `load_spec`.
     """
-    return _read_metadata(path, lambda metadata: dict(json.loads(metadata.get(INITIAL, "{}"))))
+    return _read_metadata(path)[1]
 
 
-def _read_metadata(path: Path, read: Callable[[dict[str, str]], T]) -> T:
+def _read_metadata(path: Path) -> tuple[ModelSpec, dict[str, str]]:
     if path.is_dir():
         raise InputError(path, "is a folder", "give the model.safetensors in it")
     try:
         with safe_open(path, "pt") as file:
-            return read(file.metadata() or {})
+            fields = json.loads((file.metadata() or {})["kdflow"])
+            initial = fields.pop(INITIAL, {})
+            return ModelSpec.from_json(json.dumps(fields)), dict(initial)
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path, or run the step that trains it") from None
     except (SafetensorError, KeyError, ValueError, TypeError):
