@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.fetch_weights.registered import fetch_version, resolve_version
+from components.params.models import is_address
 from components.prepare_data.data_source import check_remote, fetch_data, resolve_source
-from components.shared.initial_weights import check_file, find_weights, write_weights
+from components.shared.initial_weights import check_file, write_weights
 from kd.errors import InputError
 from kd.files import digest
 
@@ -23,18 +25,20 @@ def resolve_weights(init: str, repo: str, rev: str) -> str:
     """Resolve the version of the weights `init`, without a download.
 
     Args:
-        init: file tracked by DVC in `repo`; without `repo`, a file on this machine; "" for random weights.
+        init: address in the model registry, file tracked by DVC in `repo`, or, without `repo`, on this machine; "" for random weights.
         repo: address of a git repository, or its folder; "" for none.
         rev: commit, tag or branch; "" for the newest commit.
 
     Returns:
-        "" for random weights, else JSON: a version of the file, and the repository and revision if there are any.
+        "" for random weights, else JSON: a version of the file, and the repository and revision if it is in one.
 
     Raises:
-        InputError: if the file does not exist, or is not tracked.
+        InputError: if there are no such weights, or a file is not tracked.
     """
     if not init:
         return ""
+    if is_address(init):
+        return json.dumps({"init": init, "version": resolve_version(init)})
     if not repo:
         return json.dumps({"init": init, "version": digest(check_file(Path(init)))})
     source = resolve_source(init, repo, rev)
@@ -63,14 +67,16 @@ def fetch_weights(step: str, resolved: str) -> Iterator[dict[str, Path]]:
 
 
 def _fetch(folder: Path, init: str, version: str, repo: str = "", rev: str = "") -> None:
+    if is_address(init):
+        fetch_version(folder, init, version)
+        return
     if repo:
         source = resolve_source(init, repo, rev)
         found = source.version
         with fetch_data(source) as file:
             write_weights(folder, init, file)
     else:
-        write_weights(folder, init)
-        weights = find_weights(init, folder)
-        found = weights.sha256 if weights else ""
+        write_weights(folder, init, Path(init))
+        found = digest(Path(init))
     if found != version:
         raise InputError(init, f"changed from {version} to {found} while the pipeline ran", "start the pipeline again")

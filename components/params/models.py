@@ -1,5 +1,6 @@
 """Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -122,9 +123,24 @@ class Train(Section):
     workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
 
 
+def is_address(init: str) -> bool:
+    """Whether initial weights are an address in the model registry, and not a file."""
+    return init.startswith("models:")
+
+
+def parse_address(init: str) -> tuple[str, str, bool]:
+    """The name, and the version or alias in the address of initial weights, and whether there may be none yet."""
+    found = re.fullmatch(r"models:/([^/@?]+)(?:/(\d+)|@([^/@?]+))(\?)?", init)
+    if not found:
+        raise ValueError("write models:/NAME/VERSION or models:/NAME@ALIAS, with a ? at the end for random weights if there is none yet")
+    return found[1], found[2] or found[3], bool(found[4])
+
+
 def _check_init(init: str) -> str:
-    if init != init.strip() or ":/" in init:
-        raise ValueError("give the path of a .safetensors or .weights file, or ''")
+    if is_address(init):
+        parse_address(init)
+    elif init != init.strip() or "://" in init:
+        raise ValueError("give a .safetensors or .weights file, models:/NAME@ALIAS, or ''")
     return init
 
 
@@ -135,7 +151,7 @@ class Detector(Section):
     width: Positive = Field(description="factor of the number of channels; 1 is the published network")
     depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
     init: Annotated[str, AfterValidator(_check_init)] = Field(
-        default="", description="weights to start from: a .safetensors or Darknet .weights file; '' for random weights"
+        default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
     )
     train: Train
 

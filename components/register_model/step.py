@@ -16,7 +16,7 @@ from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
-from kd.model.store import load_model
+from kd.model.store import load_initial, load_model
 
 MODEL = "model.safetensors"
 EVALUATED_MODELS = ("teacher", "baseline", "student")
@@ -59,7 +59,7 @@ def register_model(
         raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
-    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data)
+    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data, student / MODEL)
     decision = gate_result.to_json() | ({} if not_superseded else {"decision": "reject", "reasons": [SUPERSEDED]})
     scores = {name: {key: finite_or_none(value) for key, value in values.items()} for name, values in lineage["scores"].items()}
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
@@ -78,6 +78,8 @@ def _lineage(params: Params, data: Path, student: Path, teacher: Path, evaluatio
         "teacher_digest": digest(teacher / MODEL),
         "data_digest": read_json(data / "summary.json")["digest"],
         "scores": scores,
+        **{f"teacher_{name}": value for name, value in load_initial(teacher / MODEL).items()},
+        **{f"student_{name}": value for name, value in load_initial(student / MODEL).items()},
     }
 
 
@@ -112,7 +114,8 @@ def _rounded(parity: Parity, tolerance: float) -> dict[str, float]:
 
 def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
     """The tags for the lineage of a version."""
-    digests = {f"kdflow.{name}": lineage[name] for name in ("student_digest", "teacher_digest", "data_digest")}
+    names = [f"{role}_{name}" for role in ("teacher", "student") for name in ("digest", "init", "init_digest")]
+    digests = {f"kdflow.{name}": lineage[name] for name in ("data_digest", *names) if name in lineage}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["student"].items()}
     difference = max(lineage["export"]["box_difference"], lineage["export"]["score_difference"])
     params_digest = digest_json(params.model_dump(mode="json", exclude={"compose_scenes"}))

@@ -19,7 +19,11 @@ LINEAGE_TAGS = {
     "kdflow.data_digest": "data",
     "kdflow.params_digest": "parameters",
     "kdflow.teacher_digest": "teacher",
+    "kdflow.teacher_init": "teacher's initial weights",
+    "kdflow.teacher_init_digest": "their SHA-256",
     "kdflow.student_digest": "student",
+    "kdflow.student_init": "student's initial weights",
+    "kdflow.student_init_digest": "SHA-256 of these",
     "kdflow.content": "ONNX file",
     "kdflow.execution": "execution",
 }

@@ -12,7 +12,7 @@ SOURCE = "source.json"
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The parameter `init`, the file with the weights, and its SHA-256."""
+    """The parameter `init`, or the address of the version that it referred to, the file with the weights, and its SHA-256."""
 
     init: str
     file: Path
@@ -23,28 +23,30 @@ class InitialWeights:
         return {"init": self.init, "init_digest": self.sha256}
 
 
-def write_weights(folder: Path, init: str, file: Path | None = None) -> None:
-    """Copy the weights to `folder`, with the JSON file SOURCE. Without weights, SOURCE is the only file.
+def write_weights(folder: Path, init: str, file: Path | None, version: str = "") -> None:
+    """Copy the weights `init` to `folder`, with the JSON file SOURCE.
 
     Args:
         folder: is created.
-        init: the parameter; "" for random weights.
-        file: where the weights are; None if `init` is the path.
+        init: the parameter.
+        file: the weights; None for random weights.
+        version: the address of the version that `init` refers to; "" if it is a file.
 
     Raises:
         InputError: if the file is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {"init": init}
-    if init:
-        content["file"] = f"weights{'.safetensors' if init.endswith('.safetensors') else ''}"
-        shutil.copyfile(check_file(file or Path(init)), folder / content["file"])
+    if file:
+        is_model = version or init.endswith(".safetensors")
+        content |= {"file": "weights.safetensors" if is_model else "weights", "source": version or init}
+        shutil.copyfile(check_file(file), folder / content["file"])
         content["sha256"] = digest(folder / content["file"])
     write_json(folder / SOURCE, content)
 
 
 def find_weights(init: str, folder: Path | None) -> InitialWeights | None:
-    """The weights `init` in the `folder` that `write_weights` wrote, or, without a folder, in the file itself; None if `init` is "".
+    """The weights `init` in the `folder` that `write_weights` wrote, or, without a folder, in the file `init`; None for random weights.
 
     Raises:
         InputError: if the file is missing, or the folder has other weights.
@@ -56,7 +58,7 @@ def find_weights(init: str, folder: Path | None) -> InitialWeights | None:
     content = read_json(folder / SOURCE) if (folder / SOURCE).is_file() else {}
     if content.get("init") != init:
         raise InputError(folder, f"does not have the weights '{init}'", "run `python -m components.fetch_weights` with the same parameters")
-    return InitialWeights(init, folder / content["file"], content["sha256"])
+    return InitialWeights(content["source"], folder / content["file"], content["sha256"]) if "file" in content else None
 
 
 def check_file(file: Path) -> Path:

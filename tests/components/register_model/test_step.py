@@ -126,7 +126,9 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     content = decision()
     gate = {key: version.tags.pop(key) for key in sorted(version.tags) if "gate" in key}
     assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
-    assert json.loads(version.tags.pop("kdflow.files"))["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
+    files = json.loads(version.tags.pop("kdflow.files"))
+    assert files["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
+    assert files["model.safetensors"] == content["student_digest"]
     assert version.tags == {
         "kdflow.preprocessing": "1",
         "kdflow.export_difference": f"{max(content['export']['box_difference'], content['export']['score_difference']):g}",
@@ -148,6 +150,17 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     model = mlflow.pyfunc.load_model("models:/kdflow-student@champion")
     [prediction] = model.predict({"picture": [Path("outputs/prepare_data/test/images/1.png").read_bytes()]})
     assert len(prediction["boxes"]) == len(prediction["scores"]) == len(prediction["classes"]) > 0
+
+
+def test_the_initial_weights_are_part_of_the_lineage(settings: Params) -> None:
+    initial = {"init": "yolov3-tiny.conv.15", "init_digest": "ab12"}
+    save_model(Path("outputs/distill_student/model.safetensors"), *random_network(seed=0), initial)
+    run_step(register_model, settings)
+    tags, content = Registry("kdflow-student").version("champion").tags, decision()
+    assert {name: value for name, value in content.items() if "init" in name} == {f"student_{name}": initial[name] for name in initial}
+    assert {name: value for name, value in tags.items() if "init" in name} == {f"kdflow.student_{name}": initial[name] for name in initial}
+    description = MlflowClient(tracking_uri()).get_model_version("kdflow-student", "1").description
+    assert "- student's initial weights: yolov3-tiny.conv.15\n" in description
 
 
 def test_an_export_that_differs_from_pytorch_is_not_registered(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
