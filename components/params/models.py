@@ -107,6 +107,13 @@ class Augment(Section):
     close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
 
 
+class FineTune(Section):
+    """What differs if the initial weights know all classes, such as those of last week's model."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(description="number of epochs if the initial weights have all classes; 0: as train.epochs")
+    lr: NotNegative = Field(description="learning rate if the initial weights have all classes; 0: as train.lr")
+
+
 class Train(Section):
     """One training."""
 
@@ -121,6 +128,7 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(description="autocast dtype; auto: bf16 if the hardware supports it, else fp32")
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
     workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
+    fine_tune: FineTune = FineTune(epochs=0, lr=0.0)
 
 
 def is_address(init: str) -> bool:

@@ -12,8 +12,10 @@ from kd.model.initial_weights import load_initial_weights
 from kd.model.spec import ModelSpec
 
 
-def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: str) -> tuple[Network, ModelSpec]:
-    """The network that a training starts from, and its spec, which has the anchors of the weights if their heads were loaded.
+def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: str) -> tuple[Network, ModelSpec, bool]:
+    """The network that a training starts from, its spec, and whether the weights have all of its classes.
+
+    The spec has the anchors of the weights if their heads were loaded.
 
     Args:
         source: the weights.
@@ -36,4 +38,4 @@ def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: s
         spec = replace(spec, anchors=loaded.anchors)
     if int(os.environ.get("RANK", 0)) == 0:
         print(*map(printable, lines), sep="\n", file=sys.stderr)
-    return network, spec
+    return network, spec, set(loaded.classes) == set(spec.classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import kd
-from components.params.models import Detector, Params
+from components.params.models import Detector, Params, Train
 from components.runtime.tracking import Run
 from components.shared.initial_network import initial_network
 from components.shared.initial_weights import find_weights
@@ -60,10 +60,10 @@ def train_network(
     run.log_dataset("prepared", str(data), summary["digest"], "training")
     spec = build_spec(section, summary)
     source = find_weights(section.init, weights)
-    initial, spec = initial_network(source, spec, params.seed, title) if source else (None, spec)
+    initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
     for name, value in (source.tags() if source else {}).items():
         run.set_tag(f"kdflow.{name}", value)
-    config = TrainConfig(**section.train.model_dump())
+    config = train_config(section.train, fine_tune)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
     identity += [source.sha256] if source else []
@@ -88,6 +88,12 @@ def build_spec(section: Detector, summary: dict[str, Any]) -> ModelSpec:
     """The spec of a section's network, with the classes, anchors and image size of the prepared data."""
     anchors = {int(stride): [(w, h) for w, h in shapes] for stride, shapes in summary["anchors"][section.architecture].items()}
     return ModelSpec(section.architecture, section.width, section.depth, tuple(summary["classes"]), anchors, summary["image_size"])
+
+
+def train_config(section: Train, fine_tune: bool) -> TrainConfig:
+    """The settings of a training; those in `fine_tune` replace the others if the initial weights have all classes."""
+    settings = section.model_dump(exclude={"fine_tune"})
+    return TrainConfig(**settings | ({name: value for name, value in section.fine_tune if value} if fine_tune else {}))
 
 
 def checkpoint_folder() -> Path:

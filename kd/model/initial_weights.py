@@ -35,10 +35,12 @@ class LoadedWeights(NamedTuple):
 
     Attributes:
         anchors: the anchors of the file, if its heads were loaded.
+        classes: the classes that were loaded with the heads.
         summary: the numbers of tensors that were loaded, in words.
     """
 
     anchors: Anchors | None
+    classes: tuple[str, ...]
     summary: str
 
 
@@ -76,8 +78,7 @@ def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> Loade
             _copy_rows(own[name], weights.tensors[name], {spec.classes.index(name): row for name, row in common.items()})
         else:
             own[name].copy_(weights.tensors[name])
-    heads_loaded = not set(heads).isdisjoint(loaded)
-    return LoadedWeights(weights.anchors if heads_loaded else None, _summary(own, loaded, heads, [*common] if heads_loaded else [], spec))
+    return LoadedWeights(weights.anchors if common else None, tuple(common), _summary(own, loaded, heads, [*common], spec))
 
 
 def _copy_rows(own: Tensor, other: Tensor, rows: dict[int, int]) -> None:

@@ -19,9 +19,9 @@ from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
 from components.fetch_weights.step import fetch_weights
 from components.params.load import load_params
-from components.params.models import Params
+from components.params.models import FineTune, Params
 from components.runtime.outputs import TRAINED
-from components.shared.training import write_history
+from components.shared.training import train_config, train_network, write_history
 from components.train_baseline.step import train_baseline
 from components.train_teacher.step import train_teacher
 from kd.errors import InputError
@@ -274,3 +274,19 @@ def test_weights_of_another_network_are_named_by_the_parameter(run: Any, initial
     fetch_weights(wide, run, tmp_path / "fetched")
     with pytest.raises(InputError, match=r"init\.safetensors: is a yolov3-tiny of width 0\.0625, but the network to train is .* 0\.125"):
         train_baseline(wide, run, prepared, tmp_path / "fetched", tmp_path)
+
+
+@pytest.mark.parametrize(("classes", "epochs"), [(("blue", "red"), 2), (("red", "green"), 3)])
+def test_weights_that_have_all_classes_are_fine_tuned(
+    classes: tuple[str, ...], epochs: int, run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
+) -> None:
+    spec = replace(spec_for(), classes=classes)
+    save_model(tmp_path / "last.safetensors", build_model(spec), spec)
+    train = params.student.train.model_copy(update={"epochs": 3, "fine_tune": FineTune(epochs=2, lr=1e-9)})
+    changed = params.student.model_copy(update={"init": str(tmp_path / "last.safetensors"), "train": train})
+    train_network("baseline", params, changed, run, prepared, new_folder(tmp_path, "out"))
+    assert (tmp_path / "out/history.csv").read_text().count("\n") == 1 + epochs
+    is_fine_tuned = epochs == 2
+    assert train_config(train, is_fine_tuned).lr == (1e-9 if is_fine_tuned else train.lr)
+    unset = train.model_copy(update={"fine_tune": FineTune(epochs=0, lr=0.0)})
+    assert train_config(unset, True) == train_config(unset, False)

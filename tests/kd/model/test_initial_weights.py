@@ -92,7 +92,7 @@ def test_first_layers_give_the_features_of_the_reference_and_the_rest_starts_ane
     others = {name: value for name, value in fresh.state_dict().items() if not name.startswith(CUTS[architecture])}
     assert others and all(torch.equal(network.state_dict()[name], value) for name, value in others.items())
     counts = {"yolov3": "backbone 260 of 260, neck 0 of 100, heads 0 of 6", "yolov3-tiny": "backbone 35 of 35, neck 10 of 20, heads 0 of 4"}
-    assert loaded == (None, f"loaded tensors: {counts[architecture]}")
+    assert loaded == (None, (), f"loaded tensors: {counts[architecture]}")
 
 
 @pytest.mark.parametrize("architecture", CFG)
@@ -107,7 +107,7 @@ def test_classes_of_the_same_name_keep_their_rows_of_a_darknet_file(architecture
     assert_close([head[:, [0, 1, 2, 3, 4, 5, 7]] for head in found], [head[:, rows] for head in expected])
     unicorn = [name for name, value in network.state_dict().items() if "head" in name and name.endswith("bias")]
     assert all(torch.equal(network.state_dict()[name].view(3, 8)[:, 6], fresh.state_dict()[name].view(3, 8)[:, 6]) for name in unicorn)
-    assert loaded.anchors and "; classes 2 of 3 (zebra, person)" in loaded.summary
+    assert loaded.classes == ("zebra", "person") and loaded.anchors and "; classes 2 of 3 (zebra, person)" in loaded.summary
 
 
 @pytest.mark.parametrize(("architecture", "classes"), [("yolov3", 20), ("yolov3-tiny", 2)])
