@@ -39,7 +39,7 @@ def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
     deadline = time.monotonic() + WINDOW
     while True:
         try:
-            parent = _check_mlflow(params.register_model.name)
+            parent = _check_mlflow([params.register_model.name, *filter(None, [params.register_model.teacher])])
             break
         except Exception as error:  # MLflow, its HTTP client and its databases share no base class
             uri = mask_passwords(tracking_uri())
@@ -58,20 +58,21 @@ def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
         raise
 
 
-def _check_mlflow(model: str) -> str:
-    """Do once what the last step needs: create runs, upload files, and change the registered model. Returns the parent's run id."""
+def _check_mlflow(models: list[str]) -> str:
+    """Do once what the last step needs: create runs, upload files, and change the registered models. Returns the parent's run id."""
     from mlflow.exceptions import MlflowException
 
     client = connect_to_mlflow()
     _, parent = open_parent_run(client)
     client.log_text(parent, f"{current_execution().id}\n", "execution.txt")
-    try:
-        client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    # the permission that a new version needs
-    client.set_registered_model_tag(model, "kdflow.execution", current_execution().id)
+    for model in models:
+        try:
+            client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # the permission that a new version needs
+        client.set_registered_model_tag(model, "kdflow.execution", current_execution().id)
     return parent
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from kd.files import digest_json
 
@@ -223,6 +223,9 @@ class RegisterModel(Section):
     """The export to ONNX and the model registry."""
 
     name: Annotated[str, AfterValidator(_check_model_name)] = Field(description="name of the registered model in MLflow")
+    teacher: Annotated[str, AfterValidator(lambda name: name and _check_model_name(name))] = Field(
+        default="", description="name of the teacher's registered model, for teacher.init of later runs; '' to not register it"
+    )
     confidence: Fraction = Field(description="default minimum score of a detection in the exported model")
     opset: Annotated[int, Field(ge=18), AfterValidator(_check_opset)] = Field(description="ONNX opset version")
     compare_pictures: Count = Field(description="number of test pictures on which ONNX and PyTorch are compared")
@@ -231,6 +234,13 @@ class RegisterModel(Section):
     )
     notify: str = Field(description="shell command that is run after each decision, with the decision as JSON on stdin; '' for none")
     gate: Gate
+
+    @field_validator("teacher")
+    @classmethod
+    def _check_differs(cls, teacher: str, others: ValidationInfo) -> str:
+        if teacher and teacher == others.data.get("name"):
+            raise ValueError("the student's registered model has this name")
+        return teacher
 
 
 class Params(Section):

@@ -105,10 +105,11 @@ class Registry:
         problem = f"contains no versions of '{self.name}' ({known})"
         raise InputError(mask_passwords(self.uri), problem, "name another model with --model, or register one")
 
-    def register(self, exported: Path, run_id: str, tags: Mapping[str, str], model: Path | None = None) -> str:
+    def register(self, exported: Path, run_id: str, tags: Mapping[str, str], model: Path | None = None, folder_name: str = "model") -> str:
         """Register the ONNX file `exported` as an output of the run, with `tags`, unless a version has this content already.
 
-        The files of the version include the `model` that was exported, so that a training can start from it.
+        The files of the version include the `model` that was exported, so that a training can start from it. They are in the folder
+        `folder_name` of the run's artifacts.
 
         The version is created after its files were uploaded and together with its tags. So an interrupted registration leaves no
         incomplete version and can be repeated. If two processes register the same content at once, the lower number is kept.
@@ -123,13 +124,13 @@ class Registry:
         self.create_model(self.name)
         with self.wrap_errors():
             with TemporaryDirectory() as folder:
-                package(exported, Path(folder) / "model")
+                package(exported, Path(folder) / folder_name)
                 if model:
-                    shutil.copyfile(model, Path(folder) / "model" / MODEL)
-                files = json.dumps(file_digests(Path(folder) / "model"), sort_keys=True)
+                    shutil.copyfile(model, Path(folder) / folder_name / MODEL)
+                files = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
             own_tags = {CONTENT_TAG: content, FILES_TAG: files, PREPROCESSING_TAG: PREPROCESSING}
-            created = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, **own_tags})
+            created = self.client.create_model_version(self.name, f"runs:/{run_id}/{folder_name}", run_id, tags={**tags, **own_tags})
         first = self.versions(content)[0].number
         if first != str(created.version):
             with self.wrap_errors():

@@ -9,6 +9,7 @@ from components.register_model.gate.run_gate import EXPORT_DIFFERENCE_TAG, GateR
 from components.register_model.parity import Parity, compare_export
 from components.register_model.promotion import SUPERSEDED, Promotion
 from components.register_model.registry import Registry
+from components.register_model.teacher import register_teacher
 from components.runtime.execution import current_execution, git_tags
 from components.runtime.text import mask_passwords
 from components.runtime.tracking import Run, tracking_uri
@@ -65,6 +66,8 @@ def register_model(
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
     run.log_metrics({f"export_{name}": value for name, value in parity._asdict().items()} | _metrics(gate_result))
     run.set_tag("kdflow.registered", f"{registry.name}/{gate_result.version}")
+    if params.register_model.teacher:
+        print(printable(register_teacher(params, run.id, data, teacher / MODEL, _teacher_tags(lineage, params))))
     print(printable(f"{registry.name} version {gate_result.version}: {decision['decision']} ({'; '.join(decision['reasons'])})"))
 
 
@@ -118,6 +121,15 @@ def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
     digests = {f"kdflow.{name}": lineage[name] for name in ("data_digest", *names) if name in lineage}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["student"].items()}
     difference = max(lineage["export"]["box_difference"], lineage["export"]["score_difference"])
+    return {**digests, **scores, **_run_tags(params), EXPORT_DIFFERENCE_TAG: f"{difference:g}"}
+
+
+def _teacher_tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
+    names = ("data_digest", "teacher_digest", "teacher_init", "teacher_init_digest")
+    scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["teacher"].items()}
+    return {**{f"kdflow.{name}": lineage[name] for name in names if name in lineage}, **scores, **_run_tags(params)}
+
+
+def _run_tags(params: Params) -> dict[str, str]:
     params_digest = digest_json(params.model_dump(mode="json", exclude={"compose_scenes"}))
-    run_tags = {"kdflow.params_digest": params_digest, "kdflow.execution": current_execution().id, **git_tags()}
-    return {**digests, **scores, **run_tags, EXPORT_DIFFERENCE_TAG: f"{difference:g}"}
+    return {"kdflow.params_digest": params_digest, "kdflow.execution": current_execution().id, **git_tags()}

@@ -3,9 +3,12 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from components.shared.initial_weights import InitialWeights
 from kd.data.anchors import anchor_overlap
+from kd.data.dataset import DetectionData
+from kd.detection.evaluate import NMSConfig, score_detector
 from kd.errors import InputError, printable
 from kd.model.build import Network, build_model
 from kd.model.initial_weights import load_initial_weights
@@ -39,3 +42,23 @@ def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: s
     if int(os.environ.get("RANK", 0)) == 0:
         print(*map(printable, lines), sep="\n", file=sys.stderr)
     return network, spec, set(loaded.classes) == set(spec.classes)
+
+
+def better_network(start: Network, trained: Network, trained_map: float, spec: ModelSpec, data: Path, title: str) -> Network:
+    """The network with the higher mAP on the val split: the one that the training started from, or the trained one.
+
+    Args:
+        start: the initial network, which has the same classes.
+        trained: the trained network.
+        trained_map: its mAP on the val split.
+        spec: the spec of both.
+        data: output of prepare_data.
+        title: the step's name, for the line that says so if the first one is better.
+    """
+    device = next(trained.parameters()).device
+    start_map = score_detector(start.to(device), spec.anchors, DetectionData(data / "val", spec.image_size), NMSConfig()).map
+    if start_map <= trained_map:
+        return trained
+    scores = f"their mAP on the val split is {start_map:.3f}, not {trained_map:.3f}"
+    print(f"{title}: keeps the initial weights, because {scores}", file=sys.stderr)
+    return start

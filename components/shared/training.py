@@ -2,6 +2,7 @@
 
 import csv
 import os
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import kd
 from components.params.models import Detector, Params, Train
 from components.runtime.tracking import Run
-from components.shared.initial_network import initial_network
+from components.shared.initial_network import better_network, initial_network
 from components.shared.initial_weights import find_weights
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
@@ -36,6 +37,7 @@ def train_network(
     distill: BuildDistillation | None = None,
     distill_digest: str = "",
     weights: Path | None = None,
+    keep_better: bool = False,
 ) -> None:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
@@ -51,6 +53,7 @@ def train_network(
         distill: builds the distillation; None to train with labels only.
         distill_digest: digest of the teacher, the maps and the settings of the distillation.
         weights: folder with the weights `section.init`, of `fetch_weights`; None to read the file `section.init` itself.
+        keep_better: whether initial weights with all classes are the result if their mAP on the val split is higher.
 
     Raises:
         InputError: if the data or the initial weights do not fit, or a checkpoint cannot be written.
@@ -63,6 +66,7 @@ def train_network(
     initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
     for name, value in (source.tags() if source else {}).items():
         run.set_tag(f"kdflow.{name}", value)
+    start = deepcopy(initial) if keep_better and fine_tune else None
     config = train_config(section.train, fine_tune)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
@@ -77,6 +81,8 @@ def train_network(
             network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title, initial)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
+    if start and "val_map" in history[-1]:
+        network = better_network(start, network, history[-1]["val_map"], spec, data, title)
     save_model(output / "model.safetensors", network, spec, source.tags() if source else None)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})

@@ -18,6 +18,6 @@ def train_teacher(
 
     Reads the sections `teacher`, `augment` and `seed`, and the weights `teacher.init` in `weights`. Writes model.safetensors and
     history.csv (the losses of every epoch, and mAP on the val split every few epochs). A training that was interrupted resumes from
-    its last epoch.
+    its last epoch. If the initial weights have all classes and a higher mAP on the val split, model.safetensors has these weights.
     """
-    train_network("train_teacher", params, params.teacher, run, data, output, weights=weights / "teacher")
+    train_network("train_teacher", params, params.teacher, run, data, output, weights=weights / "teacher", keep_better=True)

@@ -290,3 +290,22 @@ def test_weights_that_have_all_classes_are_fine_tuned(
     assert train_config(train, is_fine_tuned).lr == (1e-9 if is_fine_tuned else train.lr)
     unset = train.model_copy(update={"fine_tune": FineTune(epochs=0, lr=0.0)})
     assert train_config(unset, True) == train_config(unset, False)
+
+
+@pytest.mark.parametrize("lr", [5.0, 1e-9])
+def test_a_teacher_that_is_worse_than_its_initial_weights_is_not_used(
+    lr: float, run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = params.teacher.model_copy(update={"train": params.teacher.train.model_copy(update={"epochs": 30, "lr": 0.01})})
+    train_teacher(params.model_copy(update={"teacher": longer}), run, prepared, output=tmp_path)
+    file = shutil.copy(tmp_path / "model.safetensors", tmp_path / "last.safetensors")
+    train = params.teacher.train.model_copy(update={"epochs": 1, "lr": lr, "clip_norm": 1e9, "optimizer": "sgd", "ema_decay": 0.0})
+    again = params.model_copy(update={"teacher": params.teacher.model_copy(update={"init": str(file), "train": train})})
+    (tmp_path / "fetched").mkdir()
+    fetch_weights(again, run, tmp_path / "fetched")
+    capsys.readouterr()
+    train_teacher(again, run, prepared, tmp_path / "fetched", new_folder(tmp_path, "again"))
+    kept = "train_teacher: keeps the initial weights, because their mAP on the val split is" in capsys.readouterr().err
+    before, after = (load_model(one)[0].state_dict() for one in (file, tmp_path / "again/model.safetensors"))
+    is_equal = all(torch.equal(value, after[name]) for name, value in before.items() if not name.endswith("num_batches_tracked"))
+    assert kept == is_equal == (lr == 5.0)
