@@ -128,6 +128,7 @@ def _show(args: argparse.Namespace) -> None:
         "anchors": "; ".join(anchors),
         "sha256": digest(args.model),
         **({"starts from": f"{initial['init']} (sha256 {initial['init_digest']})"} if initial else {}),
+        **{name: initial[key] for name, key in (("license", "init_license"), ("origin", "init_origin")) if key in initial},
     }
     for name, value in properties.items():
         print(f"{name:<13} {value}")

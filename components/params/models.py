@@ -161,6 +161,7 @@ class Detector(Section):
     init: Annotated[str, AfterValidator(_check_init)] = Field(
         default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
     )
+    init_license: str = Field(default="", description="license of these weights, recorded with the models; '' for that of the file")
     train: Train
 
 

@@ -20,6 +20,8 @@ from kd.files import digest, digest_json, read_json, write_json
 from kd.model.store import load_initial, load_model
 
 MODEL = "model.safetensors"
+INITIAL = ("init", "init_digest", "init_license", "init_origin")
+"""What is recorded about initial weights."""
 EVALUATED_MODELS = ("teacher", "baseline", "student")
 
 
@@ -117,7 +119,7 @@ def _rounded(parity: Parity, tolerance: float) -> dict[str, float]:
 
 def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
     """The tags for the lineage of a version."""
-    names = [f"{role}_{name}" for role in ("teacher", "student") for name in ("digest", "init", "init_digest")]
+    names = [f"{role}_{name}" for role in ("teacher", "student") for name in ("digest", *INITIAL)]
     digests = {f"kdflow.{name}": lineage[name] for name in ("data_digest", *names) if name in lineage}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["student"].items()}
     difference = max(lineage["export"]["box_difference"], lineage["export"]["score_difference"])
@@ -125,7 +127,7 @@ def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
 
 
 def _teacher_tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
-    names = ("data_digest", "teacher_digest", "teacher_init", "teacher_init_digest")
+    names = ["data_digest", "teacher_digest", *(f"teacher_{name}" for name in INITIAL)]
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["teacher"].items()}
     return {**{f"kdflow.{name}": lineage[name] for name in names if name in lineage}, **scores, **_run_tags(params)}
 

@@ -13,6 +13,20 @@ from kd.errors import InputError, printable
 from kd.model.build import Network, build_model
 from kd.model.initial_weights import load_initial_weights
 from kd.model.spec import ModelSpec
+from kd.model.store import load_initial
+
+
+def describe_origin(source: InitialWeights, license: str) -> dict[str, str]:
+    """What a model's metadata and the tags of its run record about its initial weights.
+
+    Returns:
+        "init", "init_digest", and, if they are known, "init_license", and "init_origin": the weights at the start of the chain, if the
+        weights are those of a model that did not start from random weights itself.
+    """
+    before = load_initial(source.file) if source.file.suffix == ".safetensors" else {}
+    origin = before.get("init_origin") or (f"{before['init']} (SHA-256 {before['init_digest']})" if before else "")
+    known = {"init_license": license or before.get("init_license", ""), "init_origin": origin}
+    return {"init": source.init, "init_digest": source.sha256, **{name: value for name, value in known.items() if value}}
 
 
 def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: str) -> tuple[Network, ModelSpec, bool]:

@@ -18,10 +18,6 @@ class InitialWeights:
     file: Path
     sha256: str
 
-    def tags(self) -> dict[str, str]:
-        """What the model's metadata and the tags of its run record."""
-        return {"init": self.init, "init_digest": self.sha256}
-
 
 def write_weights(folder: Path, init: str, file: Path | None, version: str = "") -> None:
     """Copy the weights `init` to `folder`, with the JSON file SOURCE.

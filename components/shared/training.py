@@ -10,7 +10,7 @@ from typing import Any
 import kd
 from components.params.models import Detector, Params, Train
 from components.runtime.tracking import Run
-from components.shared.initial_network import better_network, initial_network
+from components.shared.initial_network import better_network, describe_origin, initial_network
 from components.shared.initial_weights import find_weights
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
@@ -64,7 +64,8 @@ def train_network(
     spec = build_spec(section, summary)
     source = find_weights(section.init, weights)
     initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
-    for name, value in (source.tags() if source else {}).items():
+    origin = describe_origin(source, section.init_license) if source else {}
+    for name, value in origin.items():
         run.set_tag(f"kdflow.{name}", value)
     start = deepcopy(initial) if keep_better and fine_tune else None
     config = train_config(section.train, fine_tune)
@@ -83,7 +84,7 @@ def train_network(
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
-    save_model(output / "model.safetensors", network, spec, source.tags() if source else None)
+    save_model(output / "model.safetensors", network, spec, origin)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")

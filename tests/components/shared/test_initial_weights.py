@@ -22,7 +22,6 @@ def test_weights_are_found_in_the_folder_and_without_one(file: Path, tmp_path: P
     found = find_weights(str(file), tmp_path / "copy")
     assert found == InitialWeights(str(file), tmp_path / "copy/weights.safetensors", sha256)
     assert found.file.read_bytes() == b"model"
-    assert found.tags() == {"init": str(file), "init_digest": sha256}
 
 
 def test_without_init_nothing_is_read(tmp_path: Path) -> None:
