@@ -121,6 +121,10 @@ class Train(Section):
     batch: Count = Field(description="batch size, summed over all GPUs")
     optimizer: Literal["adamw", "sgd"] = Field(description="adamw: AdamW; sgd: SGD with Nesterov momentum 0.9")
     lr: Positive = Field(description="learning rate after the warm-up; cosine decay follows")
+    backbone_lr: NotNegative = Field(default=1.0, description="factor of the learning rate of the backbone")
+    freeze_epochs: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="number of epochs, at the start, in which the backbone does not change; train.epochs for all"
+    )
     weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
     warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
     ema_decay: BelowOne = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")

@@ -139,6 +139,8 @@ def train_one_epoch(
         TrainingDiverged: if the loss is not finite.
     """
     trained.train()
+    if epoch < config.freeze_epochs:  # batch normalization must not change either
+        trained[0].get_submodule("backbone").eval()
     steps, device = len(loader), next(trained.parameters()).device
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
@@ -180,8 +182,9 @@ def train_one_epoch(
 
 def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps: int) -> None:
     factor = lr_factor(step, config.epochs * steps, round(config.warmup_epochs * steps))
+    backbone_factor = 0.0 if step < config.freeze_epochs * steps else config.backbone_lr
     for group in optimizer.param_groups:
-        group["lr"] = config.lr * factor
+        group["lr"] = config.lr * factor * (backbone_factor if group["is_backbone"] else 1.0)
 
 
 def _check_finite(loss: Tensor, terms: dict[str, Tensor], epoch: int, step: int) -> None:
