@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     options = parser.parse_args(arguments)
     params = load_params(options.params)
     batch = options.batch or params.student.train.batch
-    dtype = TrainConfig(**params.student.train.model_dump()).autocast_dtype(DEVICE)
+    dtype = TrainConfig(**params.student.train.model_dump(exclude={"fine_tune"})).autocast_dtype(DEVICE)
     print(f"{describe_machine()}; {dtype or torch.float32}, {batch} pictures a step")
     for size in options.sizes:
         forward, plain, distilled = measure(works(params, size, batch), options.rounds)
@@ -65,7 +65,7 @@ def works(params: Params, size: int, batch_size: int) -> list[Work]:
     """The teacher's forward pass, a step of the baseline and a step of the distillation, on the same pictures and seed."""
     teacher_spec, student_spec = _spec(params.teacher, size), _spec(params.student, size)
     teacher = build_model(teacher_spec).to(DEVICE).to(memory_format=torch.channels_last).eval()
-    config = TrainConfig(**params.student.train.model_dump())
+    config = TrainConfig(**params.student.train.model_dump(exclude={"fine_tune"}))
     autocast = config.autocast_dtype(DEVICE)
     batch = _batch(size, batch_size, teacher.strides)
 

@@ -70,7 +70,7 @@ class Ablation:
         """Train the teacher, unless it is there."""
         params = self.params.model_copy(update={"seed": self.teacher_seed})
         made_from = {"data": self._data(), "seed": params.seed, **_values(params, "teacher", "augment")}
-        once(self.teacher, made_from, lambda output: _timed("teacher", params, params.teacher, self.data, output))
+        once(self.teacher, made_from, lambda output: train_timed("teacher", params, params.teacher, self.data, output))
 
     def take_teacher(self, given: Path) -> None:
         """Copy a trained teacher from its folder, unless it is there.
@@ -130,7 +130,7 @@ class Ablation:
             maps = self.compute_maps(params)
             distill = self._distillation(variant, params, maps)
             distill_id = distill_digest(params, self.teacher, maps) + code()
-        _timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, distill, distill_id)
+        train_timed(f"{variant.folder}-seed-{params.seed}", params, params.student, self.data, output, distill, distill_id)
 
     def _distillation(self, variant: Variant, params: Params, maps: Path) -> BuildDistillation:
         """As distill_student builds it, with the loss of a published method where the variant names one.
@@ -206,7 +206,7 @@ def code() -> str:
     return digest_json([code_digest(), *(digest(source) for source in published)])
 
 
-def _timed(
+def train_timed(
     title: str,
     params: Params,
     section: Detector,
@@ -215,6 +215,7 @@ def _timed(
     distill: BuildDistillation | None = None,
     distill_id: str = "",
 ) -> None:
+    """Train as `train_network` does, and write seconds, machine and code to TRAINING as well."""
     run, version = TimingRun(), code()
     train_network(title, params, section, run, data, output, distill, distill_id)
     write_json(output / TRAINING, {"seconds": run.seconds(section.train.epochs), "machine": describe_machine(), "code": version})

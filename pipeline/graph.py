@@ -54,19 +54,20 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
             return task.set_caching_options(cached)
 
         source = {"data_repo": data_repo, "data_rev": data_rev}
-        resolve_task = configure(steps.resolve_data(data=data, **source, register_model=register_model), cached=False)
+        checked = {"data": data, "register_model": register_model, "teacher": teacher, "student": student}
+        resolve_task = configure(steps.resolve_data(**source, **checked), cached=False)
         data_task = configure(steps.prepare_data(data=data, data_version=resolve_task.outputs["data_version"]))
         dataset = _artifact_input("dataset", data_task)
 
         common = {"augment": augment, "seed": seed}
-        teacher_task = configure(steps.train_teacher(**common, teacher=teacher, **dataset))
-        baseline_task = configure(steps.train_baseline(**common, student=student, train_baseline=train_baseline, **dataset))
-        maps_task = configure(
-            steps.compute_info_maps(info_maps=info_maps, **dataset, **_artifact_input("teacher", teacher_task, "teacher_model"))
-        )
+        teacher_weights, student_weights = (resolve_task.outputs[f"{role}_weights"] for role in ("teacher", "student"))
+        teacher_task = configure(steps.train_teacher(**common, teacher=teacher, weights=teacher_weights, **dataset))
+        twins = {**common, "student": student, "weights": student_weights, **dataset}
+        baseline_task = configure(steps.train_baseline(**twins, train_baseline=train_baseline))
+        trained_teacher = _artifact_input("teacher", teacher_task, "teacher_model")
+        maps_task = configure(steps.compute_info_maps(info_maps=info_maps, **dataset, **trained_teacher))
         maps = _artifact_input("maps", maps_task)
-        distillation = {"distill": distill, **_artifact_input("teacher", teacher_task, "teacher_model"), **maps}
-        student_task = configure(steps.distill_student(**common, student=student, **dataset, **distillation))
+        student_task = configure(steps.distill_student(**twins, distill=distill, **trained_teacher, **maps))
 
         models = {**_artifact_input("teacher_model", teacher_task), **_artifact_input("student_model", student_task)}
         baseline = _artifact_input("baseline_model", baseline_task)

@@ -19,11 +19,13 @@ from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
 from pipeline.environment import apply_environment
+from pipeline.initial_weights import ROLES, fetch_weights
 from pipeline.overlap import wait_for_turn
-from pipeline.preflight import open_pipeline, recorded_source
+from pipeline.preflight import open_pipeline
+from pipeline.recorded_source import recorded_source
 from pipeline.restarts import run_with_restarts
 
-TRAININGS = ("train_teacher", "train_baseline", "distill_student")
+TRAININGS = tuple(ROLES)
 SKIPPED = "skipped.json"
 Sections = dict[str, Any]
 
@@ -36,7 +38,7 @@ class Artifact(Protocol):
 
 
 @clean_exit()
-def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact) -> str:
+def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | None], output: Artifact, weights: str = "") -> str:
     """Run a step of `components` as a task.
 
     Args:
@@ -44,6 +46,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
         sections: the sections of the parameters that it reads; integers may have become floats.
         inputs: the input folders by parameter of the step; None if a step was skipped.
         output: the output folder; its metadata is set to the digest and the git commit of the code.
+        weights: the version of a training's initial weights, from `resolve_versions`; "" for random weights.
 
     Returns:
         The digest of the output. The tasks that read the output get it as a parameter, because Kubeflow's cache compares parameters,
@@ -57,24 +60,25 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     _check_inputs(paths)
     processes = max(gpu_count(), 1) if step in TRAININGS else 1
-    run_processes(step, parse_sections(sections), {**paths, "output": Path(output.path)}, processes)
+    with fetch_weights(step, weights) as fetched:
+        run_processes(step, parse_sections(sections), {**paths, **fetched, "output": Path(output.path)}, processes)
     return _add_metadata(output)
 
 
 @clean_exit()
-def resolve_version(data: Sections, register_model: Sections, repo: str, rev: str) -> str:
-    """Check what later steps need, and resolve the version of `data.path` at a revision; see `pipeline.preflight`."""
+def resolve_versions(sections: Sections, repo: str, rev: str) -> tuple[str, str, str]:
+    """Check what later steps need, and resolve the versions of the data and the initial weights; see `pipeline.preflight`."""
     apply_environment()
     if not repo and _is_cluster():
         raise InputError("data_repo", "is empty", "enter the address of the git repository in which DVC tracks data.path")
-    params = parse_sections({"data": data, "register_model": register_model})
+    params = parse_sections(sections)
     wait_for_turn()
-    return open_pipeline(params.data.path, repo, rev, params.register_model.name).version
+    return open_pipeline(params, repo, rev)
 
 
 @clean_exit()
 def launch_prepare_data(data: Sections, version: str, output: Artifact) -> str:
-    """Run prepare_data on the source that `resolve_version` recorded. Its version must still be `version`.
+    """Run prepare_data on the source that `resolve_versions` recorded. Its version must still be `version`.
 
     Returns the digest of the output.
     """

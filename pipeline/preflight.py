@@ -5,23 +5,33 @@ import sys
 import time
 from contextlib import suppress
 
-from components.prepare_data.data_source import DataSource, check_remote, resolve_source
+from components.params.models import Params
+from components.prepare_data.data_source import check_remote, resolve_source
 from components.runtime.execution import current_execution
 from components.runtime.store import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
+from pipeline.initial_weights import resolve_weights
+from pipeline.recorded_source import record_source
 
 WINDOW = 600.0
 """Seconds during which a server that does not answer is asked again."""
 PAUSE = 15.0
-SOURCE_TAGS = ("kdflow.data_repo", "kdflow.data_commit", "kdflow.data_rev")
 HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}  # the loop here retries
 
 
-def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
-    """Create the parent run in MLflow, check that it accepts files and versions of `model`, and resolve and check the data.
+def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
+    """Create the parent run in MLflow, check that it accepts files and versions of the model, and resolve and check the data.
 
     Repository and commit are recorded as tags of the parent run.
+
+    Args:
+        params: the sections `data`, `register_model`, `teacher` and `student`.
+        repo: git repository in which DVC tracks the data; "" for a folder on this machine.
+        rev: commit, tag or branch; "" for the newest commit.
+
+    Returns:
+        The versions of the data and of the initial weights of teacher and student; see `pipeline.initial_weights`.
 
     Raises:
         InputError: if a server refuses, or has not answered for `WINDOW` seconds, or the data cannot be read, or `repo` contains a
@@ -36,7 +46,7 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
     deadline = time.monotonic() + WINDOW
     while True:
         try:
-            parent = _check_mlflow(model)
+            parent = _check_mlflow([params.register_model.name, *filter(None, [params.register_model.teacher])])
             break
         except Exception as error:  # MLflow, its HTTP client and its databases share no base class
             uri = mask_passwords(tracking_uri())
@@ -46,47 +56,32 @@ def open_pipeline(path: str, repo: str, rev: str, model: str) -> DataSource:
             print(f"{uri}: {one_line(error)}; retrying", file=sys.stderr, flush=True)
             time.sleep(PAUSE)
     try:
-        source = resolve_source(path, repo, rev)
+        source = resolve_source(params.data.path, repo, rev)
         check_remote(source)
-        for name, value in zip(SOURCE_TAGS, (source.repo, source.commit, rev), strict=True):
-            connect_to_mlflow().set_tag(parent, name, value)
+        record_source(parent, source, rev)
+        teacher, student = (resolve_weights(init, source.repo, source.commit) for init in (params.teacher.init, params.student.init))
     except BaseException:
         with suppress(Exception):  # the error of the data counts
             connect_to_mlflow().set_terminated(parent, "FAILED")
         raise
-    return source
+    return source.version, teacher, student
 
 
-def recorded_source() -> tuple[str, str]:
-    """The data's repository and commit, as `open_pipeline` recorded them in this execution; both are "" for a folder on this machine.
-
-    Raises:
-        InputError: if the parent run in MLflow does not have them.
-    """
-    import_mlflow()
-    client = connect_to_mlflow()
-    _, parent = open_parent_run(client)
-    tags = client.get_run(parent).data.tags
-    if any(name not in tags for name in SOURCE_TAGS):
-        problem = f"the run {parent} of this execution does not name the data's repository"
-        raise InputError(mask_passwords(tracking_uri()), problem, "start the pipeline again, and do not delete its run in MLflow")
-    return tags[SOURCE_TAGS[0]], tags[SOURCE_TAGS[1]]
-
-
-def _check_mlflow(model: str) -> str:
-    """Do once what the last step needs: create runs, upload files, and change the registered model. Returns the parent's run id."""
+def _check_mlflow(models: list[str]) -> str:
+    """Do once what the last step needs: create runs, upload files, and change the registered models. Returns the parent's run id."""
     from mlflow.exceptions import MlflowException
 
     client = connect_to_mlflow()
     _, parent = open_parent_run(client)
     client.log_text(parent, f"{current_execution().id}\n", "execution.txt")
-    try:
-        client.create_registered_model(model)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    # the permission that a new version needs
-    client.set_registered_model_tag(model, "kdflow.execution", current_execution().id)
+    for model in models:
+        try:
+            client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # the permission that a new version needs
+        client.set_registered_model_tag(model, "kdflow.execution", current_execution().id)
     return parent
 
 

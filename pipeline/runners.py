@@ -36,14 +36,14 @@ def subprocess_runner() -> Runner:
     return Runner(SubprocessRunner(use_venv=False), "kdflow", digest_json(sources))
 
 
-def docker_runner(image: str, root: Path, mounted: list[Path], data: str) -> Runner:
+def docker_runner(image: str, root: Path, mounted: list[Path], inputs: list[str]) -> Runner:
     """Run tasks in containers of `image`, as the image's user, on this machine's network.
 
     Args:
         image: name of the image.
         root: folder of the outputs; Kubeflow mounts it.
         mounted: folders to mount read-only at the same path.
-        data: `data.path` if it is a folder on this machine, else ""; mounted read-only in the container's working folder.
+        inputs: `data.path` and initial weights on this machine; mounted read-only at the same path in the container's working folder.
 
     Raises:
         InputError: if there is no Docker, no such image, or no MLflow server.
@@ -61,9 +61,8 @@ def docker_runner(image: str, root: Path, mounted: list[Path], data: str) -> Run
         folder.chmod(0o777)  # the image's user is a different one
     mounts = [Mount(str(checkpoints), str(checkpoints), "bind")]
     mounts += [Mount(str(folder.resolve()), str(folder.resolve()), "bind", read_only=True) for folder in mounted]
-    if data:
-        target = Path(details.attrs["Config"]["WorkingDir"] or "/") / data
-        mounts.append(Mount(str(target), str(Path(data).resolve()), "bind", read_only=True))
+    home = Path(details.attrs["Config"]["WorkingDir"] or "/")
+    mounts += [Mount(str(home / path), str(Path(path).resolve()), "bind", read_only=True) for path in inputs]
     environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_VARIABLES)}
     environment["KDFLOW_CHECKPOINTS"] = str(checkpoints)
     runner = DockerRunner(environment=environment, mounts=mounts, network_mode="host", shm_size=SHARED_MEMORY)

@@ -14,21 +14,28 @@ component = dsl.component(base_image="kdflow", install_kfp_package=False)
 
 
 @component
-def resolve_data(data: dict, register_model: dict, data_repo: str, data_rev: str) -> NamedTuple("Outputs", data_version=str):
-    """Check that MLflow and the data can be used, and resolve the version of `data.path` at a git revision. Never cached.
+def resolve_data(data: dict, register_model: dict, student: dict, teacher: dict, data_repo: str, data_rev: str) -> NamedTuple(
+    "Outputs", data_version=str, teacher_weights=str, student_weights=str
+):
+    """Check that MLflow and the data can be used, and resolve the versions of the data and the initial weights. Never cached.
 
     Args:
         data: The section `data` of params.yaml.
         register_model: The section `register_model` of params.yaml.
+        student: The section `student` of params.yaml.
+        teacher: The section `teacher` of params.yaml.
         data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
 
     Returns:
         data_version: DVC's md5 of the data.
+        teacher_weights: Version of the teacher's initial weights; empty for random weights.
+        student_weights: Version of the student's initial weights; empty for random weights.
     """
-    from pipeline.launch import resolve_version
+    from pipeline.launch import resolve_versions
 
-    return (resolve_version(data, register_model, data_repo, data_rev),)
+    sections = {"data": data, "register_model": register_model, "student": student, "teacher": teacher}
+    return resolve_versions(sections, data_repo, data_rev)
 
 
 @component
@@ -52,7 +59,7 @@ def prepare_data(data: dict, data_version: str, dataset: Output[Dataset]) -> Nam
 
 @component
 def train_teacher(
-    augment: dict, seed: int, teacher: dict, dataset_digest: str, dataset: Input[Dataset], teacher_model: Output[Model]
+    augment: dict, seed: int, teacher: dict, weights: str, dataset_digest: str, dataset: Input[Dataset], teacher_model: Output[Model]
 ) -> NamedTuple("Outputs", digest=str):
     """Train the teacher. A killed training resumes after its last epoch.
 
@@ -60,6 +67,7 @@ def train_teacher(
         augment: The section `augment` of params.yaml.
         seed: Random seed of the trainings.
         teacher: The section `teacher` of params.yaml.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         dataset: The prepared dataset.
 
@@ -69,7 +77,8 @@ def train_teacher(
     """
     from pipeline.launch import launch_step
 
-    return (launch_step("train_teacher", {"augment": augment, "seed": seed, "teacher": teacher}, {"data": dataset}, teacher_model),)
+    sections = {"augment": augment, "seed": seed, "teacher": teacher}
+    return (launch_step("train_teacher", sections, {"data": dataset}, teacher_model, weights),)
 
 
 @component
@@ -78,6 +87,7 @@ def train_baseline(
     seed: int,
     student: dict,
     train_baseline: bool,
+    weights: str,
     dataset_digest: str,
     dataset: Input[Dataset],
     baseline_model: Output[Model],
@@ -89,6 +99,7 @@ def train_baseline(
         seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
         train_baseline: False skips this step; the report then compares only teacher and student.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         dataset: The prepared dataset.
 
@@ -100,7 +111,8 @@ def train_baseline(
 
     if not train_baseline:
         return (skip(baseline_model),)
-    return (launch_step("train_baseline", {"augment": augment, "seed": seed, "student": student}, {"data": dataset}, baseline_model),)
+    sections = {"augment": augment, "seed": seed, "student": student}
+    return (launch_step("train_baseline", sections, {"data": dataset}, baseline_model, weights),)
 
 
 @component
@@ -131,6 +143,7 @@ def distill_student(
     distill: dict,
     seed: int,
     student: dict,
+    weights: str,
     dataset_digest: str,
     teacher_digest: str,
     maps_digest: str,
@@ -146,6 +159,7 @@ def distill_student(
         distill: The section `distill` of params.yaml.
         seed: Random seed of the trainings.
         student: The section `student` of params.yaml.
+        weights: Version of the initial weights; empty for random weights.
         dataset_digest: Digest of `dataset`.
         teacher_digest: Digest of `teacher`.
         maps_digest: Digest of `maps`.
@@ -160,7 +174,7 @@ def distill_student(
     from pipeline.launch import launch_step
 
     sections = {"augment": augment, "distill": distill, "seed": seed, "student": student}
-    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, student_model),)
+    return (launch_step("distill_student", sections, {"data": dataset, "teacher": teacher, "maps": maps}, student_model, weights),)
 
 
 @component

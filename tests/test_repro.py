@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from kd.files import digest
+from kd.model.store import load_initial
 from tests.projects import STEPS, dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -67,3 +70,16 @@ def test_metrics_and_plots_show(project: Path) -> None:
 
 def test_a_new_weight_reruns_distillation_and_what_follows(project: Path) -> None:
     assert ran(run(project, "exp", "run", "-S", "distill.weight=0.5")) == ["distill_student", "evaluate", "register_model"]
+
+
+def test_a_new_content_of_the_initial_weights_trains_again(project: Path) -> None:
+    model = project / "outputs/train_baseline/model.safetensors"
+    shutil.copy(model, project / "init.safetensors")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["student"]["init"] = "init.safetensors"
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
+    assert ran(run(project, "repro", "train_baseline")) == []
+    shutil.copy(model, project / "init.safetensors")
+    assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
+    assert load_initial(model) == {"init": "init.safetensors", "init_digest": digest(project / "init.safetensors")}

@@ -20,18 +20,20 @@ def distill_student(
     data: Path = Path("outputs/prepare_data"),
     teacher: Path = Path("outputs/train_teacher"),
     maps: Path = Path("outputs/compute_info_maps"),
+    weights: Path = Path("outputs/fetch_weights"),
     output: Path = Path("outputs/distill_student"),
 ) -> None:
     """Train the student with the teacher's knowledge at backbone and neck, weighted by the information maps.
 
-    Reads the sections `student`, `distill`, `augment` and `seed`. Writes model.safetensors (the student, without the adapters)
-    and history.csv (every loss term, and the gradient of the distillation relative to that of the detection loss). A training
-    that was interrupted resumes from its last epoch.
+    Reads the sections `student`, `distill`, `augment` and `seed`, and the weights `student.init` in `weights`. Writes
+    model.safetensors (the student, without the adapters) and history.csv (every loss term, and the gradient of the distillation
+    relative to that of the detection loss). A training that was interrupted resumes from its last epoch.
     """
     run.set_tag("kdflow.teacher_digest", digest(teacher / MODEL))
     config, live = distill_config(params), params.distill.maps == "live"
     distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
-    train_network("distill_student", params, params.student, run, data, output, distill, distill_digest(params, teacher, maps))
+    identity = distill_digest(params, teacher, maps)
+    train_network("distill_student", params, params.student, run, data, output, distill, identity, weights / "student")
 
 
 def distill_config(params: Params) -> DistillConfig:

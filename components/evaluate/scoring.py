@@ -13,18 +13,19 @@ from kd.detection.scores import coco_scores, split_results
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_model
+from kd.model.store import load_initial, load_model
 from kd.progress import track
 
 MODEL = "model.safetensors"
 
 
 class TrainedModel(NamedTuple):
-    """A trained model and the folder it was loaded from."""
+    """A trained model, the folder it was loaded from, and its initial weights, "" for random weights."""
 
     folder: Path
     network: Network
     spec: ModelSpec
+    init: str
 
 
 def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
@@ -36,7 +37,7 @@ def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
     network, spec = load_model(folder / MODEL)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
         raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
-    return TrainedModel(folder, network, spec)
+    return TrainedModel(folder, network, spec, load_initial(folder / MODEL).get("init", ""))
 
 
 def load_split(folder: Path, image_size: int) -> DetectionData:

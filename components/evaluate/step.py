@@ -58,7 +58,7 @@ def evaluate(
         metrics["gain"] = gain(metrics)
     write_json(output / "metrics.json", metrics)
     write_tables(output, evaluated)
-    write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps)
+    write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps, trained["student"].init)
     run.log_dataset("prepared", str(data), summary["digest"], "test")
     times = latencies({name: (model.network, model.spec) for name, model in trained.items()}, test)
     scores = {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items()}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from kd.files import digest_json
 
@@ -117,6 +117,13 @@ class Augment(Section):
     close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
 
 
+class FineTune(Section):
+    """What differs if the initial weights know all classes, such as those of last week's model."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(description="number of epochs if the initial weights have all classes; 0: as train.epochs")
+    lr: NotNegative = Field(description="learning rate if the initial weights have all classes; 0: as train.lr")
+
+
 class Train(Section):
     """One training."""
 
@@ -124,6 +131,10 @@ class Train(Section):
     batch: Count = Field(description="batch size, summed over all GPUs")
     optimizer: Literal["adamw", "sgd"] = Field(description="adamw: AdamW; sgd: SGD with Nesterov momentum 0.9")
     lr: Positive = Field(description="learning rate after the warm-up; cosine decay follows")
+    backbone_lr: NotNegative = Field(default=1.0, description="factor of the learning rate of the backbone")
+    freeze_epochs: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="number of epochs, at the start, in which the backbone does not change; train.epochs for all"
+    )
     weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
     warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
     ema_decay: BelowOne = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
@@ -131,6 +142,28 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(description="autocast dtype; auto: bf16 if the hardware supports it, else fp32")
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
     workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
+    fine_tune: FineTune = FineTune(epochs=0, lr=0.0)
+
+
+def is_address(init: str) -> bool:
+    """Whether initial weights are an address in the model registry, and not a file."""
+    return init.startswith("models:")
+
+
+def parse_address(init: str) -> tuple[str, str, bool]:
+    """The name, and the version or alias in the address of initial weights, and whether there may be none yet."""
+    found = re.fullmatch(r"models:/([^/@?]+)(?:/(\d+)|@([^/@?]+))(\?)?", init)
+    if not found:
+        raise ValueError("write models:/NAME/VERSION or models:/NAME@ALIAS, with a ? at the end for random weights if there is none yet")
+    return found[1], found[2] or found[3], bool(found[4])
+
+
+def _check_init(init: str) -> str:
+    if is_address(init):
+        parse_address(init)
+    elif init != init.strip() or "://" in init:
+        raise ValueError("give a .safetensors or .weights file, models:/NAME@ALIAS, or ''")
+    return init
 
 
 class Detector(Section):
@@ -139,6 +172,10 @@ class Detector(Section):
     architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="network architecture")
     width: Positive = Field(description="factor of the number of channels; 1 is the published network")
     depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
+    init: Annotated[str, AfterValidator(_check_init)] = Field(
+        default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
+    )
+    init_license: str = Field(default="", description="license of these weights, recorded with the models; '' for that of the file")
     train: Train
 
 
@@ -216,6 +253,9 @@ class RegisterModel(Section):
     """The export to ONNX and the model registry."""
 
     name: Annotated[str, AfterValidator(_check_model_name)] = Field(description="name of the registered model in MLflow")
+    teacher: Annotated[str, AfterValidator(lambda name: name and _check_model_name(name))] = Field(
+        default="", description="name of the teacher's registered model, for teacher.init of later runs; '' to not register it"
+    )
     confidence: Fraction = Field(description="default minimum score of a detection in the exported model")
     opset: Annotated[int, Field(ge=18), AfterValidator(_check_opset)] = Field(description="ONNX opset version")
     compare_pictures: Count = Field(description="number of test pictures on which ONNX and PyTorch are compared")
@@ -224,6 +264,13 @@ class RegisterModel(Section):
     )
     notify: str = Field(description="shell command that is run after each decision, with the decision as JSON on stdin; '' for none")
     gate: Gate
+
+    @field_validator("teacher")
+    @classmethod
+    def _check_differs(cls, teacher: str, others: ValidationInfo) -> str:
+        if teacher and teacher == others.data.get("name"):
+            raise ValueError("the student's registered model has this name")
+        return teacher
 
 
 class Params(Section):

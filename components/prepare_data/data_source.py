@@ -135,7 +135,7 @@ def _find_output(opened: "Repo", repo: str, path: str) -> "Output":
     except OutputNotFoundError:
         exists = opened.fs.exists(absolute) or opened.dvcfs.exists(path)
         problem = "is not tracked by DVC as a whole" if exists else "does not exist"
-        raise InputError(location, problem, f"run `dvc add {path}` and commit {path}.dvc, or correct data.path") from None
+        raise InputError(location, problem, f"run `dvc add {path}` and commit {path}.dvc, or correct the path") from None
     if not output.hash_info.value:
         raise InputError(location, "has no content yet", "run `dvc repro` and commit dvc.lock")
     return output

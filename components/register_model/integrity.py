@@ -40,7 +40,7 @@ class VerifiedCopy(NamedTuple):
     digests: Mapping[str, str]
 
     def network(self) -> bytes:
-        """The content of the ONNX file, which is compared again, because the copy may have changed since the first comparison.
+        """The content of the ONNX file; see `read`.
 
         Raises:
             ChangedFiles: if it changed.
@@ -49,8 +49,16 @@ class VerifiedCopy(NamedTuple):
         files = [file for file in self.digests if file.endswith(".onnx")]
         if len(files) != 1:
             raise InputError(self.name, f"contains {len(files)} ONNX files instead of one", "register the model with kdflow")
-        content = (self.folder / files[0]).read_bytes()
-        _compare(self.name, {files[0]: hashlib.sha256(content).hexdigest()}, {files[0]: self.digests[files[0]]})
+        return self.read(files[0])
+
+    def read(self, file: str) -> bytes:
+        """The content of a file, which is compared again, because the copy may have changed since the first comparison.
+
+        Raises:
+            ChangedFiles: if it changed.
+        """
+        content = (self.folder / file).read_bytes()
+        _compare(self.name, {file: hashlib.sha256(content).hexdigest()}, {file: self.digests[file]})
         return content
 
 

@@ -24,7 +24,9 @@ class Promotion:
         """Run the shell command `notify_command`, "" for none, after every decision."""
         self.registry, self.journal, self.notify_command = registry, Journal(registry), notify_command
 
-    def register_challenger(self, file: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path) -> tuple[GateResult, bool]:
+    def register_challenger(
+        self, file: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path, model: Path | None = None
+    ) -> tuple[GateResult, bool]:
         """Register an ONNX file as the challenger, run the gate, and make it the champion if it passes.
 
         If it was interrupted, or is called again with the same arguments, it gives the same result.
@@ -35,6 +37,7 @@ class Promotion:
             tags: the lineage of the model.
             params: the rules of the gate.
             data: prepared data with a test split.
+            model: the model.safetensors that the ONNX file was exported from.
 
         Returns:
             The gate result, and False if the version passed but another one became the champion in the meantime.
@@ -47,7 +50,7 @@ class Promotion:
         reference = reference_version(self.journal.entries(), existing[0].number if existing else "")
         if reference:
             load_version(self.registry, reference)
-        number = self.registry.register(file, run_id, tags)
+        number = self.registry.register(file, run_id, tags, model)
         if state.challenger != number:
             self.journal.append("register", state.champion, number, "registered")
         gate_result = self.run_gate(number, params, data)

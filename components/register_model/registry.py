@@ -4,6 +4,7 @@ Unlike in tracking, an error of the store fails the step, because a model that i
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CONTENT_TAG = "kdflow.content"
+MODEL = "model.safetensors"
+"""A file of a version: what the ONNX file was exported from."""
 
 
 class Version(NamedTuple):
@@ -102,8 +105,11 @@ class Registry:
         problem = f"contains no versions of '{self.name}' ({known})"
         raise InputError(mask_passwords(self.uri), problem, "name another model with --model, or register one")
 
-    def register(self, exported: Path, run_id: str, tags: Mapping[str, str]) -> str:
+    def register(self, exported: Path, run_id: str, tags: Mapping[str, str], model: Path | None = None, folder_name: str = "model") -> str:
         """Register the ONNX file `exported` as an output of the run, with `tags`, unless a version has this content already.
+
+        The files of the version include the `model` that was exported, so that a training can start from it. They are in the folder
+        `folder_name` of the run's artifacts.
 
         The version is created after its files were uploaded and together with its tags. So an interrupted registration leaves no
         incomplete version and can be repeated. If two processes register the same content at once, the lower number is kept.
@@ -118,11 +124,13 @@ class Registry:
         self.create_model(self.name)
         with self.wrap_errors():
             with TemporaryDirectory() as folder:
-                package(exported, Path(folder) / "model")
-                files = json.dumps(file_digests(Path(folder) / "model"), sort_keys=True)
+                package(exported, Path(folder) / folder_name)
+                if model:
+                    shutil.copyfile(model, Path(folder) / folder_name / MODEL)
+                files = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
             own_tags = {CONTENT_TAG: content, FILES_TAG: files, PREPROCESSING_TAG: PREPROCESSING}
-            created = self.client.create_model_version(self.name, f"runs:/{run_id}/model", run_id, tags={**tags, **own_tags})
+            created = self.client.create_model_version(self.name, f"runs:/{run_id}/{folder_name}", run_id, tags={**tags, **own_tags})
         first = self.versions(content)[0].number
         if first != str(created.version):
             with self.wrap_errors():
@@ -191,6 +199,20 @@ class Registry:
             network = self.verify(version, Path(folder)).network()
         check_preprocessing(f"{self.name} version {version.number}", version.tags)
         return network
+
+    def read_model(self, version: Version) -> bytes:
+        """The content of the model.safetensors of a version, after all files of the version were verified.
+
+        Raises:
+            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
+            InputError: if there is none, because an older release registered the version.
+        """
+        with TemporaryDirectory() as folder:
+            copy = self.verify(version, Path(folder))
+            if MODEL not in copy.digests:
+                problem = f"has no {MODEL}, because an older release registered it"
+                raise InputError(copy.name, problem, "train and register it again, or set init to a file")
+            return copy.read(MODEL)
 
     def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
         """Upload a file to the folder `artifact_path` of the run that registered a version."""

@@ -9,6 +9,7 @@ from components.register_model.gate.run_gate import EXPORT_DIFFERENCE_TAG, GateR
 from components.register_model.parity import Parity, compare_export
 from components.register_model.promotion import SUPERSEDED, Promotion
 from components.register_model.registry import Registry
+from components.register_model.teacher import register_teacher
 from components.runtime.execution import current_execution, git_tags
 from components.runtime.store import tracking_uri
 from components.runtime.text import mask_passwords
@@ -17,9 +18,11 @@ from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
-from kd.model.store import load_model
+from kd.model.store import load_initial, load_model
 
 MODEL = "model.safetensors"
+INITIAL = ("init", "init_digest", "init_license", "init_origin")
+"""What is recorded about initial weights."""
 EVALUATED_MODELS = ("teacher", "baseline", "student")
 
 
@@ -61,12 +64,14 @@ def register_model(
         raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
-    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data)
+    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data, student / MODEL)
     decision = gate_result.to_json() | ({} if not_superseded else {"decision": "reject", "reasons": [SUPERSEDED]})
     scores = {name: {key: finite_or_none(value) for key, value in values.items()} for name, values in lineage["scores"].items()}
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
     run.log_metrics({f"export_{name}": value for name, value in parity._asdict().items()} | _metrics(gate_result))
     run.set_tag("kdflow.registered", f"{registry.name}/{gate_result.version}")
+    if params.register_model.teacher:
+        print(printable(register_teacher(params, run.id, data, teacher / MODEL, _teacher_tags(lineage, params))))
     print(printable(f"{registry.name} version {gate_result.version}: {decision['decision']} ({'; '.join(decision['reasons'])})"))
 
 
@@ -80,6 +85,8 @@ def _lineage(params: Params, data: Path, student: Path, teacher: Path, evaluatio
         "teacher_digest": digest(teacher / MODEL),
         "data_digest": read_json(data / "summary.json")["digest"],
         "scores": scores,
+        **{f"teacher_{name}": value for name, value in load_initial(teacher / MODEL).items()},
+        **{f"student_{name}": value for name, value in load_initial(student / MODEL).items()},
     }
 
 
@@ -114,10 +121,20 @@ def _rounded(parity: Parity, tolerance: float) -> dict[str, float]:
 
 def _tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
     """The tags for the lineage of a version."""
-    digests = {f"kdflow.{name}": lineage[name] for name in ("student_digest", "teacher_digest", "data_digest")}
+    names = [f"{role}_{name}" for role in ("teacher", "student") for name in ("digest", *INITIAL)]
+    digests = {f"kdflow.{name}": lineage[name] for name in ("data_digest", *names) if name in lineage}
     scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["student"].items()}
     difference = max(lineage["export"]["box_difference"], lineage["export"]["score_difference"])
-    params_digest = digest_json(params.model_dump(mode="json", exclude={"compose_scenes"}))
-    run_tags = {"kdflow.params_digest": params_digest, "kdflow.execution": current_execution().id, **git_tags()}
     export = {EXPORT_DIFFERENCE_TAG: f"{difference:g}"} if lineage["export"]["detections"] else {}  # nothing was compared
-    return {**digests, **scores, **run_tags, **export}
+    return {**digests, **scores, **_run_tags(params), **export}
+
+
+def _teacher_tags(lineage: dict[str, Any], params: Params) -> dict[str, str]:
+    names = ["data_digest", "teacher_digest", *(f"teacher_{name}" for name in INITIAL)]
+    scores = {f"kdflow.{key}": f"{value:.6g}" for key, value in lineage["scores"]["teacher"].items()}
+    return {**{f"kdflow.{name}": lineage[name] for name in names if name in lineage}, **scores, **_run_tags(params)}
+
+
+def _run_tags(params: Params) -> dict[str, str]:
+    params_digest = digest_json(params.model_dump(mode="json", exclude={"compose_scenes"}))
+    return {"kdflow.params_digest": params_digest, "kdflow.execution": current_execution().id, **git_tags()}

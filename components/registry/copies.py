@@ -3,7 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.register_model.registry import Registry, Version
+from components.register_model.integrity import check_preprocessing
+from components.register_model.registry import MODEL, Registry, Version
 from components.register_model.version_card import LINEAGE_TAGS
 from components.runtime.text import mask_passwords
 from kd.errors import InputError
@@ -24,12 +25,17 @@ def copy_version(source: Registry, version: Version, target: Registry) -> str:
     """
     if (source.name, source.uri) == (target.name, target.uri):
         raise InputError("--to", f"'{target.name}' is the source of version {version.number}", "name another model or another store")
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "student.onnx"
-        file.write_bytes(source.read_network(version))
+    with TemporaryDirectory() as folder, TemporaryDirectory() as downloaded:
+        copy = source.verify(version, Path(downloaded))
+        check_preprocessing(copy.name, version.tags)
+        file, model = Path(folder) / "student.onnx", Path(folder) / MODEL
+        file.write_bytes(copy.network())
+        if MODEL in copy.digests:
+            model.write_bytes(copy.read(MODEL))
         origin = {"kdflow.copied_from": f"models:/{source.name}/{version.number}", "kdflow.copied_from_store": mask_passwords(source.uri)}
         tags = {tag: version.tags[tag] for tag in COPIED_TAGS if tag in version.tags}
-        return target.register(file, _create_run(target, f"copy of {source.name} {version.number}"), {**tags, **origin})
+        run_id = _create_run(target, f"copy of {source.name} {version.number}")
+        return target.register(file, run_id, {**tags, **origin}, model if model.exists() else None)
 
 
 def _create_run(target: Registry, name: str) -> str:

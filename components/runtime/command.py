@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ Step = Callable[..., None]
 SECTIONS = {
     "compose_scenes": ("compose_scenes",),
     "prepare_data": ("data",),
+    "fetch_weights": ("student", "teacher"),
     "train_teacher": ("augment", "seed", "teacher"),
     "train_baseline": ("augment", "seed", "student"),
     "compute_info_maps": ("info_maps",),
@@ -34,6 +36,8 @@ SECTIONS = {
     "register_model": ("augment", "data", "distill", "evaluate", "info_maps", "register_model", "seed", "student", "teacher"),
 }
 """The sections of `params.yaml` that each step reads. A step gets only these, and only these are logged to MLflow."""
+UNTRACKED = ("fetch_weights",)
+"""Has no run in MLflow: it runs every time, and the trainings record what they start from."""
 
 
 def run_step(step: Step, params: Params, **inputs: Any) -> None:
@@ -57,7 +61,8 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
             step(params, tracking.NullRun(), **arguments, output=Path(discarded))
         return
     check_output(step.__name__, output, _read_paths(step, params, arguments))
-    with tracking.step_run(step.__name__, params) as run, atomic_folder(output.resolve()) as folder:
+    tracked = nullcontext(tracking.NullRun()) if step.__name__ in UNTRACKED else tracking.step_run(step.__name__, params)
+    with tracked as run, atomic_folder(output.resolve()) as folder:
         step(params, run, **arguments, output=folder)
 
 

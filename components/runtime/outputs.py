@@ -12,6 +12,7 @@ TRAINED = ("history.csv", "model.safetensors")
 OUTPUTS = {
     "compose_scenes": (".compose_scenes.json", "train", "test"),
     "prepare_data": ("summary.json", "preview.jpg", "train", "val", "test"),
+    "fetch_weights": ("teacher", "student"),
     "train_teacher": TRAINED,
     "train_baseline": TRAINED,
     "compute_info_maps": ("index.json", "*.npy"),

@@ -2,13 +2,16 @@
 
 import csv
 import os
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import kd
-from components.params.models import Detector, Params
+from components.params.models import Detector, Params, Train
 from components.runtime.tracking import Run
+from components.shared.initial_network import better_network, describe_origin, initial_network
+from components.shared.initial_weights import find_weights
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
@@ -33,6 +36,8 @@ def train_network(
     output: Path,
     distill: BuildDistillation | None = None,
     distill_digest: str = "",
+    weights: Path | None = None,
+    keep_better: bool = False,
 ) -> None:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
@@ -47,17 +52,26 @@ def train_network(
         output: folder to write to.
         distill: builds the distillation; None to train with labels only.
         distill_digest: digest of the teacher, the maps and the settings of the distillation.
+        weights: folder with the weights `section.init`, of `fetch_weights`; None to read the file `section.init` itself.
+        keep_better: whether initial weights with all classes are the result if their mAP on the val split is higher.
 
     Raises:
-        InputError: if the data do not fit, or a checkpoint cannot be written.
+        InputError: if the data or the initial weights do not fit, or a checkpoint cannot be written.
         Diverged: if the loss is not finite.
     """
     summary = read_json(data / "summary.json")
     run.log_dataset("prepared", str(data), summary["digest"], "training")
     spec = build_spec(section, summary)
-    config = TrainConfig(**section.train.model_dump())
+    source = find_weights(section.init, weights)
+    initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
+    origin = describe_origin(source, section.init_license) if source else {}
+    for name, value in origin.items():
+        run.set_tag(f"kdflow.{name}", value)
+    start = deepcopy(initial) if keep_better and fine_tune else None
+    config = train_config(section.train, fine_tune)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
+    identity += [source.sha256] if source else []
     checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
 
     def record(metrics: EpochMetrics) -> None:
@@ -65,10 +79,12 @@ def train_network(
 
     try:
         with init_distributed() as processes:
-            network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title)
+            network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title, initial)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
-    save_model(output / "model.safetensors", network, spec)
+    if start and "val_map" in history[-1]:
+        network = better_network(start, network, history[-1]["val_map"], spec, data, title)
+    save_model(output / "model.safetensors", network, spec, origin)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")
@@ -79,6 +95,12 @@ def build_spec(section: Detector, summary: dict[str, Any]) -> ModelSpec:
     """The spec of a section's network, with the classes, anchors and image size of the prepared data."""
     anchors = {int(stride): [(w, h) for w, h in shapes] for stride, shapes in summary["anchors"][section.architecture].items()}
     return ModelSpec(section.architecture, section.width, section.depth, tuple(summary["classes"]), anchors, summary["image_size"])
+
+
+def train_config(section: Train, fine_tune: bool) -> TrainConfig:
+    """The settings of a training; those in `fine_tune` replace the others if the initial weights have all classes."""
+    settings = section.model_dump(exclude={"fine_tune"})
+    return TrainConfig(**settings | ({name: value for name, value in section.fine_tune if value} if fine_tune else {}))
 
 
 def checkpoint_folder() -> Path:

@@ -5,7 +5,7 @@ float32 values, convolution by convolution in the order of the cfg file: with ba
 variance and then the kernel; without, bias and then the kernel.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +25,11 @@ def read_weights(path: Path, network: nn.Module) -> None:
     Raises:
         InputError: if the file is missing, or has fewer or more values than the network.
     """
-    values = _values(path)
-    expected = sum(tensor.numel() for tensor in _tensors(network))
-    if len(values) != expected:
+    values = read_values(path)
+    if len(values) != (expected := count_values(network)):
         problem = f"has {len(values):,} values, but the network has {expected:,}"
         raise InputError(path, problem, "check architecture, width, depth and classes")
-    start = 0
-    with torch.no_grad():
-        for tensor in _tensors(network):
-            part = values[start : start + tensor.numel()]
-            tensor.copy_(torch.from_numpy(part.copy()).view_as(tensor))
-            start += tensor.numel()
+    fill([network], values)
 
 
 def write_weights(path: Path, network: nn.Module, seen: int = 0) -> None:
@@ -52,7 +46,27 @@ def published_spec(architecture: str, classes: tuple[str, ...], tiny_anchors: st
     return ModelSpec(architecture, 1.0, 1.0, classes, anchors, 416)  # type: ignore[arg-type]
 
 
-def _values(path: Path) -> np.ndarray:
+def count_values(module: nn.Module) -> int:
+    """Number of values of a network, or of a part of it, in a .weights file."""
+    return sum(tensor.numel() for tensor in _tensors(module))
+
+
+@torch.no_grad()
+def fill(modules: Iterable[nn.Module], values: np.ndarray) -> None:
+    """Copy `values`, as many as the `modules` have, in the order of a .weights file."""
+    start = 0
+    for tensor in (tensor for module in modules for tensor in _tensors(module)):
+        part = values[start : start + tensor.numel()]
+        tensor.copy_(torch.from_numpy(part.copy()).view_as(tensor))
+        start += tensor.numel()
+
+
+def read_values(path: Path) -> np.ndarray:
+    """All values of a .weights file.
+
+    Raises:
+        InputError: if the file is missing or too short for its header.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -64,13 +78,13 @@ def _values(path: Path) -> np.ndarray:
     return np.frombuffer(content[header : len(content) - (len(content) - header) % 4], "<f4")
 
 
-def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    """The network's tensors in the order of the file."""
-    for module in network.modules():
-        if isinstance(module, ConvBlock):
-            norm = module.norm
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """The module's tensors in the order of the file."""
+    for part in module.modules():
+        if isinstance(part, ConvBlock):
+            norm = part.norm
             assert norm.running_mean is not None and norm.running_var is not None
-            yield from (norm.bias, norm.weight, norm.running_mean, norm.running_var, module.convolution.weight)
-        elif isinstance(module, Head):
-            assert module.bias is not None
-            yield from (module.bias, module.weight)
+            yield from (norm.bias, norm.weight, norm.running_mean, norm.running_var, part.convolution.weight)
+        elif isinstance(part, Head):
+            assert part.bias is not None
+            yield from (part.bias, part.weight)

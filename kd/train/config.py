@@ -13,6 +13,8 @@ class TrainConfig:
     batch: int = 16
     optimizer: str = "adamw"
     lr: float = 2e-3
+    backbone_lr: float = 1.0
+    freeze_epochs: int = 0
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
     ema_decay: float = 0.998

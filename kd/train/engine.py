@@ -51,6 +51,7 @@ def train(
     distill: BuildDistillation | None = None,
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
     title: str = "train",
+    initial: Network | None = None,
 ) -> tuple[Network, list[EpochMetrics]]:
     """Train a network, or resume its training, and return the averaged network and the metrics of each epoch.
 
@@ -68,13 +69,14 @@ def train(
         distill: builds the distillation; None to train with labels only.
         on_epoch: called with the metrics of each epoch, in the main process.
         title: of the progress bar.
+        initial: the network to start from; None for random weights.
 
     Raises:
         InputError: if the data or maps do not fit, or a checkpoint is broken or cannot be written.
         TrainingDiverged: if the loss is not finite.
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
-    network = build_model(spec, seed).to(processes.device)
+    network = (initial or build_model(spec, seed)).to(processes.device)
     autocast = config.autocast_dtype(processes.device)
     distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)
@@ -130,6 +132,8 @@ def train_one_epoch(
         TrainingDiverged: if the loss is not finite.
     """
     trained.train()
+    if epoch < config.freeze_epochs:  # batch normalization must not change either
+        trained[0].get_submodule("backbone").eval()
     steps, device = len(loader), next(trained.parameters()).device
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
@@ -171,8 +175,9 @@ def train_one_epoch(
 
 def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps: int) -> None:
     factor = lr_factor(step, config.epochs * steps, round(config.warmup_epochs * steps))
+    backbone_factor = 0.0 if step < config.freeze_epochs * steps else config.backbone_lr
     for group in optimizer.param_groups:
-        group["lr"] = config.lr * factor
+        group["lr"] = config.lr * factor * (backbone_factor if group["is_backbone"] else 1.0)
 
 
 def _check_finite(loss: Tensor, terms: dict[str, Tensor], epoch: int, step: int) -> None:

@@ -7,10 +7,18 @@ from kd.train.config import TrainConfig
 
 
 def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum; weight decay applies to convolution kernels and adapter weights only."""
-    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in module.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    """AdamW, or SGD with Nesterov momentum; weight decay applies to convolution kernels and adapter weights only.
+
+    If the backbone has a learning rate of its own, its parameters are in groups of their own, with "is_backbone" true.
+    """
+    has_own_lr = config.backbone_lr != 1 or config.freeze_epochs > 0
+    groups = []
+    for is_backbone in (False, True) if has_own_lr else (False,):
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        params = [p for name, p in named if not has_own_lr or ("backbone" in name.split(".")) == is_backbone]
+        decayed, others = ([p for p in params if (p.ndim > 1) == is_kernel] for is_kernel in (True, False))
+        groups.append({"params": decayed, "weight_decay": config.weight_decay, "is_backbone": is_backbone})
+        groups.append({"params": others, "weight_decay": 0.0, "is_backbone": is_backbone})
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)

@@ -87,7 +87,7 @@ def test_a_student_is_that_of_the_step(words: list[str], tmp_path: Path, squares
     maps.mkdir()
     student.mkdir()
     compute_info_maps(params, NullRun(), squares, tmp_path / "out/teacher", maps)
-    distill_student(params, NullRun(), squares, tmp_path / "out/teacher", maps, student)
+    distill_student(params, NullRun(), squares, tmp_path / "out/teacher", maps, output=student)
     for file in ("history.csv", "model.safetensors"):
         assert (tmp_path / "out/runs/default/seed-3" / file).read_bytes() == (student / file).read_bytes()
 

@@ -1,6 +1,6 @@
 """A cluster with Kubeflow Pipelines, the commands that a user gives, and data that both the cluster and `dvc repro` can read.
 
-The environment names what the tests use, see CONTRIBUTING.md; without KF_PIPELINES_ENDPOINT all tests are skipped.
+The environment names what the tests use, see docs/cluster.md; without KF_PIPELINES_ENDPOINT all tests are skipped.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.projects import ROOT, dvc, environment, small_project
 
 DATA = "outputs/compose_scenes"
 MODEL = "kdflow-cluster-test"
-NEEDED = ("MLFLOW_TRACKING_URI", "KDFLOW_TEST_GIT", "KDFLOW_TEST_REMOTE")
+REQUIRED_VARIABLES = ("MLFLOW_TRACKING_URI", "KDFLOW_TEST_GIT", "KDFLOW_TEST_REMOTE")
 PAUSE, TIMEOUT = 2.0, 2400.0
 RUNNING_PYTHON = "import psutil; [p.kill() for p in psutil.process_iter() if 'components.{step}' in p.cmdline()]"
 
@@ -148,8 +148,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The cluster. The seed is new, so that no step is in Kubeflow's cache."""
     if not os.environ.get("KF_PIPELINES_ENDPOINT"):
         pytest.skip("KF_PIPELINES_ENDPOINT names no cluster")
-    if missing := [name for name in NEEDED if not os.environ.get(name)]:
-        pytest.skip(f"{', '.join(missing)} is not set; CONTRIBUTING.md explains the variables")
+    if missing := [name for name in REQUIRED_VARIABLES if not os.environ.get(name)]:
+        pytest.skip(f"{', '.join(missing)} is not set; docs/cluster.md explains the variables")
     project = small_project(tmp_path_factory.mktemp("cluster") / "project")
     params = project / "params.yaml"
     seed = int(time.time()) % 2**31

@@ -9,7 +9,7 @@ from kd.cli import main
 from kd.model.build import Network, build_model
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import TINY_CFG_ANCHORS, published_spec, write_weights
-from kd.model.store import load_model, load_spec
+from kd.model.store import load_model, load_spec, save_model
 
 
 def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -160,6 +160,13 @@ def test_show_prints_the_properties_of_a_model(model_file: Path, capsys: pytest.
     printed = capsys.readouterr().out
     for expected in ("yolov3-tiny, width 0.125", "2: cat, dog", "32 x 32", "stride 32: 20x10, 16x16, 28x28"):
         assert expected in printed
+
+
+def test_show_prints_what_the_training_started_from(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, spec = load_model(model_file)
+    save_model(tmp_path / "tuned.safetensors", network, spec, {"init": "yolov3.weights", "init_digest": "0123"})
+    main(["show", str(tmp_path / "tuned.safetensors")])
+    assert "starts from   yolov3.weights (sha256 0123)" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("version", ["champion", "3"])

@@ -12,9 +12,12 @@ from components.params.models import Params
 from components.runtime.command import SECTIONS, import_step
 from pipeline import compile, launch, steps
 from pipeline.graph import pipeline_arguments
+from pipeline.initial_weights import ROLES
+from pipeline.launch import TRAININGS
 
 ROOT = Path(__file__).parents[2]
-STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {name: stage for name, stage in DVC.items() if name != "fetch_weights"}
 SPEC: dict[str, Any] = next(yaml.safe_load_all(compile.SPEC.read_text()))
 TASKS = {name.replace("-", "_"): task for name, task in SPEC["root"]["dag"]["tasks"].items()}
 # parameters of tasks that are no section of params.yaml, and do not come from another task
@@ -44,8 +47,9 @@ def given(name: str) -> set[str]:
 
 
 def stages_before(name: str) -> set[str]:
+    """The stages whose outputs a stage reads. Kubeflow has no task for fetch_weights: the trainings get the weights' version instead."""
     read = [PurePosixPath(dep).parts for dep in STAGES[name]["deps"] if dep.startswith("outputs/")]
-    return {parts[1] for parts in read}
+    return {parts[1] for parts in read} - {"fetch_weights"}
 
 
 def test_the_steps_are_those_of_dvc() -> None:
@@ -56,7 +60,15 @@ def test_the_steps_are_those_of_dvc() -> None:
 def test_the_edges_are_those_of_dvc(name: str) -> None:
     assert set(producers(TASKS[name]).values()) == stages_before(name)
     follows = {task.replace("-", "_") for task in TASKS[name].get("dependentTasks", [])}
-    assert follows == stages_before(name) | ({"resolve_data"} if name == "prepare_data" else set())
+    assert follows == stages_before(name) | ({"resolve_data"} if name == "prepare_data" or name in TRAININGS else set())
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_gets_the_version_of_the_weights_that_its_stage_reads(name: str) -> None:
+    role = ROLES[name]
+    assert [dep for dep in STAGES[name]["deps"] if "fetch_weights" in dep] == [f"outputs/fetch_weights/{role}"]
+    source = TASKS[name]["inputs"]["parameters"]["weights"][MADE_BY_TASK]
+    assert source == {"producerTask": "resolve-data", "outputParameterKey": f"{role}_weights"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -75,6 +87,8 @@ def test_every_artifact_comes_with_its_digest_because_the_cache_does_not_look_in
     expected = {f"{artifact.removesuffix('_model')}_digest": producer for artifact, producer in producers(TASKS[name]).items()}
     if name == "prepare_data":
         expected = {"data_version": "resolve_data"}
+    if name in TRAININGS:
+        expected["weights"] = "resolve_data"
     assert digested(TASKS[name]) == expected
 
 
@@ -112,7 +126,8 @@ def test_a_task_hands_its_step_all_its_sections_and_inputs(name: str, monkeypatc
     assert call.get("step", name) == name
     if name != "prepare_data":
         step = inspect.signature(import_step(name)).parameters.values()
-        assert set(call["inputs"]) == {p.name for p in step if isinstance(p.default, Path)} - {"output"}
+        assert set(call["inputs"]) == {p.name for p in step if isinstance(p.default, Path)} - {"output", "weights"}
+        assert call.get("weights") == ("weights" if name in TRAININGS else None)
         assert all(value.removesuffix("_model").replace("dataset", "data") == key for key, value in call["inputs"].items())
 
 

@@ -169,20 +169,20 @@ def test_a_run_from_kubeflows_form_needs_a_repository(project: Path, monkeypatch
     log.touch()
     monkeypatch.setenv("KDFLOW_TERMINATION_LOG", str(log))
     with pytest.raises(SystemExit) as exit:
-        launch.resolve_version(sections("register_model")["data"], sections("register_model")["register_model"], "", "main")
+        launch.resolve_versions(sections("register_model"), "", "main")
     assert exit.value.code == 2
     assert log.read_text() == "error: data_repo: is empty; enter the address of the git repository in which DVC tracks data.path\n"
 
 
 def test_data_in_a_folder_are_known_by_content(project: Path) -> None:
     (project / "mine").mkdir()
-    data = sections("prepare_data")["data"] | {"path": "mine"}
-    section = sections("register_model")["register_model"]
+    given = sections("register_model")
+    given["data"]["path"] = "mine"
     (project / "mine/a.txt").write_text("one")
-    first = launch.resolve_version(data, section, "", "")
-    assert launch.resolve_version(data, section, "", "") == first
+    first = launch.resolve_versions(given, "", "")
+    assert launch.resolve_versions(given, "", "") == first and first[1:] == ("", "")
     (project / "mine/a.txt").write_text("two")
-    assert launch.resolve_version(data, section, "", "") != first
+    assert launch.resolve_versions(given, "", "") != first
 
 
 def test_data_that_change_while_the_pipeline_runs_are_refused(
@@ -194,7 +194,7 @@ def test_data_that_change_while_the_pipeline_runs_are_refused(
     with pytest.raises(SystemExit) as exit:
         launch.launch_prepare_data(data, "any", artifact(project / "out"))
     assert exit.value.code == 2 and "does not name the data's repository; start the pipeline again" in capsys.readouterr().err
-    version = launch.resolve_version(data, sections("register_model")["register_model"], "", "")
+    version, *_ = launch.resolve_versions(sections("register_model") | {"data": data}, "", "")
     (project / "mine/a.txt").write_text("one more")
     with pytest.raises(SystemExit) as exit:
         launch.launch_prepare_data(data, version, artifact(project / "out"))

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from components.params.load import load_params
 from components.runtime.store import tracking_uri
 from components.runtime.tracking import step_run
-from pipeline.launch import resolve_version
+from pipeline.launch import resolve_versions
 from tests.components.stores import new_store
 
 ROOT = Path(__file__).parents[2]
@@ -38,11 +38,10 @@ def test_two_steps_that_start_together_share_the_parent(tmp_path: Path, monkeypa
     new_store(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "mine").mkdir()
-    data = load_params().data.model_dump(mode="json") | {"path": "mine"}
-    section = load_params().register_model.model_dump(mode="json")
+    sections = load_params(overrides=["data.path=mine"]).model_dump(mode="json")
     for trial in range(TRIALS):
         monkeypatch.setenv("KDFLOW_EXECUTION", f"trial {trial}")
-        resolve_version(data, section, "", "")
+        resolve_versions(sections, "", "")
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     steps = [context.Process(target=run_steps, args=(step, tmp_path, barrier)) for step in ("train_teacher", "train_baseline")]

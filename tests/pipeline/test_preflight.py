@@ -10,13 +10,18 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from components.params.load import load_params
+from components.params.models import Params
 from components.prepare_data.data_source import DataSource
 from components.runtime.store import tracking_uri
 from kd.errors import InputError
+from kd.files import digest
 from pipeline import preflight
-from pipeline.preflight import open_pipeline, recorded_source
+from pipeline.preflight import open_pipeline
+from pipeline.recorded_source import recorded_source
 from tests.components.stores import new_store, records
 
+ROOT = Path(__file__).parents[2]
 MODEL = "kdflow-student"
 
 
@@ -60,9 +65,13 @@ def refusing(status: int, text: str) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
+def parameters(*changes: str) -> Params:
+    return load_params(ROOT / "params.yaml", [f"register_model.name={MODEL}", "data.path=mine", *changes])
+
+
 def test_the_last_step_can_register_afterwards() -> None:
-    assert open_pipeline("mine", "", "", MODEL).path == "mine"
-    assert open_pipeline("mine", "", "", MODEL).path == "mine", "a second attempt"
+    assert open_pipeline(parameters(), "", "") == (digest(Path("mine")), "", "")
+    assert open_pipeline(parameters(), "", "") == (digest(Path("mine")), "", ""), "a second attempt"
     assert set(records()) == {"one"}
     assert MlflowClient(tracking_uri()).get_registered_model(MODEL).tags == {"kdflow.execution": "one"}
 
@@ -72,7 +81,7 @@ def test_the_parent_run_says_which_data_it_has(tmp_path: Path, monkeypatch: pyte
     source = DataSource("mine", "version", "https://example.org/data", "0123abc")
     monkeypatch.setattr(preflight, "resolve_source", lambda path, repo, rev: source)
     monkeypatch.setattr(preflight, "check_remote", lambda source: None)
-    open_pipeline("mine", source.repo, "main", MODEL)
+    open_pipeline(parameters(), source.repo, "main")
     tags = records()["one"].data.tags
     assert [tags[f"kdflow.data_{name}"] for name in ("repo", "commit", "rev")] == [source.repo, source.commit, "main"]
     assert recorded_source() == (source.repo, source.commit)
@@ -80,7 +89,7 @@ def test_the_parent_run_says_which_data_it_has(tmp_path: Path, monkeypatch: pyte
 
 def test_an_address_with_a_password_is_recorded_nowhere() -> None:
     with pytest.raises(InputError, match=r"data_repo: https://\*\*\*@example.org contains a password") as error:
-        open_pipeline("mine", "https://me:secret@example.org", "main", MODEL)
+        open_pipeline(parameters(), "https://me:secret@example.org", "main")
     assert "secret" not in str(error.value) and not MlflowClient(tracking_uri()).search_experiments(filter_string="name = 'kdflow'")
 
 
@@ -89,7 +98,7 @@ def test_a_server_that_refuses_is_asked_once(text: str, monkeypatch: pytest.Monk
     with refusing(403, text) as (url, requests):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         with pytest.raises(InputError) as error:
-            open_pipeline("mine", "", "", MODEL)
+            open_pipeline(parameters(), "", "")
     assert text in str(error.value) and "\n" not in str(error.value) and len(requests) == 1
 
 
@@ -100,7 +109,7 @@ def test_a_missing_permission_for_the_last_step_is_found(refused: str, monkeypat
 
     monkeypatch.setattr(MlflowClient, refused, refuse)
     with pytest.raises(InputError, match="Permission denied by the team"):
-        open_pipeline("mine", "", "", MODEL)
+        open_pipeline(parameters(), "", "")
 
 
 def test_a_server_that_is_away_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,11 +117,17 @@ def test_a_server_that_is_away_is_asked_again_for_a_while(monkeypatch: pytest.Mo
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         monkeypatch.setattr(preflight, "WINDOW", 1.0)
         with pytest.raises(InputError, match="503"):
-            open_pipeline("mine", "", "", MODEL)
+            open_pipeline(parameters(), "", "")
     assert len(requests) > 1 and "; retrying" in capsys.readouterr().err
 
 
 def test_data_that_cannot_be_read_end_the_parent_run() -> None:
     with pytest.raises(InputError, match="nowhere"):
-        open_pipeline("nowhere", "", "", MODEL)
+        open_pipeline(parameters("data.path=nowhere"), "", "")
+    assert records()["one"].info.status == "FAILED"
+
+
+def test_missing_weights_are_found_before_anything_runs() -> None:
+    with pytest.raises(InputError, match=r"none\.weights: is missing"):
+        open_pipeline(parameters("student.init=none.weights"), "", "")
     assert records()["one"].info.status == "FAILED"

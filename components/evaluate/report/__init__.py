@@ -25,6 +25,7 @@ def write_report(
     params: Params,
     splits: tuple[DetectionData, DetectionData],
     maps: Path,
+    init: str = "",
 ) -> None:
     """Write the report to `path`; equal inputs give equal bytes.
 
@@ -36,6 +37,7 @@ def write_report(
         params: parameters; the report shows those that the models and their scores depend on.
         splits: the training split, whose maps are shown, and the test split.
         maps: output of compute_info_maps.
+        init: the student's initial weights; "" for random weights.
 
     Raises:
         InputError: if a picture cannot be read, or the maps do not fit the training split.
@@ -45,7 +47,7 @@ def write_report(
     html = template.render(
         titles={name: TITLES[name] for name in models},
         reference=TITLES[reference_name(models)],
-        conclusion=conclude(metrics),
+        conclusion=conclude(metrics, init),
         metrics=metrics,
         summary=summary,
         parameters=params.flat(exclude={"compose_scenes", "data", "register_model"}),

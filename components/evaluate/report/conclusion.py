@@ -15,8 +15,8 @@ class Conclusion(NamedTuple):
     sentences: list[str]
 
 
-def conclude(metrics: dict[str, Any]) -> Conclusion:
-    """Describe the content of metrics.json."""
+def conclude(metrics: dict[str, Any], init: str = "") -> Conclusion:
+    """Describe the content of metrics.json; `init` is what baseline and student started from, "" for random weights."""
     if "baseline" not in metrics:
         return _without_baseline(metrics["student"], metrics["teacher"])
     gain, baseline, student, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
@@ -26,6 +26,8 @@ def conclude(metrics: dict[str, Any]) -> Conclusion:
         f"(mAP {format_points(baseline['map'])} and {format_points(student['map'])}).",
         _teacher_sentence(student, teacher),
     ]
+    if init:
+        sentences.append(f"Both started from {init}, so this is the gain of this round only.")
     return Conclusion(_headline(gain["map50"]), [*sentences, _gap_sentence(gain)])
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from components.params.explain import explain
 from components.params.load import load_params
+from components.params.models import parse_address
 from kd.distillation.info_map import METHODS
 from kd.distillation.loss import DistillConfig
 from kd.errors import InputError
@@ -61,6 +62,10 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
         ("distill.strides=[8,8]", "a value is repeated"),
         ("distill.taps=[neck,neck]", "a value is repeated"),
         ("data.path=''", "a folder is needed"),
+        ("teacher.init=models:/kdflow-student", "write models:/NAME/VERSION or models:/NAME@ALIAS"),
+        ("teacher.init=models:/kdflow-student/latest", "write models:/NAME/VERSION"),
+        ("student.init=https://example.org/yolov3.weights", "give a .safetensors or .weights file, models:/NAME@ALIAS, or ''"),
+        ("student.init=' x.weights'", "give a .safetensors or .weights file"),
         ("seed=-1", "greater than or equal to 0"),
         ("data.split_seed=-1", "greater than or equal to 0"),
         ("compose_scenes.seed=-1", "greater than or equal to 0"),
@@ -70,6 +75,12 @@ def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> 
     with pytest.raises(InputError) as error:
         load_params(COMMITTED, [change])
     assert problem in str(error.value) and change.partition("=")[0] in str(error.value) and "Value error" not in str(error.value)
+
+
+def test_addresses_of_initial_weights() -> None:
+    assert parse_address("models:/kdflow-student@champion") == ("kdflow-student", "champion", False)
+    assert parse_address("models:/my model/3?") == ("my model", "3", True)
+    assert load_params(COMMITTED, ["student.init=models:/a@b?"]).student.init == "models:/a@b?"
 
 
 def test_flat_has_each_value_under_its_dotted_name() -> None:

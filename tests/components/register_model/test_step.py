@@ -13,7 +13,7 @@ from PIL import Image
 from components.params.load import load_params
 from components.params.models import Params
 from components.register_model import parity
-from components.register_model.registry import Registry
+from components.register_model.registry import Registry, Version
 from components.register_model.step import register_model
 from components.runtime import tracking
 from components.runtime.command import run_step
@@ -134,7 +134,9 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     content = decision()
     gate = {key: version.tags.pop(key) for key in sorted(version.tags) if "gate" in key}
     assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
-    assert json.loads(version.tags.pop("kdflow.files"))["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
+    files = json.loads(version.tags.pop("kdflow.files"))
+    assert files["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
+    assert files["model.safetensors"] == content["student_digest"]
     assert version.tags == {
         "kdflow.preprocessing": "1",
         "kdflow.export_difference": f"{max(content['export']['box_difference'], content['export']['score_difference']):g}",
@@ -156,6 +158,33 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     model = mlflow.pyfunc.load_model("models:/kdflow-student@champion")
     [prediction] = model.predict({"picture": [Path("outputs/prepare_data/test/images/1.png").read_bytes()]})
     assert len(prediction["boxes"]) == len(prediction["scores"]) == len(prediction["classes"]) > 0
+
+
+def test_the_initial_weights_are_part_of_the_lineage(settings: Params) -> None:
+    initial = {"init": "models:/m/3", "init_digest": "ab12", "init_license": "CC0", "init_origin": "yolov3-tiny.conv.15 (SHA-256 cd34)"}
+    save_model(Path("outputs/distill_student/model.safetensors"), *random_network(seed=0), initial)
+    run_step(register_model, settings)
+    tags, content = Registry("kdflow-student").version("champion").tags, decision()
+    assert {name: value for name, value in content.items() if "init" in name} == {f"student_{name}": initial[name] for name in initial}
+    assert {name: value for name, value in tags.items() if "init" in name} == {f"kdflow.student_{name}": initial[name] for name in initial}
+    description = MlflowClient(tracking_uri()).get_model_version("kdflow-student", "1").description
+    assert "- student's initial weights: models:/m/3\n" in description
+    assert "- license of the student's initial weights: CC0\n" in description
+    assert "- origin of the student's initial weights: yolov3-tiny.conv.15 (SHA-256 cd34)\n" in description
+
+
+def test_the_teacher_is_registered_if_it_has_a_name(settings: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    section = settings.register_model.model_copy(update={"teacher": "kdflow-teacher"})
+    run_step(register_model, settings.model_copy(update={"register_model": section}))
+    assert "kdflow-teacher version 1: promote (there is no champion yet)" in capsys.readouterr().out
+    teacher, student = (Registry(name).version("champion") for name in ("kdflow-teacher", "kdflow-student"))
+    assert digest_of_model(teacher) == digest(Path("outputs/train_teacher/model.safetensors")) == teacher.tags["kdflow.teacher_digest"]
+    assert digest_of_model(student) == digest(Path("outputs/distill_student/model.safetensors"))
+    assert teacher.tags["kdflow.map50"] == "0.5" and teacher.tags["kdflow.params_digest"] == student.tags["kdflow.params_digest"]
+
+
+def digest_of_model(version: Version) -> str:
+    return str(json.loads(version.tags["kdflow.files"])["model.safetensors"])
 
 
 def test_an_export_that_differs_from_pytorch_is_not_registered(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:

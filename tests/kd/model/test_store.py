@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_model, load_spec, save_model
+from kd.model.store import load_initial, load_model, load_spec, save_model
 
 
 def header_of(path: Path) -> dict:
@@ -30,6 +30,16 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, spec: ModelSpec) -> Non
     save_model(tmp_path / "b", build_model(spec, seed=3).to(memory_format=torch.channels_last), spec)
     save_model(tmp_path / "c", load_model(tmp_path / "a")[0], spec)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_what_is_known_of_the_initial_weights_is_stored(tmp_path: Path, spec: ModelSpec) -> None:
+    network, initial = build_model(spec), {"init": "yolov3.weights", "init_digest": "0123"}
+    for name in "abcdefgh":  # several keys of metadata would be in a random order
+        save_model(tmp_path / name, network, spec, initial)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1
+    assert load_initial(tmp_path / "a") == initial and load_model(tmp_path / "a")[1] == spec
+    save_model(tmp_path / "random", network, spec)
+    assert load_initial(tmp_path / "random") == {}
 
 
 def test_the_file_contains_only_numbers_and_json(model_file: Path, confident_network: Network, spec: ModelSpec) -> None:

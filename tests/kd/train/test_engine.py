@@ -20,7 +20,7 @@ from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.errors import InputError
 from kd.files import digest
-from kd.model.build import Network
+from kd.model.build import Network, build_model
 from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
 from kd.train.distributed import Processes
@@ -209,7 +209,7 @@ def test_the_formula_is_few_calls_away_from_the_step(
     params = load_params(ROOT / "params.yaml", ["student.width=0.0625", "student.train.epochs=1", "distill.response=0"])
     save_model(tmp_path / "teacher/model.safetensors", teacher, spec_for("yolov3"))
     (tmp_path / "out").mkdir()
-    distill_student(params, NullRun(), squares, tmp_path / "teacher", maps, tmp_path / "out")
+    distill_student(params, NullRun(), squares, tmp_path / "teacher", maps, output=tmp_path / "out")
     path = calls[0][calls[0].index("distill_student") + 1 :]
     assert path == ["train_network", "train", "train_one_epoch", "forward", "feature_loss"] and len(path) <= MAX_CALLS
 
@@ -225,3 +225,27 @@ def test_the_tap_loss_is_an_argument(squares: Path, single: Processes, tmp_path:
     )
     terms = [name for name in first if name.startswith("distill_")]
     assert len(terms) == 6 and all(second[name] == pytest.approx(2 * first[name], rel=1e-6) for name in terms)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_frozen_backbone_does_not_change_until_its_epochs_are_over(
+    squares: Path, single: Processes, tmp_path: Path, optimizer: str
+) -> None:
+    start = build_model(spec_for(), 0).state_dict()
+    for epochs, changes in ((2, False), (3, True)):
+        training = job(squares, tmp_path / f"{epochs}.pt", epochs, augment=VARIED, optimizer=optimizer, freeze_epochs=2)
+        state = training.run(single)[0].state_dict()
+        changed = {name for name, value in state.items() if not torch.equal(value, start[name])}
+        assert any(name.startswith("backbone.") for name in changed) == changes
+        assert {name for name in start if not name.startswith("backbone.")} <= changed
+
+
+def test_the_backbone_learns_at_its_own_rate(squares: Path, single: Processes, tmp_path: Path) -> None:
+    start = build_model(spec_for(), 0).state_dict()
+    moved = []
+    for factor in (0.01, 1.0):
+        training = job(squares, tmp_path / f"{factor}.pt", 1, optimizer="sgd", lr=1e-4, backbone_lr=factor, ema_decay=0.0)
+        state = training.run(single)[0].state_dict()
+        kernels = [name for name in state if name.startswith("backbone.") and name.endswith("convolution.weight")]
+        moved.append(sum(float((state[name] - start[name]).norm()) for name in kernels))
+    assert 0 < moved[0] < 0.02 * moved[1]

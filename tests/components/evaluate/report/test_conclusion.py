@@ -27,3 +27,9 @@ def test_the_conclusion(scores: tuple[float, float, float], headline: str, last:
     result = conclude(scores_of(*scores))
     assert result.headline.startswith(headline)
     assert last in result.sentences[-1]
+
+
+def test_the_gain_over_initial_weights_is_that_of_one_round() -> None:
+    sentence = "Both started from models:/kdflow-student/3, so this is the gain of this round only."
+    assert sentence in conclude(scores_of(0.9, 0.5, 0.6), "models:/kdflow-student/3").sentences
+    assert not any("round" in sentence for sentence in conclude(scores_of(0.9, 0.5, 0.6)).sentences)

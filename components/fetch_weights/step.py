@@ -1,0 +1,34 @@
+"""The step `fetch_weights`: bring the initial weights of the trainings to where their stages depend on them."""
+
+from pathlib import Path
+
+from components.params.models import Params, is_address
+from components.runtime.outputs import OUTPUTS
+from components.runtime.tracking import Run
+from components.shared.initial_weights import write_weights
+from kd.errors import InputError
+
+
+def fetch_weights(params: Params, run: Run, output: Path = Path("outputs/fetch_weights")) -> None:
+    """Copy the weights `teacher.init` and `student.init` to `teacher/` and `student/`.
+
+    A stage of DVC cannot depend on a parameter that may be empty or an address. So the trainings depend on these folders, and this
+    stage runs every time: a new content of a file, or a new version in the registry, makes them train again.
+
+    Raises:
+        InputError: if a file is missing or in the output of a step, or a registered model cannot be read.
+    """
+    for role, section in (("teacher", params.teacher), ("student", params.student)):
+        if is_address(section.init):
+            from components.fetch_weights.registered import fetch_version, resolve_version  # imports MLflow
+
+            fetch_version(output / role, section.init, resolve_version(section.init))
+        else:
+            _check_stays(section.init)
+            write_weights(output / role, section.init, Path(section.init) if section.init else None)
+
+
+def _check_stays(init: str) -> None:
+    """Refuse what the steps replace: the training would start again from its own result each time."""
+    if init and any(Path(init).resolve().is_relative_to(Path("outputs", step).resolve()) for step in OUTPUTS):
+        raise InputError(init, "is in the output of a step, which replaces it", "copy it to another folder, and set init to the copy")

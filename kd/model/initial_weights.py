@@ -1,0 +1,157 @@
+"""Start a training from the weights of another one: whatever fits is loaded, the rest keeps its random initialization.
+
+The file is a model.safetensors, a Darknet .weights file of a whole network, or one of the published Darknet files that end after
+some of the layers: darknet53.conv.74 (the backbone of yolov3) and yolov3-tiny.conv.15 (all of yolov3-tiny up to its first head).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kd.data.anchors import Anchors
+from kd.errors import InputError
+from kd.model.blocks import Head
+from kd.model.build import Network, build_model
+from kd.model.coco_names import COCO_NAMES
+from kd.model.darknet import count_values, fill, published_spec, read_values
+from kd.model.spec import Architecture, ModelSpec
+from kd.model.store import load_model
+
+CUTS: dict[Architecture, tuple[str, ...]] = {"yolov3": ("backbone",), "yolov3-tiny": ("backbone", "squeeze", "neck_32")}
+"""The modules in the published Darknet files that are not whole networks."""
+MAX_CLASSES = 10_000
+MAX_LISTED = 5
+BOX_ROWS = 5
+"""Rows of a head for each anchor before those of the classes: four box numbers and objectness."""
+
+
+class LoadedWeights(NamedTuple):
+    """What was loaded.
+
+    Attributes:
+        anchors: the anchors of the file, if its heads were loaded.
+        classes: the classes that were loaded with the heads.
+        summary: the numbers of tensors that were loaded, in words.
+    """
+
+    anchors: Anchors | None
+    classes: tuple[str, ...]
+    summary: str
+
+
+class _Weights(NamedTuple):
+    """The tensors of a file by their names in the network, its classes, () if unknown, and its anchors."""
+
+    tensors: dict[str, Tensor]
+    classes: tuple[str, ...]
+    anchors: Anchors
+
+
+@torch.no_grad()
+def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> LoadedWeights:
+    """Load the weights in `path` that fit into `network`.
+
+    Heads are loaded if the file has classes of the same names: then the rows of these classes, of the boxes and of objectness. All
+    other rows, and heads without a common class, keep their values. A Darknet file with 80 classes has those of COCO; the class
+    names of others are unknown.
+
+    Args:
+        path: the file.
+        network: is changed in place.
+        spec: its spec.
+
+    Raises:
+        InputError: before `network` is changed, if the file is missing or broken, or is that of another architecture, width or depth.
+    """
+    weights = _read_darknet(path, spec) if path.suffix != ".safetensors" else _read_model(path, network, spec)
+    common = {name: weights.classes.index(name) for name in spec.classes if name in weights.classes}
+    heads = _head_tensors(network)
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    loaded = [name for name in own if name in weights.tensors and (common or name not in heads)]
+    for name in loaded:
+        if name in heads:
+            _copy_rows(own[name], weights.tensors[name], {spec.classes.index(name): row for name, row in common.items()})
+        else:
+            own[name].copy_(weights.tensors[name])
+    return LoadedWeights(weights.anchors if common else None, tuple(common), _summary(own, loaded, heads, [*common], spec))
+
+
+def _copy_rows(own: Tensor, other: Tensor, rows: dict[int, int]) -> None:
+    """Copy the rows of boxes and objectness, and the classes' `rows`, from own to other index, for each of three anchors."""
+    target, source = (tensor.view(3, -1, *tensor.shape[1:]) for tensor in (own, other))
+    target[:, :BOX_ROWS] = source[:, :BOX_ROWS]
+    for to, row in rows.items():
+        target[:, BOX_ROWS + to] = source[:, BOX_ROWS + row]
+
+
+def _read_model(path: Path, network: Network, spec: ModelSpec) -> _Weights:
+    other, other_spec = load_model(path)
+    if _shapes_without_heads(other) != _shapes_without_heads(network):
+        problem = f"is a {_describe(other_spec)}, but the network to train is a {_describe(spec)}"
+        raise InputError(path, problem, "set the same architecture, width and depth, or choose other weights")
+    return _Weights(other.state_dict(), other_spec.classes, other_spec.anchors)
+
+
+def _read_darknet(path: Path, spec: ModelSpec) -> _Weights:
+    values = read_values(path)
+    network = build_model(spec)
+    parts: list[nn.Module] = [getattr(network, name) for name in CUTS[spec.architecture]]
+    prefixes, classes = CUTS[spec.architecture], 0
+    if len(values) != sum(map(count_values, parts)):
+        classes = _count_classes(path, len(values), network, spec)
+        network = build_model(replace(spec, classes=tuple(map(str, range(classes)))))
+        prefixes, parts = ("",), [network]
+    fill(parts, values)
+    tensors = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefixes)}
+    if not all(_is_plausible(name, tensor) for name, tensor in tensors.items()):
+        problem = f"does not contain the values of a {_describe(spec)}"
+        raise InputError(path, problem, "check architecture, width and depth, or download it again")
+    published = published_spec(spec.architecture, COCO_NAMES)
+    return _Weights(tensors, COCO_NAMES if classes == len(COCO_NAMES) else (), published.anchors)
+
+
+def _count_classes(path: Path, values: int, template: Network, spec: ModelSpec) -> int:
+    """The number of classes with which the network has so many values."""
+    per_class = sum(3 * (module.in_channels + 1) for module in template.modules() if isinstance(module, Head))
+    without_classes = count_values(template) - per_class * len(spec.classes)
+    classes, rest = divmod(values - without_classes, per_class)
+    if rest or not 1 <= classes <= MAX_CLASSES:
+        cut = sum(count_values(getattr(template, name)) for name in CUTS[spec.architecture])
+        whole = f"neither a whole {_describe(spec)} ({without_classes:,}, and {per_class:,} for each class)"
+        problem = f"has {values:,} values, which is {whole} nor its published first layers ({cut:,})"
+        raise InputError(path, problem, "check architecture, width and depth, or download it again")
+    return classes
+
+
+def _shapes_without_heads(network: Network) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items() if name not in _head_tensors(network)}
+
+
+def _head_tensors(network: Network) -> list[str]:
+    return [f"{name}.{kind}" for name, module in network.named_modules() if isinstance(module, Head) for kind in ("weight", "bias")]
+
+
+def _is_plausible(name: str, tensor: Tensor) -> bool:
+    """Whether the values are finite, and not negative if they are variances: those of another network are, sooner or later."""
+    return bool(torch.isfinite(tensor).all()) and not (name.endswith("running_var") and bool((tensor < 0).any()))
+
+
+def _describe(spec: ModelSpec) -> str:
+    return f"{spec.architecture} of width {spec.width:g}" + (f" and depth {spec.depth:g}" if spec.architecture == "yolov3" else "")
+
+
+def _summary(own: Iterable[str], loaded: list[str], heads: list[str], classes: list[str], spec: ModelSpec) -> str:
+    """Such as "backbone 260 of 260 tensors, neck 100 of 100, heads 0 of 6"."""
+
+    def part(name: str) -> str:
+        return "heads" if name in heads else "backbone" if name.startswith("backbone") else "neck"
+
+    total, found = Counter(map(part, own)), Counter(map(part, loaded))
+    counts = ", ".join(f"{name} {found[name]} of {total[name]}" for name in ("backbone", "neck", "heads"))
+    names = ", ".join(classes[:MAX_LISTED]) + (", ..." if len(classes) > MAX_LISTED else "")
+    return f"loaded tensors: {counts}" + (f"; classes {len(classes)} of {len(spec.classes)} ({names})" if classes else "")
