@@ -2,14 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from kd.files import digest
 from kd.model.store import load_initial
-from tests.projects import STEPS, dvc
+from tests.projects import STEPS, dvc, environment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -72,6 +78,23 @@ def test_a_new_weight_reruns_distillation_and_what_follows(project: Path) -> Non
     assert ran(run(project, "exp", "run", "-S", "distill.weight=0.5")) == ["distill_student", "evaluate", "register_model"]
 
 
+def test_an_experiment_in_a_temporary_copy_registers_in_the_store_of_the_project(project: Path) -> None:
+    """DVC deletes the copy, and a store inside it would be lost."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    before = versions(client)
+    assert ran(run(project, "exp", "run", "--temp", "-S", "distill.weight=0.25")) == ["distill_student", "evaluate", "register_model"]
+    (new,) = versions(client) - before
+    command = [sys.executable, "-m", "pipeline.kdflow", "registry", "verify", new]
+    verified = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def versions(client: "MlflowClient") -> set[str]:
+    return {str(version.version) for version in client.search_model_versions("name = 'kdflow-student'")}
+
+
 def test_a_new_content_of_the_initial_weights_trains_again(project: Path) -> None:
     model = project / "outputs/train_baseline/model.safetensors"
     shutil.copy(model, project / "init.safetensors")
@@ -80,6 +103,8 @@ def test_a_new_content_of_the_initial_weights_trains_again(project: Path) -> Non
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
     assert ran(run(project, "repro", "train_baseline")) == []
+    origin = f"init.safetensors (SHA-256 {digest(project / 'init.safetensors')})"
     shutil.copy(model, project / "init.safetensors")
     assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
-    assert load_initial(model) == {"init": "init.safetensors", "init_digest": digest(project / "init.safetensors")}
+    expected = {"init": "init.safetensors", "init_digest": digest(project / "init.safetensors"), "init_origin": origin}
+    assert load_initial(model) == expected

@@ -27,10 +27,13 @@ _REQUEST_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX
 
 
 def project_folder() -> Path:
-    """The working folder; if `dvc exp run --temp` runs in a copy of the project, the corresponding folder of the project."""
+    """The working folder; in the copy of an experiment (`dvc exp run --temp` or `--queue`), the corresponding folder of the project."""
     here, root = Path.cwd(), os.environ.get("DVC_ROOT")
-    copies = Path(root, ".dvc/tmp/exps").resolve() if root else None
-    return Path(root or "", *here.relative_to(copies).parts[1:]) if copies and here.is_relative_to(copies) else here
+    copies = Path(root, ".dvc/tmp/exps").resolve() if root else here
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir() and folder != copies and folder.is_relative_to(copies):
+            return Path(root or "", here.relative_to(folder))
+    return here
 
 
 def tracking_uri() -> str:

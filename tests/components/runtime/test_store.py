@@ -79,10 +79,14 @@ def test_a_path_with_special_characters_holds_store_and_artifacts(
     assert record.data.tags["kdflow.digest.it_s/here _ there"] == "0" * 64
 
 
+@pytest.mark.parametrize("place", ["standalone/tmpabc", "tmpabc"])  # of --temp, and of --queue
 @pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db"])
-def test_a_temporary_experiment_of_dvc_uses_the_store_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
-    copy = tmp_path / ".dvc/tmp/exps/tmpabc/sub"
+def test_an_experiment_in_a_copy_uses_the_store_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, place: str
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps" / place / "sub"
     copy.mkdir(parents=True)
+    (copy.parent / ".dvc").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(copy)
