@@ -65,7 +65,7 @@ def read_values(path: Path) -> np.ndarray:
     """All values of a .weights file.
 
     Raises:
-        InputError: if the file is missing or too short for its header.
+        InputError: if the file is missing, too short for its header, or ends within a value.
     """
     try:
         content = path.read_bytes()
@@ -73,9 +73,11 @@ def read_values(path: Path) -> np.ndarray:
         raise InputError(path, "is missing", "check the path") from None
     if len(content) < 20:
         raise InputError(path, "is too short for a .weights file", "download it again")
-    major, minor = np.frombuffer(content, "<i4", count=2)
+    major, minor = np.frombuffer(content, "<i4", count=2).tolist()
     header = 20 if major * 10 + minor >= 2 else 16
-    return np.frombuffer(content[header : len(content) - (len(content) - header) % 4], "<f4")
+    if (len(content) - header) % 4:
+        raise InputError(path, "ends within a value", "download it again")
+    return np.frombuffer(content[header:], "<f4")
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

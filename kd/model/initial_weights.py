@@ -1,4 +1,4 @@
-"""Start a training from the weights of another one: whatever fits is loaded, the rest keeps its random initialization.
+"""Initial weights: whatever of a file fits is loaded into a network, the rest keeps its random initialization.
 
 The file is a model.safetensors, a Darknet .weights file of a whole network, or one of the published Darknet files that end after
 some of the layers: darknet53.conv.74 (the backbone of yolov3) and yolov3-tiny.conv.15 (all of yolov3-tiny up to its first head).
@@ -22,12 +22,12 @@ from kd.model.darknet import count_values, fill, published_spec, read_values
 from kd.model.spec import Architecture, ModelSpec
 from kd.model.store import load_model
 
-CUTS: dict[Architecture, tuple[str, ...]] = {"yolov3": ("backbone",), "yolov3-tiny": ("backbone", "squeeze", "neck_32")}
-"""The modules in the published Darknet files that are not whole networks."""
+PARTIAL: dict[Architecture, tuple[str, ...]] = {"yolov3": ("backbone",), "yolov3-tiny": ("backbone", "squeeze", "neck_32")}
+"""The modules in darknet53.conv.74 and yolov3-tiny.conv.15, which `darknet partial` cuts from whole networks."""
 MAX_CLASSES = 10_000
 MAX_LISTED = 5
-BOX_ROWS = 5
-"""Rows of a head for each anchor before those of the classes: four box numbers and objectness."""
+FIRST_CLASS = 5
+"""The row of the first class among the rows of a head for one anchor: after four box coordinates and objectness."""
 
 
 class LoadedWeights(NamedTuple):
@@ -68,7 +68,10 @@ def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> Loade
     Raises:
         InputError: before `network` is changed, if the file is missing or broken, or is that of another architecture, width or depth.
     """
-    weights = _read_darknet(path, spec) if path.suffix != ".safetensors" else _read_model(path, network, spec)
+    weights = _read_model(path, network, spec) if path.suffix == ".safetensors" else _read_darknet(path, spec)
+    if not all(_is_plausible(name, tensor) for name, tensor in weights.tensors.items()):
+        problem = f"does not contain the values of a {_describe(spec)}: some are not finite, or a variance is negative"
+        raise InputError(path, problem, "check architecture, width and depth, or choose an intact file")
     common = {name: weights.classes.index(name) for name in spec.classes if name in weights.classes}
     heads = _head_tensors(network)
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -82,11 +85,11 @@ def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> Loade
 
 
 def _copy_rows(own: Tensor, other: Tensor, rows: dict[int, int]) -> None:
-    """Copy the rows of boxes and objectness, and the classes' `rows`, from own to other index, for each of three anchors."""
+    """Copy box, objectness and class rows of each anchor from `other` to `own`; `rows` has the index of each common class in both."""
     target, source = (tensor.view(3, -1, *tensor.shape[1:]) for tensor in (own, other))
-    target[:, :BOX_ROWS] = source[:, :BOX_ROWS]
-    for to, row in rows.items():
-        target[:, BOX_ROWS + to] = source[:, BOX_ROWS + row]
+    target[:, :FIRST_CLASS] = source[:, :FIRST_CLASS]
+    for own_row, other_row in rows.items():
+        target[:, FIRST_CLASS + own_row] = source[:, FIRST_CLASS + other_row]
 
 
 def _read_model(path: Path, network: Network, spec: ModelSpec) -> _Weights:
@@ -100,30 +103,27 @@ def _read_model(path: Path, network: Network, spec: ModelSpec) -> _Weights:
 def _read_darknet(path: Path, spec: ModelSpec) -> _Weights:
     values = read_values(path)
     network = build_model(spec)
-    parts: list[nn.Module] = [getattr(network, name) for name in CUTS[spec.architecture]]
-    prefixes, classes = CUTS[spec.architecture], 0
+    parts: list[nn.Module] = [getattr(network, name) for name in PARTIAL[spec.architecture]]
+    prefixes, classes = PARTIAL[spec.architecture], 0
     if len(values) != sum(map(count_values, parts)):
         classes = _count_classes(path, len(values), network, spec)
         network = build_model(replace(spec, classes=tuple(map(str, range(classes)))))
         prefixes, parts = ("",), [network]
     fill(parts, values)
     tensors = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefixes)}
-    if not all(_is_plausible(name, tensor) for name, tensor in tensors.items()):
-        problem = f"does not contain the values of a {_describe(spec)}"
-        raise InputError(path, problem, "check architecture, width and depth, or download it again")
     published = published_spec(spec.architecture, COCO_NAMES)
     return _Weights(tensors, COCO_NAMES if classes == len(COCO_NAMES) else (), published.anchors)
 
 
 def _count_classes(path: Path, values: int, template: Network, spec: ModelSpec) -> int:
-    """The number of classes with which the network has so many values."""
+    """The number of classes with which the network has this number of `values`."""
     per_class = sum(3 * (module.in_channels + 1) for module in template.modules() if isinstance(module, Head))
     without_classes = count_values(template) - per_class * len(spec.classes)
     classes, rest = divmod(values - without_classes, per_class)
     if rest or not 1 <= classes <= MAX_CLASSES:
-        cut = sum(count_values(getattr(template, name)) for name in CUTS[spec.architecture])
+        partial = sum(count_values(getattr(template, name)) for name in PARTIAL[spec.architecture])
         whole = f"neither a whole {_describe(spec)} ({without_classes:,}, and {per_class:,} for each class)"
-        problem = f"has {values:,} values, which is {whole} nor its published first layers ({cut:,})"
+        problem = f"has {values:,} values, which is {whole} nor its published first layers ({partial:,})"
         raise InputError(path, problem, "check architecture, width and depth, or download it again")
     return classes
 
@@ -146,7 +146,7 @@ def _describe(spec: ModelSpec) -> str:
 
 
 def _summary(own: Iterable[str], loaded: list[str], heads: list[str], classes: list[str], spec: ModelSpec) -> str:
-    """Such as "backbone 260 of 260 tensors, neck 100 of 100, heads 0 of 6"."""
+    """Such as "loaded tensors: backbone 260 of 260, neck 100 of 100, heads 6 of 6; classes 2 of 3 (dog, cat)"."""
 
     def part(name: str) -> str:
         return "heads" if name in heads else "backbone" if name.startswith("backbone") else "neck"

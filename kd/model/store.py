@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -55,7 +56,7 @@ def _read_metadata(path: Path) -> tuple[ModelSpec, dict[str, str]]:
             return ModelSpec.from_json(json.dumps(fields)), dict(initial)
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path, or run the step that trains it") from None
-    except (SafetensorError, KeyError, ValueError, TypeError):
+    except (SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise InputError(path, "is not a kdflow model", "give a model.safetensors that kdflow wrote, or convert a .weights file") from None
 
 
@@ -66,11 +67,13 @@ def load_model(path: Path) -> tuple[Network, ModelSpec]:
         InputError: if `path` is missing, is not a model that kdflow wrote, or its weights do not fit its spec.
     """
     spec = load_spec(path)
-    network = build_model(spec)
     with safe_open(path, "pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the handle is not a mapping)
     try:
+        with torch.device("meta"):  # a damaged spec may ask for more memory than there is
+            build_model(spec).load_state_dict(weights, assign=True)
+        network = build_model(spec)
         network.load_state_dict(weights)
-    except RuntimeError:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):
         raise InputError(path, "its weights do not fit its spec", "train or convert it again") from None
     return network.eval(), spec

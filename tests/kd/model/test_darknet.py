@@ -82,7 +82,8 @@ def test_a_file_of_another_length_is_rejected_and_the_network_is_unchanged(chang
 def test_missing_and_short_files_are_rejected(tmp_path: Path) -> None:
     network = build_model(narrow("yolov3-tiny")[0])
     (tmp_path / "stub.weights").write_bytes(b"stub")
-    for name, problem in (("none.weights", "missing"), ("stub.weights", "too short")):
+    (tmp_path / "cut.weights").write_bytes(HEADER + b"123")
+    for name, problem in (("none.weights", "missing"), ("stub.weights", "too short"), ("cut.weights", "ends within a value")):
         with pytest.raises(InputError, match=problem):
             read_weights(tmp_path / name, network)
 

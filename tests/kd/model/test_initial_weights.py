@@ -13,7 +13,7 @@ from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import count_values, published_spec
-from kd.model.initial_weights import CUTS, load_initial_weights
+from kd.model.initial_weights import PARTIAL, load_initial_weights
 from kd.model.spec import ModelSpec
 from kd.model.store import save_model
 from tests.kd.model.darknet_reference import Layer, narrowed, random_values, run, tensor_shapes, yolov3, yolov3_tiny
@@ -63,7 +63,7 @@ def assert_close(actual: list[Tensor], expected: list[Tensor]) -> None:
 def test_the_published_first_layers_have_their_size(architecture: str) -> None:
     with torch.device("meta"):
         network = build_model(published_spec(architecture, COCO_NAMES))
-    parts = [count_values(getattr(network, name)) for name in CUTS[architecture]]
+    parts = [count_values(getattr(network, name)) for name in PARTIAL[architecture]]
     first = CFG[architecture](255)[: LAYERS_OF_CUT[architecture]]
     assert sum(parts) * 4 + 20 == PUBLISHED_BYTES[architecture]
     assert sum(parts) == sum(int(np.prod(shape)) for _, shape in tensor_shapes(first))
@@ -89,7 +89,7 @@ def test_first_layers_give_the_features_of_the_reference_and_the_rest_starts_ane
         output = network.eval()(PICTURES)
     feature = output.backbone[32] if architecture == "yolov3" else output.neck[32]
     assert_close([feature], run([*last, ("yolo",)], cut_values(architecture, layers, values), PICTURES))
-    others = {name: value for name, value in fresh.state_dict().items() if not name.startswith(CUTS[architecture])}
+    others = {name: value for name, value in fresh.state_dict().items() if not name.startswith(PARTIAL[architecture])}
     assert others and all(torch.equal(network.state_dict()[name], value) for name, value in others.items())
     counts = {"yolov3": "backbone 260 of 260, neck 0 of 100, heads 0 of 6", "yolov3-tiny": "backbone 35 of 35, neck 10 of 20, heads 0 of 4"}
     assert loaded == (None, (), f"loaded tensors: {counts[architecture]}")

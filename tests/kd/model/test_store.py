@@ -59,7 +59,9 @@ def test_a_truncated_file_is_rejected(model_file: Path, kept: int) -> None:
             load(model_file)
 
 
-@pytest.mark.parametrize("metadata", [None, {"kdflow": "nonsense"}, {"kdflow": "{}"}, {"kdflow": "[]"}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"kdflow": "nonsense"}, {"kdflow": "{}"}, {"kdflow": "[]"}, {"kdflow": "null"}, {"kdflow": "[" * 9999}]
+)
 def test_a_file_without_a_spec_is_rejected(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"x": torch.zeros(2)}, tmp_path / "x", metadata)
     with pytest.raises(InputError, match="is not a kdflow model"):
@@ -73,8 +75,9 @@ def test_a_missing_file_and_a_folder_are_reported(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_weights_that_do_not_fit_their_spec_are_rejected(tmp_path: Path, spec: ModelSpec) -> None:
-    save_model(tmp_path / "x", build_model(spec), replace(spec, width=0.25))
+@pytest.mark.parametrize("width", [0.25, 1e5, float("inf"), -1, "a"])
+def test_weights_that_do_not_fit_their_spec_are_rejected(width: float, tmp_path: Path, spec: ModelSpec) -> None:
+    save_model(tmp_path / "x", build_model(spec), replace(spec, width=width))
     with pytest.raises(InputError, match="do not fit its spec"):
         load_model(tmp_path / "x")
 
