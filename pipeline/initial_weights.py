@@ -1,7 +1,7 @@
 """Initial weights in the pipeline: the first task resolves their version, and each training fetches exactly this version.
 
-The resolved version is a parameter of the trainings and thereby part of their cache key. Kubeflow has no task for the stage
-`fetch_weights`, because the weights as an artifact would be copied once more in each run.
+The resolved version is a parameter of the trainings and thereby part of their cache key. The stage `fetch_weights` has no task,
+because its artifact would be one more copy of the weights in each run.
 """
 
 import json
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from components.fetch_weights.registered import fetch_version, resolve_version
 from components.params.models import is_address
 from components.prepare_data.data_source import check_remote, fetch_data, resolve_source
-from components.shared.initial_weights import check_file, write_weights
+from components.shared.initial_weights import check_file, copy_weights
 from kd.errors import InputError
 from pipeline.recorded_source import recorded_source
 
@@ -43,13 +43,15 @@ def resolve_weights(init: str, repo: str, rev: str) -> str:
         if not repo:
             check_file(Path(init))
         source = resolve_source(init, repo, rev)
+        if source.version.endswith(".dir"):  # DVC's mark of a folder
+            raise InputError(init, "is a folder, not a file", "set init to the path of a file that DVC tracks")
         check_remote(source)
         version = source.version
     return json.dumps({"init": init, "version": version})
 
 
 @contextmanager
-def fetch_weights(step: str, resolved: str) -> Iterator[dict[str, Path]]:
+def fetched_weights(step: str, resolved: str) -> Iterator[dict[str, Path]]:
     """Provide the argument `weights` of a training: a folder with the weights of this version; {} for random weights.
 
     Args:
@@ -76,4 +78,4 @@ def _fetch(folder: Path, init: str, version: str) -> None:
     if source.version != version:
         raise InputError(init, f"changed from {version} to {source.version} while the pipeline ran", "start the pipeline again")
     with fetch_data(source) as file:
-        write_weights(folder, init, file)
+        copy_weights(folder, init, file)

@@ -19,7 +19,7 @@ from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
 from pipeline.environment import apply_environment
-from pipeline.initial_weights import ROLES, fetch_weights
+from pipeline.initial_weights import ROLES, fetched_weights
 from pipeline.overlap import wait_for_turn
 from pipeline.preflight import open_pipeline
 from pipeline.recorded_source import recorded_source
@@ -60,7 +60,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     _check_inputs(paths)
     processes = max(gpu_count(), 1) if step in TRAININGS else 1
-    with fetch_weights(step, weights) as fetched:
+    with fetched_weights(step, weights) as fetched:
         run_processes(step, parse_sections(sections), {**paths, **fetched, "output": Path(output.path)}, processes)
     return _add_metadata(output)
 

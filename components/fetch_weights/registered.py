@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from components.params.models import parse_address
 from components.register_model.registry import MODEL, Registry
-from components.shared.initial_weights import write_weights
-from kd.errors import printable
+from components.shared.initial_weights import copy_weights
+from kd.errors import InputError, printable
 
 
 def resolve_version(init: str) -> str:
@@ -20,24 +20,25 @@ def resolve_version(init: str) -> str:
         InputError: if there is none, or the registry fails.
     """
     name, version, optional = parse_address(init)
-    registry = Registry(name)
-    if optional and not any(version in (known.number, *known.aliases) for known in registry.versions()):
-        return ""
-    return registry.version(version).number
+    found = [known.number for known in Registry(name).versions() if version in (known.number, *known.aliases)]
+    if not found and not optional:
+        remedy = f"correct init (`kdflow registry --model {name} list` lists the versions), or add a ? for random weights until it exists"
+        raise InputError(init, "does not exist in the registry", remedy)
+    return found[0] if found else ""
 
 
 def fetch_version(folder: Path, init: str, number: str) -> None:
-    """Write the model.safetensors of version `number` of the model at the address `init` to `folder`; none if `number` is "".
+    """Copy the model.safetensors of version `number` at the address `init` to `folder`; "" stands for random weights.
 
     Raises:
         InputError: if the version has none, its files are not the registered ones, or the registry fails.
     """
     if not number:
         print(printable(f"{init}: there is none yet; the training starts from random weights"), file=sys.stderr)
-        write_weights(folder, init, None)
+        copy_weights(folder, init, None)
         return
     registry = Registry(parse_address(init)[0])
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / MODEL
         file.write_bytes(registry.read_model(registry.version(number)))
-        write_weights(folder, init, file, f"models:/{registry.name}/{number}")
+        copy_weights(folder, init, file, f"models:/{registry.name}/{number}")

@@ -19,8 +19,8 @@ class InitialWeights:
     sha256: str
 
 
-def write_weights(folder: Path, init: str, file: Path | None, version: str = "") -> None:
-    """Copy the weights `init` to `folder`, with the JSON file SOURCE.
+def copy_weights(folder: Path, init: str, file: Path | None, version: str = "") -> None:
+    """Copy the weights `init` to `folder`, beside the JSON file `SOURCE`, which names them.
 
     Args:
         folder: is created.
@@ -42,7 +42,7 @@ def write_weights(folder: Path, init: str, file: Path | None, version: str = "")
 
 
 def find_weights(init: str, folder: Path | None) -> InitialWeights | None:
-    """The weights `init` in the `folder` that `write_weights` wrote, or, without a folder, in the file `init`; None for random weights.
+    """The weights `init` in the `folder` that `copy_weights` wrote, or, without a folder, in the file `init`; None for random weights.
 
     Raises:
         InputError: if the file is missing, or the folder has other weights.
@@ -61,9 +61,9 @@ def check_file(file: Path) -> Path:
     """The file itself.
 
     Raises:
-        InputError: if it is missing or a folder.
+        InputError: if it is missing, a folder or a device.
     """
     if not file.is_file():
-        problem = "is a folder, not a file" if file.is_dir() else "is missing"
+        problem = f"is a {'folder' if file.is_dir() else 'device'}, not a file" if file.exists() else "is missing"
         raise InputError(file, problem, "set init to the path of a .safetensors or .weights file, or to ''")
     return file

@@ -10,7 +10,7 @@ from components.runtime.store import connect_to_mlflow, open_parent_run
 from components.shared.initial_weights import find_weights
 from kd.errors import InputError
 from kd.files import digest
-from pipeline.initial_weights import fetch_weights, resolve_weights
+from pipeline.initial_weights import fetched_weights, resolve_weights
 from pipeline.recorded_source import record_source
 from tests.components.stores import new_store
 from tests.projects import dvc, environment
@@ -63,7 +63,7 @@ def commit(repo: Path, content: bytes) -> None:
 
 def test_random_weights_have_no_version_and_nothing_is_fetched() -> None:
     assert resolve_weights("", "", "") == resolve_weights("", "repo", "main") == ""
-    with fetch_weights("train_teacher", "") as arguments:
+    with fetched_weights("train_teacher", "") as arguments:
         assert arguments == {}
 
 
@@ -71,7 +71,7 @@ def test_random_weights_have_no_version_and_nothing_is_fetched() -> None:
 def test_a_training_gets_the_file_of_the_resolved_version(step: str, role: str, folder: Path) -> None:
     resolved = resolve_weights(INIT, "", "")
     assert resolved == resolve_weights(INIT, "", "")
-    with fetch_weights(step, resolved) as arguments:
+    with fetched_weights(step, resolved) as arguments:
         found = find_weights(INIT, arguments["weights"] / role)
         assert found and found.file.read_bytes() == b"one" and found.sha256 == digest(folder / INIT)
     assert not arguments["weights"].exists()
@@ -81,7 +81,7 @@ def test_a_file_that_changed_since_is_refused(folder: Path) -> None:
     resolved = resolve_weights(INIT, "", "")
     (folder / INIT).write_bytes(b"two")
     assert resolve_weights(INIT, "", "") != resolved
-    with pytest.raises(InputError, match=r"changed from .* to .* while the pipeline ran"), fetch_weights("train_teacher", resolved):
+    with pytest.raises(InputError, match=r"changed from .* to .* while the pipeline ran"), fetched_weights("train_teacher", resolved):
         pass
 
 
@@ -89,12 +89,12 @@ def test_a_file_in_a_repository_is_known_by_content(repository: str) -> None:
     resolved = resolve_weights(INIT, repository, "")
     git(Path(repository), "commit", "-qm", "nothing", "--allow-empty")
     assert resolve_weights(INIT, repository, "") == resolved, "another commit is no other version"
-    with fetch_weights("train_teacher", resolved) as arguments:
+    with fetched_weights("train_teacher", resolved) as arguments:
         found = find_weights(INIT, arguments["weights"] / "teacher")
         assert found and found.file.read_bytes() == b"one"
     commit(Path(repository), b"two")
     assert resolve_weights(INIT, repository, "") != resolved
-    with pytest.raises(InputError, match="while the pipeline ran"), fetch_weights("train_teacher", resolved):
+    with pytest.raises(InputError, match="while the pipeline ran"), fetched_weights("train_teacher", resolved):
         pass
     with pytest.raises(InputError, match=r"none\.weights: does not exist"):
         resolve_weights("none.weights", repository, "")

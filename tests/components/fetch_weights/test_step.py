@@ -37,6 +37,9 @@ def test_a_missing_file_is_an_error_and_the_former_output_stays(params_with: Cal
     before = contents(tmp_path / "out")
     with pytest.raises(InputError, match=r"none\.weights: is missing; set init to the path of"):
         run_step(fetch_weights, params_with(f"student.init={tmp_path}/none.weights"), output=tmp_path / "out")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="loop: is missing"):
+        run_step(fetch_weights, params_with(f"student.init={tmp_path}/loop"), output=tmp_path / "out")
     with pytest.raises(InputError, match="is a folder, not a file"):
         run_step(fetch_weights, params_with(f"student.init={tmp_path}"), output=tmp_path / "out")
     assert contents(tmp_path / "out") == before and len(before) == 3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shared.initial_weights import InitialWeights, find_weights, write_weights
+from components.shared.initial_weights import InitialWeights, copy_weights, find_weights
 from kd.errors import InputError
 from kd.files import digest
 
@@ -16,7 +16,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_weights_are_found_in_the_folder_and_without_one(file: Path, tmp_path: Path) -> None:
-    write_weights(tmp_path / "copy", str(file), file)
+    copy_weights(tmp_path / "copy", str(file), file)
     sha256 = digest(file)
     assert find_weights(str(file), None) == InitialWeights(str(file), file, sha256)
     found = find_weights(str(file), tmp_path / "copy")
@@ -29,7 +29,7 @@ def test_without_init_nothing_is_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_weights_is_refused(file: Path, tmp_path: Path) -> None:
-    write_weights(tmp_path / "none", "", None)
+    copy_weights(tmp_path / "none", "", None)
     for folder in ("none", "nowhere"):
         with pytest.raises(InputError, match=r"does not have the weights .*; run `python -m components.fetch_weights`"):
             find_weights(str(file), tmp_path / folder)
