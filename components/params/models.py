@@ -36,8 +36,8 @@ def _check_path(path: str) -> str:
 
 
 def _check_model_name(name: str) -> str:
-    if not name.strip() or set(name) & set("/:"):
-        raise ValueError("MLflow refuses empty names, and names with / or :")
+    if not name.strip() or set(name) & set("/:") or {"'", '"'} <= set(name):
+        raise ValueError("MLflow refuses empty names, and names with / or : or both kinds of quotes")
     return name
 
 
@@ -175,7 +175,9 @@ class Detector(Section):
     init: Annotated[str, AfterValidator(_check_init)] = Field(
         default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
     )
-    init_license: str = Field(default="", description="license of these weights, recorded with the models; '' for that of the file")
+    init_license: str = Field(
+        default="", max_length=1000, description="license of these weights, recorded with the models; '' for that of the file"
+    )
     train: Train
 
 
@@ -268,8 +270,9 @@ class RegisterModel(Section):
     @field_validator("teacher")
     @classmethod
     def _check_differs(cls, teacher: str, others: ValidationInfo) -> str:
-        if teacher and teacher == others.data.get("name"):
-            raise ValueError("the student's registered model has this name")
+        name = others.data.get("name", "")
+        if teacher and (teacher == name or f"{teacher}.journal" == name or teacher == f"{name}.journal"):
+            raise ValueError("the student's registered model has this name, or a journal of this name")
         return teacher
 
 
