@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -69,6 +70,8 @@ def train_network(
         run.set_tag(f"kdflow.{name}", value)
     start = deepcopy(initial) if keep_better and fine_tune else None
     config = train_config(section.train, fine_tune)
+    if not source and config.freeze_epochs and int(os.environ.get("RANK", 0)) == 0:
+        print(f"warning: {title} freezes a backbone with random weights; set init, or freeze_epochs to 0", file=sys.stderr)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
     identity += [source.sha256] if source else []
