@@ -11,6 +11,7 @@ from components.params.models import Params
 from components.register_model.export import export_onnx
 from components.register_model.journal import Journal, rolled_back
 from components.register_model.registry import MODEL, Registry
+from components.register_model.version_card import GATE_TAG, REASONS_TAG, escape_markdown
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_scores, to_coco_results
@@ -46,15 +47,17 @@ def register_teacher(params: Params, run_id: str, data: Path, model: Path, tags:
     state = journal.sync_aliases()
     if state.challenger != number:
         journal.append("register", state.champion, number, "registered")
+    name = f"{registry.name} version {number}"
     if state.champion == number:
-        return f"{registry.name} version {number}: is the champion"
-    better, why = _compare(registry, state.champion, model, data)
+        return f"{name}: is the champion"
+    passed, why = _compare(registry, state.champion, model, data)
     if rollback := rolled_back(journal.entries(), number):
-        better, why = False, f"{rollback.who} rolled it back ({rollback.why})"
-    registry.set_tags(number, {"kdflow.gate": "promote" if better else "reject", "kdflow.gate_reasons": why}, why)
-    moved = not better or journal.append("promote", state.champion, number, why)
-    decision = ("promote" if better else "reject") if moved else "reject: the champion changed in the meantime"
-    return f"{registry.name} version {number}: {decision} ({why})"
+        passed, why = False, f"{rollback.who} rolled it back ({rollback.why})"
+    decision = "promote" if passed else "reject"
+    registry.set_tags(number, {GATE_TAG: decision, REASONS_TAG: why}, escape_markdown(why))
+    if passed and not journal.append("promote", state.champion, number, why):
+        decision = "reject: the champion changed in the meantime"
+    return f"{name}: {decision} ({why})"
 
 
 def _compare(registry: Registry, champion: str, model: Path, data: Path) -> tuple[bool, str]:
