@@ -29,19 +29,24 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def attempt(name: str, missing: str, check: Callable[[], Check]) -> Check:
-    """The result of `check`, or of the error that it raises. If the server lacks the object, it is a fault with the remedy `missing`."""
+def attempt(name: str, remedy: str, check: Callable[[], Check]) -> Check:
+    """The result of `check`, or of the error that it raises; `remedy` is for errors without one, such as that an object is missing."""
     try:
         return check()
-    except ApiException as error:
-        if error.status == 404:
-            return Check(name, "fault", "does not exist", missing)
-        return Check(name, "unknown", f"Kubernetes answers {error.status} {error.reason}", "ask for read access, or use --in-cluster")
-    except urllib3.exceptions.HTTPError as error:
-        return Check(name, "unknown", f"Kubernetes does not answer ({type(error).__name__})", "check your kubeconfig")
-    except ServerError as error:
-        return Check(name, "fault", error.args[1], error.args[2])
-    except InputError as error:
-        return Check(name, "fault", f"{error.args[0]}: {error.args[1]}", error.args[2])
     except Exception as error:  # MLflow, git, DVC and their HTTP clients share no base class
-        return Check(name, "fault", one_line(error), missing)
+        return failed(name, remedy, error)
+
+
+def failed(name: str, remedy: str, error: Exception) -> Check:
+    """The result of a check that raised `error`; see `attempt`."""
+    if isinstance(error, ApiException):
+        if error.status == 404:
+            return Check(name, "fault", "does not exist", remedy)
+        return Check(name, "unknown", f"Kubernetes answers {error.status} {error.reason}", "ask for read access, or use --in-cluster")
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return Check(name, "unknown", f"Kubernetes does not answer ({type(error).__name__})", "check your kubeconfig")
+    if isinstance(error, ServerError):
+        return Check(name, "fault", error.args[1], error.args[2])
+    if isinstance(error, InputError):
+        return Check(name, "fault", f"{error.args[0]}: {error.args[1]}", error.args[2])
+    return Check(name, "fault", one_line(error), remedy)

@@ -12,7 +12,7 @@ from components.params.load import load_params
 from kd.errors import InputError, printable
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import Cluster, load_cluster
-from pipeline.doctor.check import Check
+from pipeline.doctor.check import Check, failed
 from pipeline.release import add_server_options, connect_to_server
 from pipeline.server_error import ServerError
 
@@ -75,5 +75,8 @@ def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
     if options.in_cluster and client:
         from pipeline.doctor.in_cluster import check_in_cluster
 
-        return checks + check_in_cluster(client, cluster, namespace, **arguments, **repository)
+        try:
+            return checks + check_in_cluster(client, cluster, namespace, **arguments, **repository)
+        except ServerError as error:  # the other checks are worth to be seen
+            return [*checks, failed("pod", "", error)]
     return checks + check_pod(**arguments, **repository)

@@ -9,7 +9,7 @@ from kubernetes import client
 from kubernetes.config import ConfigException
 
 from pipeline.cluster import Cluster, StepSettings
-from pipeline.doctor.check import Check, attempt
+from pipeline.doctor.check import Check, attempt, failed
 from pipeline.kubernetes_client import REQUEST_OPTIONS, connect_to_kubernetes
 
 CONTROLLER = "workflow-controller-configmap"
@@ -103,24 +103,19 @@ def _is_tolerated(taint: Any, settings: StepSettings) -> bool:
 
 
 def _controller(api: client.CoreV1Api) -> list[Check]:
-    """The settings of Argo's controller for retries and for the life times of finished workflows."""
-    found: list[Any] = []
-
-    def read(namespace: str) -> Check:
-        data = api.read_namespaced_config_map(CONTROLLER, namespace, **REQUEST_OPTIONS).data or {}
-        found.append(yaml.safe_load(data.get("workflowDefaults") or "{}") or {})
-        return Check("controller", "ok", "")
-
-    failures = []
+    """How Argo's controller retries pods, and how long it keeps finished workflows."""
+    reasons = []
     for namespace in CONTROLLER_NAMESPACES:
-        failures.append(attempt("controller", "", lambda n=namespace: read(n)))  # type: ignore[misc]
-        if found:
-            break
-    else:
-        problem = f"{CONTROLLER} cannot be read in {' or '.join(CONTROLLER_NAMESPACES)} ({failures[0].detail})"
-        return [Check("controller", "unknown", problem, "ask an administrator for its workflowDefaults")]
-    spec = found[0].get("spec") or {}
-    return [_retries((spec.get("templateDefaults") or {}).get("retryStrategy") or {}), _life_time(spec.get("ttlStrategy") or {})]
+        try:
+            data = api.read_namespaced_config_map(CONTROLLER, namespace, **REQUEST_OPTIONS).data or {}
+            spec = (yaml.safe_load(data.get("workflowDefaults") or "{}") or {}).get("spec") or {}
+            return [_retries((spec.get("templateDefaults") or {}).get("retryStrategy") or {}), _lifetime(spec.get("ttlStrategy") or {})]
+        except (AttributeError, yaml.YAMLError):
+            reasons.append("workflowDefaults has another form")
+        except Exception as error:
+            reasons.append(failed("controller", "", error).detail)
+    problem = f"{CONTROLLER} cannot be read in {' or '.join(CONTROLLER_NAMESPACES)} ({reasons[0]})"
+    return [Check("controller", "unknown", problem, "ask an administrator for its workflowDefaults")]
 
 
 def _retries(strategy: Mapping[str, Any]) -> Check:
@@ -134,9 +129,9 @@ def _retries(strategy: Mapping[str, Any]) -> Check:
     return Check("controller: retries", "ok", "retryPolicy Always, with an expression")
 
 
-def _life_time(ttl: Mapping[str, Any]) -> Check:
+def _lifetime(ttl: Mapping[str, Any]) -> Check:
     seconds = [ttl.get(key) for key in ("secondsAfterSuccess", "secondsAfterFailure", "secondsAfterCompletion")]
     if not any(seconds):
-        return Check("controller: life time", "ok", "no ttlStrategy: run.ttl in cluster.yaml holds, up to a day")
+        return Check("controller: lifetime", "ok", "no ttlStrategy: run.ttl in cluster.yaml holds, up to a day")
     found = ", ".join(f"{name} {value}" for name, value in ttl.items())
-    return Check("controller: life time", "ok", f"{found}: afterwards logs are only in the archive")
+    return Check("controller: lifetime", "ok", f"{found}: afterwards logs are only in the archive")

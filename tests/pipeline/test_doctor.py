@@ -161,6 +161,11 @@ def test_settings_of_the_controller(cluster, kfp, command, change, name, found):
     assert command("doctor").code == 0, "runs work with it"
 
 
+def test_settings_of_the_controller_in_another_form_are_unknown(cluster):
+    cluster.objects[CONTROLLER] = {"data": {"workflowDefaults": "nonsense"}}
+    assert checks()["controller"].state == "unknown"
+
+
 def test_a_claim_for_one_node_is_a_warning(cluster):
     cluster.objects[CLAIM]["spec"]["accessModes"] = ["ReadWriteOnce"]
     assert checks()["claim kdflow-checkpoints"][1:3] == ("warning", "is bound with ReadWriteOnce")
