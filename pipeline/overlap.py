@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from pipeline.kubernetes_client import REQUEST_OPTIONS, connect_to_kubernetes
 Overlap = Literal["wait", "fail", "allow"]
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 MARK = "pipeline.launch import resolve_version"
-"""Text of every workflow of this pipeline, whatever its name: a schedule's workflows have the name of the schedule."""
+"""Text in every workflow of this pipeline, also of older images (without an s): a schedule's workflows have the schedule's name."""
 RUN_LABEL = "pipeline/runid"
 PAUSE, MAX_FAILURES = 30.0, 10
 
@@ -32,26 +33,31 @@ def wait_for_turn() -> None:
         InputError: for "fail", if an earlier run is under way or the workflows cannot be listed.
     """
     policy = os.environ.get("KDFLOW_OVERLAP", "allow")
-    waiting_for, failures = "", 0
-    while policy != "allow":
-        try:
-            earlier = _earlier_runs(os.environ["KDFLOW_EXECUTION"])
-            failures = 0
-        except (ApiException, ConfigException, OSError, urllib3.exceptions.HTTPError) as error:
-            failures += 1
-            refused = not isinstance(error, urllib3.exceptions.HTTPError)
-            if refused or failures == MAX_FAILURES:
-                _report_unknown(policy, error)
-                return
-        else:
-            if not earlier:
-                return
+    if policy == "allow":
+        return
+    waiting_for = ""
+    try:
+        while earlier := _ask_for_earlier_runs(os.environ["KDFLOW_EXECUTION"]):
             if policy == "fail":
                 raise InputError("run.overlap", f"run {earlier[0]} is under way", "wait until it ends, or stop it, then run again")
             if earlier[0] != waiting_for:
                 waiting_for = earlier[0]
                 print(f"waiting until run {waiting_for} ends", flush=True)
+            time.sleep(PAUSE)
+    except (ApiException, ConfigException, OSError, urllib3.exceptions.HTTPError) as error:
+        problem = f"workflows cannot be listed ({one_line(error)})"
+        if policy == "fail":
+            raise InputError("run.overlap", problem, "let the service account list workflows, or set it to allow") from None
+        print(f"{problem}: does not wait for earlier runs", file=sys.stderr)
+
+
+def _ask_for_earlier_runs(run_id: str) -> list[str]:
+    """`_earlier_runs`; asks up to `MAX_FAILURES` times if Kubernetes does not answer."""
+    for _ in range(MAX_FAILURES - 1):
+        with suppress(urllib3.exceptions.HTTPError):
+            return _earlier_runs(run_id)
         time.sleep(PAUSE)
+    return _earlier_runs(run_id)
 
 
 def _earlier_runs(run_id: str) -> list[str]:
@@ -66,10 +72,3 @@ def _earlier_runs(run_id: str) -> list[str]:
     ours.sort(key=lambda metadata: (metadata["creationTimestamp"], metadata["name"]))
     ids = [str(metadata.get("labels", {}).get(RUN_LABEL)) for metadata in ours]
     return ids[: ids.index(run_id)] if run_id in ids else []
-
-
-def _report_unknown(policy: str, error: Exception) -> None:
-    problem = f"workflows cannot be listed ({one_line(error)})"
-    if policy == "fail":
-        raise InputError("run.overlap", problem, "let the service account list workflows, or set it to allow") from None
-    print(f"{problem}: does not wait for earlier runs", file=sys.stderr)
