@@ -3,8 +3,8 @@
 kdflow benchmark gate --models outputs/seed0 outputs/seed1 outputs/seed2 --pair outputs/seed0 outputs/small
 
 Each model detects once in all test pictures, and OUT keeps which detection is correct. A trial draws pictures without replacement, takes
-two models, and applies every rule of the gate except those about files and times. A third of the test pictures or less in a trial
-keeps the trials nearly independent. Models of different seeds are not equal on all pictures: part of the promotions are correct ones.
+two models, and applies every rule of the gate except those about files and times, without `group_pattern`. A third of the test pictures
+or less in a trial keeps the trials nearly independent. Models of different seeds differ in quality: some of the promotions are correct.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from components.params.models import Gate, Params
 from components.register_model.gate.bootstrap import Floats, Matches, mean_ap, paired_bootstrap, read_matches
 from components.register_model.gate.rules import GateInputs, Measurements, check_rules
 from components.register_model.gate.run_gate import compare
+from kd.cli import count
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_evaluation, split_results
 from kd.errors import InputError, handle_errors
@@ -29,8 +30,8 @@ from kd.files import atomic_file, digest, digest_json, read_json
 from kd.progress import track
 
 WEEKS = 52
-FIRST = 200
-"""Resamples that often suffice to reject a model. They are drawn in chunks like those of the whole bootstrap."""
+FIRST_RESAMPLES = 200
+"""Resamples that often suffice to reject a model; a multiple of the bootstrap's chunks, so that they are its first ones."""
 Model = list[Matches]
 """The matches of a model in all test pictures, by class."""
 Draw = Callable[[np.random.Generator], tuple[Model, Model]]
@@ -41,29 +42,31 @@ Draw = Callable[[np.random.Generator], tuple[Model, Model]]
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gate") -> None:
     """Print the rate of promotions by number of test pictures, for equal models and for the pair."""
     options = _parser(prog).parse_args(arguments)
+    if not options.pair and len(options.models) < 2:
+        raise InputError("--models", "fewer than two models are given, and no --pair", "give the folders of trained models")
     params = load_params(options.params, options.set)
     classes = tuple(read_json(options.data / "summary.json")["classes"])
     gate = params.register_model.gate
-    models = [detected(folder, options.data, params, options.out) for folder in options.models]
-    pair = [detected(folder, options.data, params, options.out) for folder in options.pair]
+    models = [load_matches(folder, options.data, params, options.out) for folder in options.models]
+    pair = [load_matches(folder, options.data, params, options.out) for folder in options.pair]
     pictures = len((models or pair)[0][0].objects)
     if max(options.sizes) > pictures:
         raise InputError("--sizes", f"there are {pictures} test pictures", "give smaller numbers, or raise data.test")
     print(f"{pictures} test pictures, {len(models)} models; confidence {gate.confidence:g}, {gate.resamples} resamples")
     for size in options.sizes:
-        if models:
-            rate, upper = promoted(lambda generator: _two(models, generator), classes, gate, size, options.trials)
-            year = f"{1 - (1 - rate) ** WEEKS:.1%} (at most {1 - (1 - upper) ** WEEKS:.1%})"
+        if len(models) > 1:
+            rate, upper = promotion_rate(lambda generator: _draw_two(models, generator), classes, gate, size, options.trials)
+            in_a_year = f"{1 - (1 - rate) ** WEEKS:.1%} (at most {1 - (1 - upper) ** WEEKS:.1%})"
             print(
-                f"different seeds, {size} pictures: {rate:.2%} promoted, at most {upper:.2%}; at least once in {WEEKS} weeks {year}",
+                f"different seeds, {size} pictures: {rate:.2%} promoted, at most {upper:.2%}; at least once in {WEEKS} weeks {in_a_year}",
                 flush=True,
             )
         if pair:
-            rate, upper = promoted(lambda _: (pair[1], pair[0]), classes, gate, size, options.trials)
+            rate, upper = promotion_rate(lambda _: (pair[1], pair[0]), classes, gate, size, options.trials)
             print(f"the pair, {size} pictures: {rate:.1%} promoted", flush=True)
 
 
-def detected(folder: Path, data: Path, params: Params, out: Path) -> Model:
+def load_matches(folder: Path, data: Path, params: Params, out: Path) -> Model:
     """The matches of the model in `folder` on the test pictures, from a file in `out` if they were computed before."""
     summary = read_json(data / "summary.json")
     settings = params.evaluate.model_dump()
@@ -80,7 +83,7 @@ def detected(folder: Path, data: Path, params: Params, out: Path) -> Model:
         return [Matches(*(stored[f"{label}.{key}"] for key in Matches._fields)) for label in range(len(summary["classes"]))]
 
 
-def promoted(draw: Draw, classes: tuple[str, ...], gate: Gate, size: int, trials: int, seed: int = 0) -> tuple[float, float]:
+def promotion_rate(draw: Draw, classes: tuple[str, ...], gate: Gate, size: int, trials: int, seed: int = 0) -> tuple[float, float]:
     """The share of trials with `size` pictures in which the challenger passes, and its upper limit at 95 % (Wilson)."""
     generator, passed = np.random.default_rng(seed), 0
     for _ in track(range(trials), f"{size} pictures", trials, "trials"):
@@ -102,9 +105,10 @@ def passes(ours: Model, theirs: Model, classes: tuple[str, ...], gate: Gate) -> 
         or np.nanmin(np.append((scores - their_scores)[compared], 0)) < -gate.max_class_drop
     ):
         return False
+    first = min(FIRST_RESAMPLES, gate.resamples)
     # the first resamples are those of the whole bootstrap, so more than this share without a gain decide
-    confidence = 1 - (1 - gate.confidence) / gate.comparisons * gate.resamples / FIRST
-    if confidence > 0.5 and paired_bootstrap(ours, theirs, FIRST, confidence).mean["map"].low < 0:
+    confidence = 1 - (1 - gate.confidence) / gate.comparisons * gate.resamples / first
+    if confidence > 0.5 and paired_bootstrap(ours, theirs, first, confidence).mean["map"].low < 0:
         return False
     measured = [_measurements(part, classes) for part in (scores, their_scores)]
     gains = paired_bootstrap(ours, theirs, gate.resamples, gate.confidence, gate.comparisons)
@@ -129,7 +133,7 @@ def _measurements(scores: Floats, classes: tuple[str, ...]) -> Measurements:
     return Measurements(classes, float(mean[0]), float(mean[1]), per_class, 1.0, True)
 
 
-def _two(models: Sequence[Model], generator: np.random.Generator) -> tuple[Model, Model]:
+def _draw_two(models: Sequence[Model], generator: np.random.Generator) -> tuple[Model, Model]:
     ours, theirs = generator.choice(len(models), 2, replace=False)
     return models[ours], models[theirs]
 
@@ -139,8 +143,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, nargs="+", default=[], metavar="FOLDER", help="trained alike with different seeds")
     parser.add_argument("--pair", type=Path, nargs=2, default=[], metavar="FOLDER", help="a champion and a challenger, for the power")
     parser.add_argument("--data", type=Path, default=Path("outputs/prepare_data"), metavar="FOLDER", help="prepared data (%(default)s)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200], help="test pictures of a trial (default: 50 100 200)")
-    parser.add_argument("--trials", type=int, default=2000, help="for each size (default: 2000)")
+    parser.add_argument("--sizes", type=count, nargs="+", default=[50, 100, 200], help="test pictures of a trial (default: 50 100 200)")
+    parser.add_argument("--trials", type=count, default=2000, help="for each size (default: 2000)")
     parser.add_argument("--out", type=Path, default=Path("outputs/gate"), metavar="FOLDER", help="keeps the matches (%(default)s)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="the gate (%(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of it")

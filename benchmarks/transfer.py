@@ -1,4 +1,4 @@
-"""What initial weights are worth: a teacher of half of the classes starts one of the other half, with half the epochs.
+"""The gain of initial weights: a teacher of the second half of the classes starts from one of the first half, with half the epochs.
 
 One teacher is trained on the pictures with the first half of the classes. Then, for every seed, a network of the same kind is trained on
 the pictures with the other half: from random weights with all epochs of `teacher.train`, and from the teacher's weights with half of
@@ -21,6 +21,7 @@ from components.evaluate.report.models import read_history
 from components.params.load import load_params
 from components.params.models import Params
 from components.prepare_data.anchors import kmeans_anchors
+from kd.cli import count
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, handle_errors
 from kd.files import digest, digest_json, read_json, write_json
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     data, out = prepared(options.data, params, options.out), options.out
     classes = read_json(data / "summary.json")["classes"]
     if len(classes) < 2 or not len(DetectionData(data / "val", params.data.image_size)):
-        raise InputError(options.data, "has less than two classes, or no val split", "choose other data, or raise data.val")
+        raise InputError(options.data, "has fewer than two classes, or no val split", "choose other data, or raise data.val")
     for name, half in (("first", classes[: len(classes) // 2]), ("second", classes[len(classes) // 2 :])):
         once(out / name, {"data": digest(data / "summary.json"), "classes": half}, partial(write_half, data, half))
     _train(out / "teacher", out / "first", params)
@@ -105,11 +106,11 @@ def _table(epochs: dict[str, int], results: dict[str, dict[int, Facts]]) -> str:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures, or what prepare_data wrote")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labeled pictures, or what prepare_data wrote")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of all trainings")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="seeds (default: 0 1 2)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time, which share the cores (default: 1)")
+    parser.add_argument("--jobs", type=count, default=1, metavar="N", help="trainings at a time, which share the cores (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("outputs/transfer"), metavar="FOLDER", help="default: outputs/transfer")
     return parser
 

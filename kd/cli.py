@@ -124,11 +124,11 @@ def _show(args: argparse.Namespace) -> None:
         "architecture": f"{spec.architecture}, width {spec.width:g}, depth {spec.depth:g}",
         "parameters": f"{count_parameters(load_model(args.model)[0]):,}",
         "image size": f"{spec.image_size} x {spec.image_size}",
-        "classes": f"{len(spec.classes)}: {', '.join(spec.classes)}",
+        "classes": f"{len(spec.classes)}: {', '.join(map(printable, spec.classes))}",
         "anchors": "; ".join(anchors),
         "sha256": digest(args.model),
-        **({"starts from": f"{initial['init']} (sha256 {initial['init_digest']})"} if initial else {}),
-        **{name: initial[key] for name, key in (("license", "init_license"), ("origin", "init_origin")) if key in initial},
+        **({"starts from": printable(f"{initial['init']} (sha256 {initial['init_digest']})")} if initial else {}),
+        **{name: printable(initial[key]) for name, key in (("license", "init_license"), ("origin", "init_origin")) if key in initial},
     }
     for name, value in properties.items():
         print(f"{name:<13} {value}")
@@ -166,8 +166,8 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("predictions"), metavar="DIR", help="folder of the drawn pictures (%(default)s)")
     add("--confidence", type=_fraction, default=default.confidence, help="lower bound of the scores (%(default)s)")
     add("--nms-iou", type=_fraction, default=default.nms_iou, help="IoU above which the lower-scoring of two boxes goes (%(default)s)")
-    add("--max-detections", type=_count, default=default.max_detections, help="maximum number of boxes in a picture (%(default)s)")
-    add("--most", dest="max_detections", type=_count, help=argparse.SUPPRESS)
+    add("--max-detections", type=count, default=default.max_detections, help="maximum number of boxes in a picture (%(default)s)")
+    add("--most", dest="max_detections", type=count, help=argparse.SUPPRESS)
     add("--json", type=Path, metavar="FILE", help="write all boxes here: file, class, bbox (x, y, width, height), score")
     add("--device", help="such as cpu, cuda or cuda:1 (default: the first GPU, or the CPU if there is none)")
 
@@ -199,4 +199,4 @@ def _number(kind: type[int] | type[float], is_valid: Callable[[float], bool], ru
 _fraction = _number(float, lambda value: 0 <= value <= 1, "in 0..1")
 _multiplier = _number(float, lambda value: 0 < value <= 4, "above 0 and at most 4")
 _side = _number(int, lambda value: value >= 32 and value % 32 == 0, "a multiple of 32")
-_count = _number(int, lambda value: value >= 1, "at least 1")
+count = _number(int, lambda value: value >= 1, "at least 1")

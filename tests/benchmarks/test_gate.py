@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gate import Model, passes, promoted, subset
+from benchmarks.gate import Model, passes, promotion_rate, subset
 from components.params.load import load_params
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import mean_ap, read_matches
@@ -50,6 +50,6 @@ def test_a_better_model_passes_and_an_equal_or_worse_one_does_not(gate: Gate) ->
 
 def test_the_share_of_promotions_has_an_upper_limit(gate: Gate) -> None:
     good, poor = model(1), model(0.3)
-    assert promoted(lambda _: (poor, good), CLASSES, gate, 20, 30) == (0, pytest.approx(0.0827, abs=1e-3))
-    rate, upper = promoted(lambda _: (good, poor), CLASSES, gate, 20, 30)
+    assert promotion_rate(lambda _: (poor, good), CLASSES, gate, 20, 30) == (0, pytest.approx(0.0827, abs=1e-3))
+    rate, upper = promotion_rate(lambda _: (good, poor), CLASSES, gate, 20, 30)
     assert rate == 1 and upper == pytest.approx(1)
