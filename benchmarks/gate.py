@@ -21,7 +21,7 @@ from components.params.load import load_params
 from components.params.models import Gate, Params
 from components.register_model.gate.bootstrap import Floats, Matches, mean_ap, paired_bootstrap, read_matches
 from components.register_model.gate.rules import GateInputs, Measurements, check_rules
-from components.register_model.gate.run_gate import compare
+from components.register_model.gate.run_gate import make_comparison
 from kd.cli import count
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_evaluation, split_results
@@ -89,13 +89,13 @@ def promotion_rate(draw: Draw, classes: tuple[str, ...], gate: Gate, size: int, 
     for _ in track(range(trials), f"{size} pictures", trials, "trials"):
         ours, theirs = draw(generator)
         chosen = np.sort(generator.choice(len(ours[0].objects), size, replace=False))
-        passed += passes(subset(ours, chosen), subset(theirs, chosen), classes, gate)
+        passed += passes_gate(subset(ours, chosen), subset(theirs, chosen), classes, gate)
     rate, z = passed / trials, NormalDist().inv_cdf(0.95)
     spread = z * math.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
     return rate, (rate + z**2 / (2 * trials) + spread) / (1 + z**2 / trials)
 
 
-def passes(ours: Model, theirs: Model, classes: tuple[str, ...], gate: Gate) -> bool:
+def passes_gate(ours: Model, theirs: Model, classes: tuple[str, ...], gate: Gate) -> bool:
     """Whether `ours` replaces `theirs`. The bootstrap is left out, or ends early, if the model cannot pass any more."""
     once = np.ones((1, len(ours[0].objects)), dtype=np.int64)
     [scores], [their_scores] = mean_ap(ours, once), mean_ap(theirs, once)
@@ -112,7 +112,7 @@ def passes(ours: Model, theirs: Model, classes: tuple[str, ...], gate: Gate) -> 
         return False
     measured = [_measurements(part, classes) for part in (scores, their_scores)]
     gains = paired_bootstrap(ours, theirs, gate.resamples, gate.confidence, gate.comparisons)
-    inputs = GateInputs(measured[0], compare(measured[1], gains, 1.0, classes, ours), (), False, 0.0, 1.0)
+    inputs = GateInputs(measured[0], make_comparison(measured[1], gains, 1.0, classes, ours), (), False, 0.0, 1.0)
     return all(result.passed for result in check_rules(inputs, gate))
 
 

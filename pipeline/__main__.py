@@ -12,7 +12,7 @@ EXAMPLES = """examples:
   %(prog)s run                                  run all steps on this machine, without a cluster
   %(prog)s run --set distill.weight=2 --export outputs
   %(prog)s compile --out kdflow.yaml            compile the pipeline for Kubeflow
-  %(prog)s doctor                               check everything that a run on the cluster needs
+  %(prog)s doctor                               check what a run on the cluster needs
   %(prog)s submit --wait                        run it once on the cluster
   %(prog)s schedule --cron "0 3 * * 1"          run it every Monday at 3:00"""
 

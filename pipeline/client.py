@@ -111,7 +111,7 @@ def _configure_requests(api: Any, tokens: TokenSource | None) -> None:
             except ApiException as error:
                 if not (tokens and tokens.is_kept and _is_refused(error)):
                     raise
-                tokens.forget()
+                tokens.invalidate()
                 tokens.refresh_api_key_hook(api.configuration)  # which masks the token in messages, too
                 response = send(*args, **options | {"headers": {**kwargs["headers"], "authorization": f"Bearer {tokens.token()}"}})
         except ApiException as error:

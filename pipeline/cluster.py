@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from components.params.models import Section
 from kd.errors import InputError
 from pipeline.overlap import Overlap
-from pipeline.pods import Label, Name, NodeAffinity, Pods
+from pipeline.pods import Label, Name, NodeAffinity, PodSettings
 
 SETTINGS = Path(__file__).with_name("cluster.yaml")
 StepName = Literal[
@@ -101,7 +101,7 @@ class Cluster(Section):
     data_repo: str | None
     data_rev: str | None
     run: RunLimits
-    pods: Pods
+    pods: PodSettings
     secrets: Variables
     config_maps: Variables
     checkpoints: Checkpoints

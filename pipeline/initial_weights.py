@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.fetch_weights.registered import fetch_version, resolve_version
-from components.params.models import is_address
+from components.params.values import is_model_uri
 from components.prepare_data.data_source import check_remote, fetch_data, resolve_source
 from components.shared.initial_weights import check_file, copy_weights
 from kd.errors import InputError
@@ -37,7 +37,7 @@ def resolve_weights(init: str, repo: str, rev: str) -> str:
     """
     if not init:
         return ""
-    if is_address(init):
+    if is_model_uri(init):
         version = resolve_version(init)
     else:
         if not repo:
@@ -71,7 +71,7 @@ def fetched_weights(step: str, resolved: str) -> Iterator[dict[str, Path]]:
 
 
 def _fetch(folder: Path, init: str, version: str) -> None:
-    if is_address(init):
+    if is_model_uri(init):
         fetch_version(folder, init, version)
         return
     source = resolve_source(init, *recorded_source())

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from components.params.load import load_params
-from components.params.models import Params, is_address
+from components.params.models import Params
+from components.params.values import is_model_uri
 from components.runtime.outputs import OUTPUTS, check_output
 from kd.errors import InputError, fail
 from kd.files import atomic_folder
@@ -120,7 +121,7 @@ def _choose_runner(options: argparse.Namespace, params: Params) -> "Runner":
         raise InputError("--image", "is missing", "name the image of the containers, as `make image` prints it")
     repository = Path(options.data_repo)
     mounted = [repository] if options.data_repo and repository.exists() else []
-    weights = sorted({init for init in (params.teacher.init, params.student.init) if init and not is_address(init)})
+    weights = sorted({init for init in (params.teacher.init, params.student.init) if init and not is_model_uri(init)})
     return docker_runner(options.image, ROOT, mounted, [] if options.data_repo else [params.data.path, *weights])
 
 

@@ -28,7 +28,7 @@ class NodeAffinity(Section):
             raise ValueError("In and NotIn need values, Exists and DoesNotExist have none")
         return self
 
-    def expression(self) -> dict[str, Any]:
+    def match_expression(self) -> dict[str, Any]:
         """The expression without the weight."""
         return {"key": self.key, "operator": self.operator, "values": self.values}
 
@@ -61,7 +61,7 @@ class Proxy(Section):
     no_proxy: list[Annotated[str, Field(pattern=r"^[^\s,]+$")]] = Field(min_length=1)
 
 
-class Pods(Section):
+class PodSettings(Section):
     """Settings of every step's pod."""
 
     image_pull_secrets: list[Name]

@@ -6,7 +6,7 @@ from kfp.dsl.pipeline_channel import PipelineChannel
 
 from pipeline.cluster import Cluster, StepName, StepSettings
 from pipeline.launch import TRAININGS
-from pipeline.pods import Pods
+from pipeline.pods import PodSettings
 
 FIRST_STEP = "resolve_data"
 RUN_ID = "metadata.labels['pipeline/runid']"
@@ -55,15 +55,15 @@ def _set_scheduling(task: PipelineTask, settings: StepSettings, deadline: int, t
         kubernetes.add_node_selector(task, label, value)
     for toleration in settings.tolerations:
         kubernetes.add_toleration(task, **toleration.model_dump())
-    required = [affinity.expression() for affinity in settings.node_affinity if not affinity.weight]
+    required = [affinity.match_expression() for affinity in settings.node_affinity if not affinity.weight]
     if required:
         kubernetes.add_node_affinity(task, required)  # one term, because terms are alternatives
     for affinity in settings.node_affinity:
         if affinity.weight:
-            kubernetes.add_node_affinity(task, [affinity.expression()], weight=affinity.weight)
+            kubernetes.add_node_affinity(task, [affinity.match_expression()], weight=affinity.weight)
 
 
-def _set_pod(task: PipelineTask, pods: Pods) -> None:
+def _set_pod(task: PipelineTask, pods: PodSettings) -> None:
     if pods.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, pods.image_pull_secrets)
     if pods.security_context:

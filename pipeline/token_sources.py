@@ -42,7 +42,7 @@ class TokenSource(TokenCredentialsBase):  # type: ignore[misc]
             self._token = self._read()
         return self._token
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Forget the token, because the server refuses it."""
         self._token = ""
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kd.files import digest
-from kd.model.store import load_initial
+from kd.model.store import load_init_metadata
 from tests.projects import STEPS, dvc, environment
 
 if TYPE_CHECKING:
@@ -107,4 +107,4 @@ def test_a_new_content_of_the_initial_weights_trains_again(project: Path) -> Non
     shutil.copy(model, project / "init.safetensors")
     assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
     expected = {"init": "init.safetensors", "init_digest": digest(project / "init.safetensors"), "init_origin": origin}
-    assert load_initial(model) == expected
+    assert load_init_metadata(model) == expected

@@ -13,7 +13,7 @@ from kd.detection.scores import coco_scores, split_results
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_initial, load_model
+from kd.model.store import load_init_metadata, load_model
 from kd.progress import track
 
 MODEL = "model.safetensors"
@@ -37,7 +37,7 @@ def load_trained(folder: Path, summary: dict[str, Any]) -> TrainedModel:
     network, spec = load_model(folder / MODEL)
     if list(spec.classes) != summary["classes"] or spec.image_size != summary["image_size"]:
         raise InputError(folder / MODEL, "is for other classes or another image size than the prepared data", "train it on these data")
-    return TrainedModel(folder, network, spec, load_initial(folder / MODEL).get("init", ""))
+    return TrainedModel(folder, network, spec, load_init_metadata(folder / MODEL).get("init", ""))
 
 
 def load_split(folder: Path, image_size: int) -> DetectionData:

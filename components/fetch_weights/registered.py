@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.params.models import parse_address
+from components.params.values import parse_model_uri
 from components.register_model.registry import MODEL, Registry
 from components.shared.initial_weights import copy_weights
 from kd.errors import InputError, printable
@@ -19,7 +19,7 @@ def resolve_version(init: str) -> str:
     Raises:
         InputError: if there is none, or the registry fails.
     """
-    name, version, optional = parse_address(init)
+    name, version, optional = parse_model_uri(init)
     found = [known.number for known in Registry(name).versions() if version in (known.number, *known.aliases)]
     if not found and not optional:
         remedy = f"correct init (`kdflow registry --model {name} list` lists the versions), or add a ? for random weights until it exists"
@@ -37,7 +37,7 @@ def fetch_version(folder: Path, init: str, number: str) -> None:
         print(printable(f"{init}: there is none yet; the training starts from random weights"), file=sys.stderr)
         copy_weights(folder, init, None)
         return
-    registry = Registry(parse_address(init)[0])
+    registry = Registry(parse_model_uri(init)[0])
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / MODEL
         file.write_bytes(registry.read_model(registry.version(number)))

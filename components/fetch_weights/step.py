@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from components.params.models import Params, is_address
+from components.params.models import Params
+from components.params.values import is_model_uri
 from components.runtime.outputs import OUTPUTS
 from components.runtime.tracking import Run
 from components.shared.initial_weights import check_file, copy_weights
@@ -19,7 +20,7 @@ def fetch_weights(params: Params, run: Run, output: Path = Path("outputs/fetch_w
         InputError: if a file is missing or in the output of a step, or a registered model cannot be read.
     """
     for role, section in (("teacher", params.teacher), ("student", params.student)):
-        if is_address(section.init):
+        if is_model_uri(section.init):
             from components.fetch_weights.registered import fetch_version, resolve_version  # imports MLflow
 
             fetch_version(output / role, section.init, resolve_version(section.init))

@@ -1,62 +1,28 @@
 """Pydantic models of `params.yaml`. `kdflow params` prints each parameter with its value, allowed values and description."""
 
-import re
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from components.params.values import (
+    AscendingCounts,
+    BelowOne,
+    Count,
+    Distinct,
+    FolderPath,
+    Fraction,
+    GroupPattern,
+    ImageSize,
+    ModelName,
+    NotNegative,
+    Opset,
+    OptionalModelName,
+    Positive,
+    Seed,
+    WeightsSource,
+)
 from kd.files import digest_json
-
-T = TypeVar("T")
-Fraction = Annotated[float, Field(ge=0, le=1)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _check_ascending(values: list[int]) -> list[int]:
-    if values != sorted(values):
-        raise ValueError("the minimum is above the maximum")
-    return values
-
-
-def _check_distinct(values: list[T]) -> list[T]:
-    if len(set(values)) < len(values):
-        raise ValueError("a value is repeated")
-    return values
-
-
-def _check_path(path: str) -> str:
-    if not path.strip():
-        raise ValueError("a folder is needed; '.' is the working folder")
-    return path
-
-
-def _check_model_name(name: str) -> str:
-    if not name.strip() or set(name) & set("/:") or {"'", '"'} <= set(name):
-        raise ValueError("MLflow refuses empty names, and names with / or : or both kinds of quotes")
-    return name
-
-
-def _check_group(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"it is not a regular expression: {error}") from None
-    if pattern and groups != 1:
-        raise ValueError(r"it needs one group (...), as in '(.+)_frame\d+'")
-    return pattern
-
-
-def _check_opset(opset: int) -> int:
-    import onnx.defs  # a tenth of a second that `kdflow --help` should not cost
-
-    if opset > onnx.defs.onnx_opset_version():
-        raise ValueError(f"the installed onnx knows opsets up to {onnx.defs.onnx_opset_version()}")
-    return opset
 
 
 class Section(BaseModel):
@@ -83,24 +49,20 @@ class ComposeScenes(Section):
 
     train: Count = Field(description="number of training pictures")
     test: Count = Field(description="number of test pictures")
-    size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of a picture in pixels")
-    objects: Annotated[list[Count], AfterValidator(_check_ascending)] = Field(
-        description="minimum and maximum number of digits in a picture", min_length=2, max_length=2
-    )
+    size: ImageSize = Field(description="width and height of a picture in pixels")
+    objects: AscendingCounts = Field(description="minimum and maximum number of digits in a picture", min_length=2, max_length=2)
     seed: Seed = Field(description="random seed of the pictures")
 
 
 class Data(Section):
     """The labeled pictures and their preparation."""
 
-    path: Annotated[str, AfterValidator(_check_path)] = Field(
-        description="folder with pictures and labels; the default is the embedded dataset"
-    )
+    path: FolderPath = Field(description="folder with pictures and labels; the default is the embedded dataset")
     layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
     val: BelowOne = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
     test: BelowOne = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
     split_seed: Seed = Field(description="random seed of these splits")
-    image_size: Annotated[int, Field(ge=64, multiple_of=32)] = Field(description="width and height of the networks' input in pixels")
+    image_size: ImageSize = Field(description="width and height of the networks' input in pixels")
     anchors: Literal["kmeans", "coco"] = Field(description="kmeans: fitted to the training boxes; coco: the published anchors of COCO")
     strict: bool = Field(description="whether doubtful data are an error instead of a warning")
     skip_unreadable: bool = Field(description="whether pictures that cannot be decoded are dropped instead of an error")
@@ -145,34 +107,13 @@ class Train(Section):
     fine_tune: FineTune = FineTune(epochs=0, lr=0.0)
 
 
-def is_address(init: str) -> bool:
-    """Whether initial weights are an address in the model registry, and not a file."""
-    return init.startswith("models:")
-
-
-def parse_address(init: str) -> tuple[str, str, bool]:
-    """The name, and the version or alias in the address of initial weights, and whether there may be none yet."""
-    found = re.fullmatch(r"models:/([^/@?]+)(?:/(\d+)|@([^/@?]+))(\?)?", init)
-    if not found:
-        raise ValueError("write models:/NAME/VERSION or models:/NAME@ALIAS, with a ? at the end for random weights if there is none yet")
-    return found[1], found[2] or found[3], bool(found[4])
-
-
-def _check_init(init: str) -> str:
-    if is_address(init):
-        parse_address(init)
-    elif init != init.strip() or "://" in init:
-        raise ValueError("give a .safetensors or .weights file, models:/NAME@ALIAS, or ''")
-    return init
-
-
 class Detector(Section):
     """A detector and its training."""
 
     architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="network architecture")
     width: Positive = Field(description="factor of the number of channels; 1 is the published network")
     depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
-    init: Annotated[str, AfterValidator(_check_init)] = Field(
+    init: WeightsSource = Field(
         default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
     )
     init_license: str = Field(
@@ -193,10 +134,8 @@ class InfoMaps(Section):
 class Distill(Section):
     """The distillation loss: weight * (backbone * sum of backbone losses + neck * sum of neck losses) + response * response loss."""
 
-    taps: Annotated[list[Literal["backbone", "neck"]], AfterValidator(_check_distinct)] = Field(
-        description="parts of the networks that are distilled; [] for none"
-    )
-    strides: Annotated[list[Literal[8, 16, 32]], AfterValidator(_check_distinct)] = Field(
+    taps: Distinct[Literal["backbone", "neck"]] = Field(description="parts of the networks that are distilled; [] for none")
+    strides: Distinct[Literal[8, 16, 32]] = Field(
         description="strides of the teacher's features; the student has no stride 8 and uses its stride 16"
     )
     loss: Literal["features", "channels"] = Field(
@@ -233,14 +172,12 @@ class Gate(Section):
     comparisons: Count = Field(
         description="number of comparisons on the same test pictures over which confidence is kept (Bonferroni correction)"
     )
-    group_pattern: Annotated[str, AfterValidator(_check_group)] = Field(
+    group_pattern: GroupPattern = Field(
         description="regular expression whose group (...) in a file name is what related test pictures share, such as a video; '' for none"
     )
     min_pictures: Count = Field(description="minimum number of test pictures, or groups of them, for a comparison with the champion")
     min_objects: Annotated[int, Field(ge=0)] = Field(description="minimum number of test objects of each class, for the same comparison")
-    unjudged: Annotated[list[str], AfterValidator(_check_distinct)] = Field(
-        description="classes that may have fewer test objects and may drop; [] for none"
-    )
+    unjudged: Distinct[str] = Field(description="classes that may have fewer test objects and may drop; [] for none")
     max_class_drop: Fraction = Field(description="maximum drop of a class in AP and in AP50")
     max_significant_drop: Fraction = Field(description="maximum drop of a class at the lower end of its confidence interval")
     max_size_ratio: Positive = Field(description="maximum size of the ONNX file, relative to the champion's")
@@ -254,12 +191,12 @@ class Gate(Section):
 class RegisterModel(Section):
     """The export to ONNX and the model registry."""
 
-    name: Annotated[str, AfterValidator(_check_model_name)] = Field(description="name of the registered model in MLflow")
-    teacher: Annotated[str, AfterValidator(lambda name: name and _check_model_name(name))] = Field(
+    name: ModelName = Field(description="name of the registered model in MLflow")
+    teacher: OptionalModelName = Field(
         default="", description="name of the teacher's registered model, for teacher.init of later runs; '' to not register it"
     )
     confidence: Fraction = Field(description="default minimum score of a detection in the exported model")
-    opset: Annotated[int, Field(ge=18), AfterValidator(_check_opset)] = Field(description="ONNX opset version")
+    opset: Opset = Field(description="ONNX opset version")
     compare_pictures: Count = Field(description="number of test pictures on which ONNX and PyTorch are compared")
     tolerance: Positive = Field(
         description="maximum difference between ONNX and PyTorch in a score, or in a box coordinate as a fraction of the picture's side"

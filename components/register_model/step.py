@@ -18,7 +18,7 @@ from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
-from kd.model.store import load_initial, load_model
+from kd.model.store import load_init_metadata, load_model
 
 MODEL = "model.safetensors"
 INITIAL = ("init", "init_digest", "init_license", "init_origin")
@@ -85,8 +85,8 @@ def _lineage(params: Params, data: Path, student: Path, teacher: Path, evaluatio
         "teacher_digest": digest(teacher / MODEL),
         "data_digest": read_json(data / "summary.json")["digest"],
         "scores": scores,
-        **{f"teacher_{name}": value for name, value in load_initial(teacher / MODEL).items()},
-        **{f"student_{name}": value for name, value in load_initial(student / MODEL).items()},
+        **{f"teacher_{name}": value for name, value in load_init_metadata(teacher / MODEL).items()},
+        **{f"student_{name}": value for name, value in load_init_metadata(student / MODEL).items()},
     }
 
 

@@ -7,7 +7,6 @@ a task in Kubeflow passes its own.
 import argparse
 import importlib
 import inspect
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from components.params.load import load_params
 from components.params.models import Params
 from components.runtime import tracking
+from components.runtime.execution import is_main_process
 from components.runtime.outputs import check_output
 from kd.errors import handle_errors
 from kd.files import atomic_folder
@@ -56,7 +56,7 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
     params = params.only(SECTIONS[step.__name__])
     arguments = {**_default_paths(step), **inputs}
     output = arguments.pop("output")
-    if int(os.environ.get("RANK", 0)) > 0:
+    if not is_main_process():
         with TemporaryDirectory() as discarded:
             step(params, tracking.NullRun(), **arguments, output=Path(discarded))
         return

@@ -37,6 +37,11 @@ def current_execution() -> Execution:
     return Execution(_unique_id(psutil.Process()), "by hand")
 
 
+def is_main_process() -> bool:
+    """Whether this is the first of the processes that `torchrun` has started, or the only process."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def git_tags() -> dict[str, str]:
     """Tags for the version of the code: the commit, and whether tracked files have changes. Empty outside a git repository.
 

@@ -1,19 +1,22 @@
 """The network that a training starts from, if it does not start from random weights."""
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from components.runtime.execution import is_main_process
 from components.shared.initial_weights import InitialWeights
-from kd.data.anchors import anchor_overlap
+from kd.data.anchors import Anchors
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig, score_detector
+from kd.detection.loss import shape_iou
 from kd.errors import InputError, printable
 from kd.model.build import Network, build_model
 from kd.model.initial_weights import load_initial_weights
 from kd.model.spec import ModelSpec
-from kd.model.store import load_initial
+from kd.model.store import load_init_metadata
 
 
 def describe_origin(source: InitialWeights, license: str) -> dict[str, str]:
@@ -23,7 +26,7 @@ def describe_origin(source: InitialWeights, license: str) -> dict[str, str]:
         "init", "init_digest", and, if they are known, "init_license", and "init_origin": the weights at the start of the chain, if the
         weights are those of a model that did not start from random weights itself.
     """
-    before = load_initial(source.file) if source.file.suffix == ".safetensors" else {}
+    before = load_init_metadata(source.file) if source.file.suffix == ".safetensors" else {}
     origin = before.get("init_origin") or (f"{before['init']} (SHA-256 {before['init_digest']})" if before else "")
     known = {"init_license": license or before.get("init_license", ""), "init_origin": origin}
     return {"init": source.init, "init_digest": source.sha256, **{name: value for name, value in known.items() if value}}
@@ -50,12 +53,18 @@ def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: s
         raise InputError(source.init, *error.args[1:]) from None
     lines = [f"{title}: starts from {source.init}; {loaded.summary}"]
     if loaded.anchors and loaded.anchors != spec.anchors:
-        overlap = anchor_overlap(spec.anchors, loaded.anchors)
-        lines.append(f"warning: the loaded heads keep their anchors, whose IoU with those of the data is {overlap:.2f} on average")
+        iou = mean_best_iou(spec.anchors, loaded.anchors)
+        lines.append(f"warning: the loaded heads keep their anchors, whose IoU with those of the data is {iou:.2f} on average")
         spec = replace(spec, anchors=loaded.anchors)
-    if int(os.environ.get("RANK", 0)) == 0:
+    if is_main_process():
         print(*map(printable, lines), sep="\n", file=sys.stderr)
     return network, spec, set(loaded.classes) == set(spec.classes)
+
+
+def mean_best_iou(anchors: Anchors, others: Anchors) -> float:
+    """The mean IoU, 0..1, of each of `anchors` with the best of `others` of any stride, if their centers are the same."""
+    shapes, candidates = (torch.tensor([shape for group in groups.values() for shape in group]) for groups in (anchors, others))
+    return float(shape_iou(shapes, candidates).amax(dim=1).mean())
 
 
 def better_network(start: Network, trained: Network, trained_map: float, spec: ModelSpec, data: Path, title: str) -> Network:
@@ -74,5 +83,6 @@ def better_network(start: Network, trained: Network, trained_map: float, spec: M
     if start_map <= trained_map:
         return trained
     scores = f"their mAP on the val split is {start_map:.3f}, not {trained_map:.3f}"
-    print(f"{title}: keeps the initial weights, because {scores}", file=sys.stderr)
+    if is_main_process():
+        print(f"{title}: keeps the initial weights, because {scores}", file=sys.stderr)
     return start

@@ -10,6 +10,7 @@ from typing import Any
 
 import kd
 from components.params.models import Detector, Params, Train
+from components.runtime.execution import is_main_process
 from components.runtime.tracking import Run
 from components.shared.initial_network import better_network, describe_origin, initial_network
 from components.shared.initial_weights import find_weights
@@ -70,7 +71,7 @@ def train_network(
         run.set_tag(f"kdflow.{name}", value)
     start = deepcopy(initial) if keep_better and fine_tune else None
     config = train_config(section.train, fine_tune)
-    if not source and config.freeze_epochs and int(os.environ.get("RANK", 0)) == 0:
+    if not source and config.freeze_epochs and is_main_process():
         print(f"warning: {title} freezes a backbone with random weights; set init, or freeze_epochs to 0", file=sys.stderr)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
@@ -87,6 +88,7 @@ def train_network(
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
+        run.set_tag("kdflow.kept_init", str(network is start).lower())
     save_model(output / "model.safetensors", network, spec, origin)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})

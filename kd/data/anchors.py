@@ -3,18 +3,6 @@
 Anchors = dict[int, list[tuple[float, float]]]
 """Per stride three (width, height) in pixels of the square input."""
 
-
-def anchor_overlap(anchors: Anchors, others: Anchors) -> float:
-    """How well `others` cover the shapes of `anchors`: the mean IoU, 0..1, of each with the best of all others, centered."""
-
-    def iou(one: tuple[float, float], other: tuple[float, float]) -> float:
-        intersection = min(one[0], other[0]) * min(one[1], other[1])
-        return intersection / (one[0] * one[1] + other[0] * other[1] - intersection)
-
-    shapes, candidates = ([shape for group in groups.values() for shape in group] for groups in (anchors, others))
-    return sum(max(iou(shape, candidate) for candidate in candidates) for shape in shapes) / len(shapes)
-
-
 COCO_ANCHORS: dict[str, Anchors] = {
     "yolov3": {
         8: [(10, 13), (16, 30), (33, 23)],

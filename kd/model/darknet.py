@@ -29,7 +29,7 @@ def read_weights(path: Path, network: nn.Module) -> None:
     if len(values) != (expected := count_values(network)):
         problem = f"has {len(values):,} values, but the network has {expected:,}"
         raise InputError(path, problem, "check architecture, width, depth and classes")
-    fill([network], values)
+    assign_values([network], values)
 
 
 def write_weights(path: Path, network: nn.Module, seen: int = 0) -> None:
@@ -52,7 +52,7 @@ def count_values(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def fill(modules: Iterable[nn.Module], values: np.ndarray) -> None:
+def assign_values(modules: Iterable[nn.Module], values: np.ndarray) -> None:
     """Copy `values`, as many as the `modules` have, in the order of a .weights file."""
     start = 0
     for tensor in (tensor for module in modules for tensor in _tensors(module)):

@@ -18,7 +18,7 @@ from kd.errors import InputError
 from kd.model.blocks import Head
 from kd.model.build import Network, build_model
 from kd.model.coco_names import COCO_NAMES
-from kd.model.darknet import count_values, fill, published_spec, read_values
+from kd.model.darknet import assign_values, count_values, published_spec, read_values
 from kd.model.spec import Architecture, ModelSpec
 from kd.model.store import load_model
 
@@ -109,7 +109,7 @@ def _read_darknet(path: Path, spec: ModelSpec) -> _Weights:
         classes = _count_classes(path, len(values), network, spec)
         network = build_model(replace(spec, classes=tuple(map(str, range(classes)))))
         prefixes, parts = ("",), [network]
-    fill(parts, values)
+    assign_values(parts, values)
     tensors = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefixes)}
     published = published_spec(spec.architecture, COCO_NAMES)
     return _Weights(tensors, COCO_NAMES if classes == len(COCO_NAMES) else (), published.anchors)

@@ -37,7 +37,7 @@ def load_spec(path: Path) -> ModelSpec:
     return _read_metadata(path)[0]
 
 
-def load_initial(path: Path) -> dict[str, str]:
+def load_init_metadata(path: Path) -> dict[str, str]:
     """What is known of the initial weights of the training: the parameter `init` and the SHA-256. Empty if they were random.
 
     Raises:

@@ -29,16 +29,16 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def attempt(name: str, remedy: str, check: Callable[[], Check]) -> Check:
+def run_check(name: str, remedy: str, check: Callable[[], Check]) -> Check:
     """The result of `check`, or of the error that it raises; `remedy` is for errors without one, such as that an object is missing."""
     try:
         return check()
     except Exception as error:  # MLflow, git, DVC and their HTTP clients share no base class
-        return failed(name, remedy, error)
+        return failed_check(name, remedy, error)
 
 
-def failed(name: str, remedy: str, error: Exception) -> Check:
-    """The result of a check that raised `error`; see `attempt`."""
+def failed_check(name: str, remedy: str, error: Exception) -> Check:
+    """The result of a check that raised `error`; see `run_check`."""
     if isinstance(error, ApiException):
         if error.status == 404:
             return Check(name, "fault", "does not exist", remedy)

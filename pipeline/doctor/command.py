@@ -12,7 +12,7 @@ from components.params.load import load_params
 from kd.errors import InputError, printable
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import Cluster, load_cluster
-from pipeline.doctor.check import Check, failed
+from pipeline.doctor.check import Check, failed_check
 from pipeline.release import add_server_options, connect_to_server
 from pipeline.server_error import ServerError
 
@@ -26,7 +26,7 @@ exit codes: 0 no fault, 1 a fault, 2 wrong options or settings"""
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parser = new_parser(commands, "doctor", "check everything that a run on the cluster needs", EXAMPLES)
+    parser = new_parser(commands, "doctor", "check what a run on the cluster needs: the server, Kubernetes, MLflow and the data", EXAMPLES)
     parser.add_argument("--data-repo", default="", metavar="REPO", help="git repository with the data (default: the one in cluster.yaml)")
     parser.add_argument("--data-rev", default="", metavar="REV", help="its commit, tag or branch")
     parser.add_argument(
@@ -78,5 +78,5 @@ def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
         try:
             return checks + check_in_cluster(client, cluster, namespace, **arguments, **repository)
         except ServerError as error:  # the other checks are worth to be seen
-            return [*checks, failed("pod", "", error)]
+            return [*checks, failed_check("pod", "", error)]
     return checks + check_pod(**arguments, **repository)

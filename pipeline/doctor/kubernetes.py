@@ -9,7 +9,7 @@ from kubernetes import client
 from kubernetes.config import ConfigException
 
 from pipeline.cluster import Cluster, StepSettings
-from pipeline.doctor.check import Check, attempt, failed
+from pipeline.doctor.check import Check, failed_check, run_check
 from pipeline.kubernetes_client import REQUEST_OPTIONS, connect_to_kubernetes
 
 CONTROLLER = "workflow-controller-configmap"
@@ -24,16 +24,16 @@ def check_kubernetes(cluster: Cluster, namespace: str) -> list[Check]:
     except ConfigException:
         remedy = "set KUBECONFIG, or use --in-cluster"
         return [Check("Kubernetes", "unknown", "no kubeconfig: accounts, secrets, claims and nodes were not checked", remedy)]
-    checks = [attempt(f"account {cluster.service_account}", SETUP, lambda: _account(api, namespace, cluster.service_account))]
+    checks = [run_check(f"account {cluster.service_account}", SETUP, lambda: _account(api, namespace, cluster.service_account))]
     secrets: dict[str, dict[str, str]] = {name: {} for name in cluster.pods.image_pull_secrets} | cluster.secrets
     for name, variables in secrets.items():
-        checks.append(attempt(f"secret {name}", SETUP, lambda n=name, v=variables: _secret(api, namespace, n, v)))  # type: ignore[misc]
+        checks.append(run_check(f"secret {name}", SETUP, lambda n=name, v=variables: _secret(api, namespace, n, v)))  # type: ignore[misc]
     certificates = cluster.pods.certificates
     config_maps = ({certificates.config_map: {certificates.key: ""}} if certificates else {}) | cluster.config_maps
     for name, variables in config_maps.items():
-        checks.append(attempt(f"config map {name}", SETUP, lambda n=name, v=variables: _config_map(api, namespace, n, v)))  # type: ignore[misc]
-    checks.append(attempt(f"claim {cluster.checkpoints.claim}", SETUP, lambda: _claim(api, namespace, cluster.checkpoints.claim)))
-    checks.append(attempt("GPU nodes", "", lambda: _gpu_nodes(api, cluster)))
+        checks.append(run_check(f"config map {name}", SETUP, lambda n=name, v=variables: _config_map(api, namespace, n, v)))  # type: ignore[misc]
+    checks.append(run_check(f"claim {cluster.checkpoints.claim}", SETUP, lambda: _claim(api, namespace, cluster.checkpoints.claim)))
+    checks.append(run_check("GPU nodes", "", lambda: _gpu_nodes(api, cluster)))
     return [*checks, *_controller(api)]
 
 
@@ -113,7 +113,7 @@ def _controller(api: client.CoreV1Api) -> list[Check]:
         except (AttributeError, yaml.YAMLError):
             reasons.append("workflowDefaults has another form")
         except Exception as error:
-            reasons.append(failed("controller", "", error).detail)
+            reasons.append(failed_check("controller", "", error).detail)
     problem = f"{CONTROLLER} cannot be read in {' or '.join(CONTROLLER_NAMESPACES)} ({reasons[0]})"
     return [Check("controller", "unknown", problem, "ask an administrator for its workflowDefaults")]
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
 from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
 from components.runtime.text import mask_passwords
-from pipeline.doctor.check import Check, attempt
+from pipeline.doctor.check import Check, failed_check, run_check
 
 IN_CLUSTER = "use --in-cluster"
 
@@ -32,22 +32,20 @@ def check_mlflow(model: str) -> Check:
     if not uri.startswith(("http://", "https://")):
         return Check("MLflow", "unknown", "MLFLOW_TRACKING_URI is not set here", f"set it to a server, or {IN_CLUSTER}")
     remedy = "correct MLFLOW_TRACKING_URI, or ask its administrator for access"
-    return attempt("MLflow", remedy, lambda: _read_mlflow(uri, model))
+    return run_check("MLflow", remedy, lambda: _read_mlflow(uri, model))
 
 
 def check_data(path: str, repo: str, rev: str) -> list[Check]:
     """Whether the data repository and its DVC remote can be read."""
     if not repo:
         return [Check("data repository", "unknown", "no repository is given", "add --data-repo and --data-rev")]
-    sources = []
-
-    def find_data() -> Check:
-        sources.append(resolve_source(path, repo, rev))
-        return Check("data repository", "ok", f"{sources[0]}, version {sources[0].version}")
-
-    checks = [attempt("data repository", "check the address and git's credentials", find_data)]
-    if sources:
-        checks.append(attempt("DVC remote", "check its address and credentials", lambda: _read_remote(sources[0])))
+    try:
+        source = resolve_source(path, repo, rev)
+    except Exception as error:  # as in `run_check`
+        checks = [failed_check("data repository", "check the address and git's credentials", error)]
+    else:
+        checks = [Check("data repository", "ok", f"{source}, version {source.version}")]
+        checks.append(run_check("DVC remote", "check its address and credentials", lambda: _read_remote(source)))
     return [_as_seen_from_here(check) for check in checks]
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.doctor.check import Check, attempt
+from pipeline.doctor.check import Check, run_check
 from pipeline.recurring_runs import list_recurring_runs, pipeline_id_of, server_of
 from pipeline.release import PIPELINE, find_pipeline
 from pipeline.token_sources import expiry_time
@@ -21,9 +21,9 @@ def check_server(client: "Client", namespace: str, account: str | None) -> list[
     info = client.server_info()
     return [
         _version(info),
-        attempt("token", "", lambda: _token(client)),
-        attempt("namespace", "", lambda: _namespace(client, namespace, account, info)),
-        attempt("schedules", "", lambda: _schedules(client, info.version)),
+        run_check("token", "", lambda: _token(client)),
+        run_check("namespace", "", lambda: _namespace(client, namespace, account, info)),
+        run_check("schedules", "", lambda: _schedules(client, info.version)),
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gate import Model, passes, promotion_rate, subset
+from benchmarks.gate import Model, passes_gate, promotion_rate, subset
 from components.params.load import load_params
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import mean_ap, read_matches
@@ -43,9 +43,9 @@ def test_a_subset_scores_as_if_the_other_pictures_did_not_exist() -> None:
 
 def test_a_better_model_passes_and_an_equal_or_worse_one_does_not(gate: Gate) -> None:
     good, poor = model(1), model(0.3)
-    assert passes(good, poor, CLASSES, gate)
-    assert not passes(poor, good, CLASSES, gate) and not passes(good, good, CLASSES, gate)
-    assert not passes(good, poor, CLASSES, gate.model_copy(update={"min_pictures": PICTURES + 1})), "every rule counts"
+    assert passes_gate(good, poor, CLASSES, gate)
+    assert not passes_gate(poor, good, CLASSES, gate) and not passes_gate(good, good, CLASSES, gate)
+    assert not passes_gate(good, poor, CLASSES, gate.model_copy(update={"min_pictures": PICTURES + 1})), "every rule counts"
 
 
 def test_the_share_of_promotions_has_an_upper_limit(gate: Gate) -> None:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import transfer
 from kd.data.dataset import DetectionData
 from kd.files import digest, read_json
-from kd.model.store import load_initial, load_spec
+from kd.model.store import load_init_metadata, load_spec
 from tests.kd.train.squares import SIDE, write_squares
 
 
@@ -35,8 +35,8 @@ def test_every_training_runs_once_and_starts_where_it_should(words: list[str], t
     for seed in (0, 1):
         models = {name: out / f"{name}/seed-{seed}/model.safetensors" for name in ("random", "transferred")}
         assert {load_spec(model).classes for model in models.values()} == {("blue",)}
-        assert load_initial(models["random"]) == {}
-        assert load_initial(models["transferred"])["init_digest"] == digest(out / "teacher/model.safetensors")
+        assert load_init_metadata(models["random"]) == {}
+        assert load_init_metadata(models["transferred"])["init_digest"] == digest(out / "teacher/model.safetensors")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("model.safetensors")}
     transfer.main(words)
     assert capsys.readouterr().out == table

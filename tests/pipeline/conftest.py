@@ -1,17 +1,23 @@
-"""The real image, a small compiled pipeline, and a KFP server with a repository to submit from."""
+"""The real image, a small pipeline, the real one with changed settings, and a KFP server with a repository to submit from."""
 
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import docker
 import pytest
 import requests
+import yaml
 from kfp import compiler, dsl
 
 from pipeline.__main__ import main
+from pipeline.cluster import SETTINGS, load_cluster
+from pipeline.compile import compile_spec
+from tests.pipeline.compiled import STEP, Change, Compiled
 from tests.pipeline.kfp_server import serving
 
 ROOT = Path(__file__).parents[2]
@@ -109,3 +115,33 @@ def image() -> str:
     build = subprocess.run(["make", "--no-print-directory", "image"], cwd=ROOT, capture_output=True, text=True)
     assert build.returncode == 0, build.stdout + build.stderr
     return build.stdout.split()[-2]  # the last line is: name digest
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[[Change], Path]:
+    """The committed settings with a change, as a file."""
+
+    def changed(change: Change) -> Path:
+        content = yaml.safe_load(SETTINGS.read_text())
+        change(content)
+        file = tmp_path / "cluster.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return file
+
+    return changed
+
+
+@pytest.fixture
+def compiled(settings: Callable[[Change], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compiled]:
+    """What comes of the committed settings with a change, or of some settings of `STEP`."""
+    monkeypatch.chdir(ROOT)
+
+    def once(change: Change = lambda content: None, **of_step: Any) -> Compiled:
+        def both(content: dict[str, Any]) -> None:
+            change(content)
+            content["steps"][STEP] = {**content["steps"][STEP], **of_step}
+
+        compile_spec(tmp_path / "spec.yaml", load_cluster(settings(both)))
+        return Compiled((tmp_path / "spec.yaml").read_text())
+
+    return once

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from kfp_server_api import models
+
+from tests.http_server import JsonHandler, serving_http
 
 API = "/apis/v2beta1"
 PAGE = 2
@@ -256,7 +257,7 @@ def serving():
     """Run a server on a free port of this machine, and yield its content, with its URL as `host`."""
     kfp = Kfp()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # otherwise each answer waits 40 ms for an acknowledgement
 
@@ -276,7 +277,7 @@ def serving():
             if fault in ("cut", "mute"):
                 self.close_connection = True
             else:
-                self._send(status, content)
+                self.send_content(status, content)
 
         def _body(self):
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -294,25 +295,5 @@ def serving():
             except (AssertionError, KeyError, ValueError) as error:
                 return 400, {"error": f"{type(error).__name__}: {error}", "code": 3}
 
-        def _send(self, status, content):
-            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    kfp.host = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving_http(Handler) as kfp.host:
         yield kfp
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

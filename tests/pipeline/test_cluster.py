@@ -5,64 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kd.errors import InputError
-from pipeline.cluster import SETTINGS, load_cluster
-from pipeline.compile import compile_spec
-
-ROOT = Path(__file__).parents[2]
-IMAGE = "registry.example.org/kdflow@sha256:" + "0" * 64
-STEP = "compute_info_maps"
-OTHER = "register_model"
-Change = Callable[[dict[str, Any]], Any]
-
-
-class Compiled:
-    """What Kubeflow reads: a task, its container, and what Kubernetes adds to its pod."""
-
-    def __init__(self, text: str) -> None:
-        self.spec, platforms = yaml.safe_load_all(text)
-        self.kubernetes = platforms["platforms"]["kubernetes"]
-
-    def task(self, step: str = STEP) -> dict[str, Any]:
-        return self.spec["root"]["dag"]["tasks"][step.replace("_", "-")]
-
-    def container(self, step: str = STEP) -> dict[str, Any]:
-        return self.spec["deploymentSpec"]["executors"][f"exec-{step.replace('_', '-')}"]["container"]
-
-    def pod(self, step: str = STEP) -> dict[str, Any]:
-        return self.kubernetes["deploymentSpec"]["executors"][f"exec-{step.replace('_', '-')}"]
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Callable[[Change], Path]:
-    """The committed settings with a change, as a file."""
-
-    def changed(change: Change) -> Path:
-        content = yaml.safe_load(SETTINGS.read_text())
-        change(content)
-        file = tmp_path / "cluster.yaml"
-        file.write_text(yaml.safe_dump(content))
-        return file
-
-    return changed
-
-
-@pytest.fixture
-def compiled(settings: Callable[[Change], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compiled]:
-    """What comes of the committed settings with a change, or of some settings of `STEP`."""
-    monkeypatch.chdir(ROOT)
-
-    def once(change: Change = lambda content: None, **of_step: Any) -> Compiled:
-        def both(content: dict[str, Any]) -> None:
-            change(content)
-            content["steps"][STEP] = {**content["steps"][STEP], **of_step}
-
-        compile_spec(tmp_path / "spec.yaml", load_cluster(settings(both)))
-        return Compiled((tmp_path / "spec.yaml").read_text())
-
-    return once
+from pipeline.cluster import load_cluster
+from tests.pipeline.compiled import IMAGE, OTHER, STEP, Change, Compiled, environment
 
 
 def test_cpu_and_memory(compiled: Callable[..., Compiled]) -> None:
@@ -94,58 +40,6 @@ def test_affinity_to_spot_nodes(compiled: Callable[..., Compiled]) -> None:
     required = [{"key": "zone", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}]
     terms = compiled(node_affinity=[*required, {"key": "spot", "operator": "Exists", "weight": 50}]).pod()["nodeAffinity"]
     assert terms == [{"matchExpressions": required}, {"matchExpressions": [{"key": "spot", "operator": "Exists"}], "weight": 50}]
-
-
-def in_pods(**settings: Any) -> Change:
-    """A change of the section `pods`."""
-    return lambda content: content["pods"].update(settings)
-
-
-def environment(container: dict[str, Any]) -> dict[str, str]:
-    return {entry["name"]: entry["value"] for entry in container.get("env", ())}
-
-
-def test_every_step_runs_as_an_ordinary_user_unless_the_cluster_assigns_one(compiled: Callable[..., Compiled]) -> None:
-    done, own = compiled(), compiled(in_pods(security_context=None))
-    for step in (STEP, OTHER):
-        assert done.pod(step)["securityContext"] == {"runAsUser": "10001", "runAsGroup": "10001", "runAsNonRoot": True}
-        assert "securityContext" not in own.pod(step)
-
-
-def test_the_user_is_that_of_the_image(compiled: Callable[..., Compiled]) -> None:
-    context = compiled().pod()["securityContext"]
-    assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in (ROOT / "Dockerfile").read_text()
-
-
-def test_pull_secrets_labels_annotations_and_queue(compiled: Callable[..., Compiled]) -> None:
-    change = in_pods(
-        image_pull_secrets=["registry", "mirror"],
-        labels={"team": "vision", "kueue.x-k8s.io/priority-class": "low"},
-        annotations={"sidecar.istio.io/inject": "false"},
-        kueue_queue="gpus",
-    )
-    done = compiled(change)
-    for step in (STEP, OTHER):
-        assert [secret["secretName"] for secret in done.pod(step)["imagePullSecret"]] == ["registry", "mirror"]
-        labels = {"team": "vision", "kueue.x-k8s.io/priority-class": "low", "kueue.x-k8s.io/queue-name": "gpus"}
-        assert done.pod(step)["podMetadata"] == {"labels": labels, "annotations": {"sidecar.istio.io/inject": "false"}}
-    assert "podMetadata" not in compiled().pod()
-
-
-def test_certificates_are_mounted_and_named_to_each_library(compiled: Callable[..., Compiled]) -> None:
-    done = compiled(in_pods(certificates={"config_map": "company-ca", "key": "ca.crt"}))
-    (volume,) = done.pod()["configMapAsVolume"]
-    assert volume["configMapName"] == "company-ca"
-    variables = environment(done.container())
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"):
-        assert variables[name] == f"{volume['mountPath']}/ca.crt"
-
-
-def test_proxies_in_both_spellings(compiled: Callable[..., Compiled]) -> None:
-    done = compiled(in_pods(proxy={"http": "http://proxy:3128", "https": "http://proxy:3129", "no_proxy": [".svc", "10.0.0.0/8"]}))
-    expected = {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3129", "no_proxy": ".svc,10.0.0.0/8"}
-    expected |= {name.upper(): value for name, value in expected.items()}
-    assert expected.items() <= environment(done.container(OTHER)).items()
 
 
 def test_timeout(compiled: Callable[..., Compiled]) -> None:

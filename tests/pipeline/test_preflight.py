@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
@@ -20,6 +18,7 @@ from pipeline import preflight
 from pipeline.preflight import open_pipeline
 from pipeline.recorded_source import recorded_source
 from tests.components.stores import new_store, records
+from tests.http_server import JsonHandler, serving_http
 
 ROOT = Path(__file__).parents[2]
 MODEL = "kdflow-student"
@@ -44,25 +43,15 @@ def refusing(status: int, text: str) -> Iterator[tuple[str, list[str]]]:
     """A server that answers every request like this; its address, and the requests."""
     requests: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def answer(self) -> None:
             requests.append(self.path)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(text.encode())
+            self.send_content(status, text)
 
         do_GET = do_POST = answer
 
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_http(Handler) as url:
+        yield url, requests
 
 
 def parameters(*changes: str) -> Params:

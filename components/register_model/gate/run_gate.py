@@ -152,7 +152,7 @@ def measure_models(
     gains = paired_bootstrap(ours.matches, theirs.matches, gate.resamples, gate.confidence, gate.comparisons, groups)
     times = measure_latency({"challenger": challenger, "champion": champion}, split)
     ratio = times["challenger"] / times["champion"]
-    comparison = compare(theirs.measurements, gains, ratio, split.classes, ours.matches)
+    comparison = make_comparison(theirs.measurements, gains, ratio, split.classes, ours.matches)
     return ours, comparison._replace(pictures=int(groups.max()) + 1)
 
 
@@ -171,7 +171,9 @@ def picture_groups(split: DetectionData, pattern: str) -> NDArray[np.intp]:
     return np.unique(names, return_inverse=True)[1] if pattern else np.arange(len(split))
 
 
-def compare(champion: Measurements, gains: Gains, latency_ratio: float, classes: Sequence[str], matches: Sequence[Matches]) -> Comparison:
+def make_comparison(
+    champion: Measurements, gains: Gains, latency_ratio: float, classes: Sequence[str], matches: Sequence[Matches]
+) -> Comparison:
     """The comparison with a champion, from measurements, and matches with the test objects of each of the `classes`."""
     objects = {name: int(own.objects.sum()) for name, own in zip(classes, matches, strict=True)}
     class_gain = {classes[label]: gain for label, gain in gains.by_class.items()}

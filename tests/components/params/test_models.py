@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from components.params.explain import explain
 from components.params.load import load_params
-from components.params.models import parse_address
+from components.params.values import parse_model_uri
 from kd.distillation.info_map import METHODS
 from kd.distillation.loss import DistillConfig
 from kd.errors import InputError
@@ -80,8 +80,8 @@ def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> 
 
 
 def test_addresses_of_initial_weights() -> None:
-    assert parse_address("models:/kdflow-student@champion") == ("kdflow-student", "champion", False)
-    assert parse_address("models:/my model/3?") == ("my model", "3", True)
+    assert parse_model_uri("models:/kdflow-student@champion") == ("kdflow-student", "champion", False)
+    assert parse_model_uri("models:/my model/3?") == ("my model", "3", True)
     assert load_params(COMMITTED, ["student.init=models:/a@b?"]).student.init == "models:/a@b?"
 
 

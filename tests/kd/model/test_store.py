@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_initial, load_model, load_spec, save_model
+from kd.model.store import load_init_metadata, load_model, load_spec, save_model
 
 
 def header_of(path: Path) -> dict:
@@ -37,9 +37,9 @@ def test_what_is_known_of_the_initial_weights_is_stored(tmp_path: Path, spec: Mo
     for name in "abcdefgh":  # several keys of metadata would be in a random order
         save_model(tmp_path / name, network, spec, initial)
     assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1
-    assert load_initial(tmp_path / "a") == initial and load_model(tmp_path / "a")[1] == spec
+    assert load_init_metadata(tmp_path / "a") == initial and load_model(tmp_path / "a")[1] == spec
     save_model(tmp_path / "random", network, spec)
-    assert load_initial(tmp_path / "random") == {}
+    assert load_init_metadata(tmp_path / "random") == {}
 
 
 def test_the_file_contains_only_numbers_and_json(model_file: Path, confident_network: Network, spec: ModelSpec) -> None:

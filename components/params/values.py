@@ -1,0 +1,88 @@
+"""Types of the values in `params.yaml`, and the checks that pydantic has no field for."""
+
+import re
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+
+T = TypeVar("T")
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _check_ascending(values: list[int]) -> list[int]:
+    if values != sorted(values):
+        raise ValueError("the minimum is above the maximum")
+    return values
+
+
+def _check_distinct(values: list[T]) -> list[T]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is repeated")
+    return values
+
+
+def _check_path(path: str) -> str:
+    if not path.strip():
+        raise ValueError("a folder is needed; '.' is the working folder")
+    return path
+
+
+def _check_model_name(name: str) -> str:
+    if not name.strip() or set(name) & set("/:") or {"'", '"'} <= set(name):
+        raise ValueError("MLflow refuses empty names, and names with / or : or both kinds of quotes")
+    return name
+
+
+def _check_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"it is not a regular expression: {error}") from None
+    if pattern and groups != 1:
+        raise ValueError(r"it needs one group (...), as in '(.+)_frame\d+'")
+    return pattern
+
+
+def _check_opset(opset: int) -> int:
+    import onnx.defs  # a tenth of a second that `kdflow --help` should not cost
+
+    if opset > onnx.defs.onnx_opset_version():
+        raise ValueError(f"the installed onnx knows opsets up to {onnx.defs.onnx_opset_version()}")
+    return opset
+
+
+def is_model_uri(init: str) -> bool:
+    """Whether initial weights are an address in the model registry, and not a file."""
+    return init.startswith("models:")
+
+
+def parse_model_uri(init: str) -> tuple[str, str, bool]:
+    """The name, and the version or alias in the address of initial weights, and whether there may be none yet."""
+    found = re.fullmatch(r"models:/([^/@?]+)(?:/(\d+)|@([^/@?]+))(\?)?", init)
+    if not found:
+        raise ValueError("write models:/NAME/VERSION or models:/NAME@ALIAS, with a ? at the end for random weights if there is none yet")
+    return found[1], found[2] or found[3], bool(found[4])
+
+
+def _check_init(init: str) -> str:
+    if is_model_uri(init):
+        parse_model_uri(init)
+    elif init != init.strip() or "://" in init:
+        raise ValueError("give a .safetensors or .weights file, models:/NAME@ALIAS, or ''")
+    return init
+
+
+Distinct = Annotated[list[T], AfterValidator(_check_distinct)]
+AscendingCounts = Annotated[list[Count], AfterValidator(_check_ascending)]
+FolderPath = Annotated[str, AfterValidator(_check_path)]
+GroupPattern = Annotated[str, AfterValidator(_check_group)]
+ImageSize = Annotated[int, Field(ge=64, multiple_of=32)]
+WeightsSource = Annotated[str, AfterValidator(_check_init)]
+ModelName = Annotated[str, AfterValidator(_check_model_name)]
+OptionalModelName = Annotated[str, AfterValidator(lambda name: name and _check_model_name(name))]
+Opset = Annotated[int, Field(ge=18), AfterValidator(_check_opset)]

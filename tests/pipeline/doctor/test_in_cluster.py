@@ -1,0 +1,52 @@
+"""The checks in a pod."""
+
+import pytest
+
+from pipeline.doctor import in_cluster
+from tests.pipeline.conftest import IMAGE
+from tests.pipeline.runs import pod_of, workflow_of
+
+
+@pytest.fixture
+def in_pod(kfp, monkeypatch):
+    """Lets the server run the step of --in-cluster when its run is asked for: here, in this process."""
+    monkeypatch.setattr(in_cluster, "PAUSE", 0)
+
+    def run(output):
+        kfp.workflows = [workflow_of(check_cluster=["Succeeded"])]
+        kfp.archive[pod_of("check_cluster", 0)] = f"a line of the launcher\n{output}"
+        kfp.progress = [{"state": "RUNNING"}, {"state": "SUCCEEDED"}]
+
+    return run
+
+
+def test_a_pod_checks_what_only_it_sees(cluster, kfp, command, in_pod, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path))
+    in_cluster.print_checks("data/mine", "kdflow-student", "", "")
+    monkeypatch.delenv("KDFLOW_CHECKPOINTS")
+    in_pod(capsys.readouterr().out)
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 0, done.err
+    assert f"ok      pod: ran {IMAGE}\nok      checkpoints writable: {tmp_path}\n" in done.out
+    (run,) = kfp.runs.values()
+    spec, platform = run["pipeline_spec"]["pipeline_spec"], run["pipeline_spec"]["platform_spec"]
+    (container,) = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+    assert container["image"] == IMAGE and "data/mine" not in str(container)
+    (pod,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert pod["pvcMount"] and pod["secretAsEnv"] and run["service_account"] == "default-editor"
+
+
+def test_a_pod_that_says_nothing_or_never_ends(cluster, kfp, command, in_pod, monkeypatch):
+    in_pod("Traceback")
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 1 and "fault   pod: ended without a result" in done.out
+    monkeypatch.setattr(in_cluster, "MAX_POLLS", 2)
+    kfp.progress = [{"state": "RUNNING"}] * 2
+    done = command("doctor", "--in-cluster", "--image", IMAGE)
+    assert done.code == 1 and "fault   pod: has not ended" in done.out
+    assert any(request.endswith(":terminate") for request in kfp.requests)
+
+
+def test_a_pod_needs_an_image(cluster, kfp, command):
+    done = command("doctor", "--in-cluster")
+    assert done.code == 2 and done.err.startswith("error: --in-cluster: needs an image") and not kfp.requests
