@@ -1,4 +1,4 @@
-"""The faults that a Kubernetes may have."""
+"""What doctor says of a Kubernetes with something wrong."""
 
 import pytest
 
