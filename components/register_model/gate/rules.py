@@ -5,6 +5,7 @@ Reasons contain no times, so that a decision is the same text on every machine.
 
 import math
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import NamedTuple
 
 from components.evaluate.points import format_points, format_signed_points
@@ -155,15 +156,26 @@ def check_gain(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
 
 
 def check_certainty(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
-    """The gain in mAP is statistically significant, so that noise in the test pictures does not promote a model."""
+    """The gain in mAP is statistically significant, so that neither the choice of test pictures nor the seed promotes a model."""
     interval = comparison.gain["map"]
     if interval.low == interval.high:
         return False, "every resample of the test pictures gives the same change of mAP, so nothing can be concluded"
-    passed, over = interval.low > 0, f" over {gate.comparisons} comparisons" if gate.comparisons > 1 else ""
-    between = (
-        f"on resampled test pictures mAP changes by {format_signed_points(interval.low)} to {format_signed_points(interval.high)} points"
-    )
-    return passed, f"{between}: with {gate.confidence:.0%} confidence{over} it {'rises' if passed else 'does not rise'}"
+    low = include_seed(interval, gate)
+    passed, over = low > 0, f" over {gate.comparisons} comparisons" if gate.comparisons > 1 else ""
+    on_pictures = f"mAP changes by {format_signed_points(interval.low)} to {format_signed_points(interval.high)} points"
+    with_seeds = f", and by {format_signed_points(low)} or more with other seeds" if gate.seed_std else ""
+    rises = f"with {gate.confidence:.0%} confidence{over} it {'rises' if passed else 'does not rise'}"
+    return passed, f"on resampled test pictures {on_pictures}{with_seeds}: {rises}"
+
+
+def include_seed(interval: Interval, gate: Gate) -> float:
+    """The lower end of the confidence interval for a gain in mAP over test pictures and training seeds.
+
+    The test pictures and the seeds of the two trainings are independent, so their deviations add up in squares. A normal
+    distribution with the standard deviation `seed_std` is assumed for the mAP of a training.
+    """
+    quantile = NormalDist().inv_cdf(1 - (1 - gate.confidence) / gate.comparisons)
+    return interval.difference - math.hypot(interval.difference - interval.low, quantile * math.sqrt(2) * gate.seed_std)
 
 
 def check_class_drop(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome:

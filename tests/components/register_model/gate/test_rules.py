@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import validate_evaluation_results
 from mlflow.models import EvaluationResult, MetricThreshold
@@ -11,11 +12,11 @@ from mlflow.models.evaluation.validation import ModelValidationFailedException
 
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import Interval
-from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
+from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules, include_seed
 
 GATE = Gate(
     min_map=0.2, min_map50=0.4, max_map_difference=0.02,
-    min_gain=0.01, confidence=0.95, resamples=1000, comparisons=1, group_pattern="", min_pictures=50, min_objects=10, unjudged=[],
+    min_gain=0.01, confidence=0.95, resamples=1000, comparisons=1, seed_std=0.0, group_pattern="", min_pictures=50, min_objects=10, unjudged=[],
     max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False, approval="auto",
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
@@ -101,6 +102,26 @@ def test_an_equal_model_is_not_promoted_even_without_a_minimum_gain() -> None:
 def test_a_gain_that_may_be_noise_fails() -> None:
     result = failed(inputs(map=Interval(0.05, -0.001, 0.1)))
     assert result == {"certainty": "on resampled test pictures mAP changes by -0.1 to +10.0 points: with 95% confidence it does not rise"}
+
+
+def test_a_gain_that_another_seed_may_lose_fails() -> None:
+    """0.05 - hypot(0.05 - 0.02, 1.645 * sqrt(2) * seed_std) is above zero up to a standard deviation of 0.0172."""
+    assert failed(inputs(), GATE.model_copy(update={"seed_std": 0.0171})) == {}
+    result = failed(inputs(), GATE.model_copy(update={"seed_std": 0.0173}))
+    assert result == {
+        "certainty": "on resampled test pictures mAP changes by +2.0 to +8.0 points, and by -0.0 or more with other seeds: "
+        "with 95% confidence it does not rise"
+    }
+    assert set(failed(inputs(), GATE.model_copy(update={"seed_std": 0.0171, "comparisons": 52}))) == {"certainty"}
+
+
+def test_trainings_of_equal_quality_are_promoted_as_rarely_as_the_confidence_says() -> None:
+    """Chance of pictures and seeds together, drawn from normal distributions with the standard deviations given."""
+    gate, generator = GATE.model_copy(update={"min_gain": 0.0, "seed_std": 0.01}), np.random.default_rng(0)
+    pictures_std = 0.015
+    gains = generator.normal(0, pictures_std, 20_000) + generator.normal(0, 0.01, 20_000) - generator.normal(0, 0.01, 20_000)
+    intervals = [Interval(gain, gain - 1.645 * pictures_std, gain + 1.645 * pictures_std) for gain in gains]
+    assert np.mean([include_seed(interval, gate) > 0 for interval in intervals]) == pytest.approx(0.05, abs=0.005)
 
 
 def test_a_gain_below_the_minimum_fails() -> None:
