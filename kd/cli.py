@@ -14,7 +14,7 @@ from kd.files import digest, write_json
 from kd.model.build import ARCHITECTURES, build_model, count_parameters
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import published_spec, read_weights, write_weights
-from kd.model.store import load_init_metadata, load_model, load_spec, save_model
+from kd.model.store import load_init_metadata, load_model, load_spec, load_training_pictures, save_model
 from kd.predict import find_pictures, predict, to_rows
 from kd.progress import track
 from kd.sources import open_detector
@@ -118,7 +118,7 @@ def _show(args: argparse.Namespace) -> None:
     if not args.model.exists() and not args.model.suffix and len(args.model.parts) == 1:
         remedy = f"give a model.safetensors; `kdflow registry show {args.model}` shows a registered version"
         raise InputError(args.model, "is missing", remedy)
-    spec, initial = load_spec(args.model), load_init_metadata(args.model)
+    spec, initial, pictures = load_spec(args.model), load_init_metadata(args.model), load_training_pictures(args.model)
     anchors = [f"stride {s}: " + ", ".join(f"{w:g}x{h:g}" for w, h in spec.anchors[s]) for s in sorted(spec.anchors)]
     properties = {
         "architecture": f"{spec.architecture}, width {spec.width:g}, depth {spec.depth:g}",
@@ -127,6 +127,7 @@ def _show(args: argparse.Namespace) -> None:
         "classes": f"{len(spec.classes)}: {', '.join(map(printable, spec.classes))}",
         "anchors": "; ".join(anchors),
         "sha256": digest(args.model),
+        **({"trained on": f"{len(pictures):,} pictures"} if pictures else {}),
         **({"starts from": printable(f"{initial['init']} (sha256 {initial['init_digest']})")} if initial else {}),
         **{name: printable(initial[key]) for name, key in (("license", "init_license"), ("origin", "init_origin")) if key in initial},
     }

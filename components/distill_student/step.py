@@ -33,7 +33,7 @@ def distill_student(
     config, live = distill_config(params), params.distill.maps == "live"
     distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
     identity = distill_digest(params, teacher, maps)
-    train_network("distill_student", params, params.student, run, data, output, distill, identity, weights / "student")
+    train_network("distill_student", params, params.student, run, data, output, distill, identity, weights / "student", teacher / MODEL)
 
 
 def distill_config(params: Params) -> DistillConfig:

@@ -173,7 +173,7 @@ class Gate(Section):
         description="number of comparisons on the same test pictures over which confidence is kept (Bonferroni correction)"
     )
     seed_std: BelowOne = Field(
-        default=0.01, description="standard deviation of mAP between trainings that differ only in their seed; 0 to not include it"
+        default=0.005, description="standard deviation of mAP between trainings that differ only in their seed; 0 to not include it"
     )
     group_pattern: GroupPattern = Field(
         description="regular expression whose group (...) in a file name is what related test pictures share, such as a video; '' for none"

@@ -13,13 +13,14 @@ from components.params.models import Detector, Params, Train
 from components.runtime.execution import is_main_process
 from components.runtime.tracking import Run
 from components.shared.initial_network import better_network, describe_origin, initial_network
-from components.shared.initial_weights import find_weights
+from components.shared.initial_weights import InitialWeights, find_weights
+from components.shared.training_pictures import check_leakage, training_pictures
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
 from kd.model.build import count_parameters
 from kd.model.spec import ModelSpec
-from kd.model.store import save_model
+from kd.model.store import load_training_pictures, save_model
 from kd.train.config import TrainConfig
 from kd.train.distributed import init_distributed
 from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged, train
@@ -39,6 +40,7 @@ def train_network(
     distill: BuildDistillation | None = None,
     distill_digest: str = "",
     weights: Path | None = None,
+    teacher: Path | None = None,
     keep_better: bool = False,
 ) -> None:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
@@ -55,6 +57,7 @@ def train_network(
         distill: builds the distillation; None to train with labels only.
         distill_digest: digest of the teacher, the maps and the settings of the distillation.
         weights: folder with the weights `section.init`, of `fetch_weights`; None to read the file `section.init` itself.
+        teacher: the teacher's model.safetensors; None to train with labels only.
         keep_better: whether initial weights with all classes are the result if their mAP on the val split is higher.
 
     Raises:
@@ -65,6 +68,9 @@ def train_network(
     run.log_dataset("prepared", str(data), summary["digest"], "training")
     spec = build_spec(section, summary)
     source = find_weights(section.init, weights)
+    inherited = _inherited_pictures(source, teacher)
+    if source:
+        check_leakage(source.init, data, inherited)
     initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
     origin = describe_origin(source, section.init_license) if source else {}
     for name, value in origin.items():
@@ -89,11 +95,18 @@ def train_network(
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
         run.set_tag("kdflow.kept_init", str(network is start).lower())
-    save_model(output / "model.safetensors", network, spec, origin)
+    pictures = training_pictures(data) | inherited if is_main_process() else ()
+    save_model(output / "model.safetensors", network, spec, origin, pictures)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")
     checkpoint.unlink(missing_ok=True)
+
+
+def _inherited_pictures(source: InitialWeights | None, teacher: Path | None) -> frozenset[str]:
+    """The pictures that initial weights and teacher were trained on; Darknet files do not record them."""
+    files = [source.file if source else None, teacher]
+    return frozenset().union(*(load_training_pictures(file) for file in files if file and file.suffix == ".safetensors"))
 
 
 def build_spec(section: Detector, summary: dict[str, Any]) -> ModelSpec:

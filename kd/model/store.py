@@ -1,8 +1,9 @@
 """A model on disk: one safetensors file whose metadata rebuilds the network. No pickles."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,15 +14,24 @@ from kd.files import atomic_file
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 
-INITIAL = "initial_weights"
-"""Key in the metadata, next to the fields of the spec."""
+INITIAL, PICTURES = "initial_weights", "training_pictures"
+"""Keys in the metadata, next to the fields of the spec."""
 
 
-def save_model(path: Path, network: Network, spec: ModelSpec, initial: Mapping[str, str] | None = None) -> None:
-    """Write weights, spec and, if there were any, what is known of the initial weights; equal content gives equal bytes."""
-    text = spec.to_json()
-    if initial:
-        text = json.dumps(json.loads(text) | {INITIAL: dict(initial)}, sort_keys=True)
+def save_model(
+    path: Path, network: Network, spec: ModelSpec, initial: Mapping[str, str] | None = None, pictures: Collection[str] = ()
+) -> None:
+    """Write a model; equal content gives equal bytes.
+
+    Args:
+        path: the file.
+        network: its weights are written.
+        spec: what rebuilds the network.
+        initial: what is known of the initial weights, if there were any.
+        pictures: digests of the pictures that the network was trained on.
+    """
+    known = ({INITIAL: dict(initial)} if initial else {}) | ({PICTURES: sorted(pictures)} if pictures else {})
+    text = json.dumps(json.loads(spec.to_json()) | known, sort_keys=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in sorted(network.state_dict().items())}
     with atomic_file(path) as temporary:
         save_file(weights, temporary, metadata={"kdflow": text})  # safetensors writes several keys in a random order
@@ -43,17 +53,27 @@ def load_init_metadata(path: Path) -> dict[str, str]:
     Raises:
         InputError: as `load_spec`.
     """
-    return _read_metadata(path)[1]
+    return dict(_read_metadata(path)[1].get(INITIAL, {}))
 
 
-def _read_metadata(path: Path) -> tuple[ModelSpec, dict[str, str]]:
+def load_training_pictures(path: Path) -> frozenset[str]:
+    """Digests of the pictures that the model was trained on. Empty if they are not recorded.
+
+    Raises:
+        InputError: as `load_spec`.
+    """
+    return frozenset(_read_metadata(path)[1].get(PICTURES, []))
+
+
+def _read_metadata(path: Path) -> tuple[ModelSpec, dict[str, Any]]:
+    """The spec, and what is recorded beside it."""
     if path.is_dir():
         raise InputError(path, "is a folder", "give the model.safetensors in it")
     try:
         with safe_open(path, "pt") as file:
             fields = json.loads((file.metadata() or {})["kdflow"])
-            initial = fields.pop(INITIAL, {})
-            return ModelSpec.from_json(json.dumps(fields)), dict(initial)
+            recorded = {key: fields.pop(key) for key in (INITIAL, PICTURES) if key in fields}
+            return ModelSpec.from_json(json.dumps(fields)), recorded
     except FileNotFoundError:
         raise InputError(path, "is missing", "check the path, or run the step that trains it") from None
     except (SafetensorError, AttributeError, KeyError, RecursionError, TypeError, ValueError):

@@ -6,11 +6,13 @@ Reasons contain no times, so that a decision is the same text on every machine.
 import math
 from collections.abc import Callable, Mapping
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import NamedTuple
 
 from components.evaluate.points import format_points, format_signed_points
 from components.params.models import Gate
 from components.register_model.gate.bootstrap import Interval
+from components.shared.training_pictures import describe_pictures
 
 MAX_LISTED = 5
 AP_NAMES = {"map": "AP", "map50": "AP50"}
@@ -69,6 +71,7 @@ class GateInputs(NamedTuple):
         same_data: whether `evaluate` had the same test pictures.
         export_difference: largest difference between its ONNX file and the network in PyTorch; None if no detections were compared.
         tolerance: largest `export_difference` allowed.
+        leaked: file names of the test pictures that a model was trained on, by "challenger" and "champion".
     """
 
     challenger: Measurements
@@ -77,6 +80,7 @@ class GateInputs(NamedTuple):
     same_data: bool
     export_difference: float | None
     tolerance: float
+    leaked: Mapping[str, list[str]] = MappingProxyType({})
 
 
 Outcome = tuple[bool, str]
@@ -123,6 +127,12 @@ def check_evaluation(inputs: GateInputs, gate: Gate) -> Outcome:
     passed = difference <= gate.max_map_difference
     limit = f"{_at_most(passed)} {format_points(gate.max_map_difference)}"
     return passed, f"mAP differs by {format_points(difference)} points from that of `evaluate`, {limit}"
+
+
+def check_leakage(inputs: GateInputs, _: Gate) -> Outcome:
+    """No model was trained on pictures of the test split, on which it would look better than it is."""
+    leaked = [f"the {role} was trained on {describe_pictures(names)}" for role, names in inputs.leaked.items() if names]
+    return not leaked, " and ".join(leaked) or "no test picture is known to have been trained on"
 
 
 def check_classes(ours: Measurements, comparison: Comparison, gate: Gate) -> Outcome:
@@ -215,6 +225,7 @@ RULES: dict[str, Callable[[GateInputs, Gate], Outcome]] = {
     "finite": check_finite,
     "export": check_export,
     "evaluation": check_evaluation,
+    "leakage": check_leakage,
     "floor_map": lambda inputs, gate: _check_floor("mAP", inputs.challenger.map, gate.min_map),
     "floor_map50": lambda inputs, gate: _check_floor("mAP50", inputs.challenger.map50, gate.min_map50),
 }

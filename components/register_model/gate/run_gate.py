@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.params.models import Params
 from components.register_model.gate.bootstrap import Gains, Interval, Matches, paired_bootstrap
+from components.register_model.gate.leakage import find_leakage
 from components.register_model.gate.measure import LoadedModel, MeasuredModel, measure, measure_latency
 from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 from components.register_model.integrity import ChangedFiles
@@ -116,13 +117,15 @@ def run_gate(registry: Registry, version: Version, reference_version: str, param
     section = params.register_model
     champion = load_version(registry, reference_version) if reference_version else None
     challenger = load_version(registry, version.number)
+    compared = {"challenger": version} | ({"champion": registry.version(reference_version)} if reference_version else {})
+    leaked = {role: find_leakage(registry, one, data) for role, one in compared.items()}
     split = load_test_split(data, challenger)
     measured, comparison = measure_models(challenger, champion, split, params)
     difference = version.tags.get(EXPORT_DIFFERENCE_TAG)
     scores = tuple(float(version.tags[tag]) for tag in SCORE_TAGS if tag in version.tags)
     digest = str(read_json(data / "summary.json")["digest"])
     same_data, export_difference = version.tags.get("kdflow.data_digest") == digest, float(difference) if difference else None
-    inputs = GateInputs(measured.measurements, comparison, scores, same_data, export_difference, section.tolerance)
+    inputs = GateInputs(measured.measurements, comparison, scores, same_data, export_difference, section.tolerance, leaked)
     return GateResult(version.number, reference_version, digest, inputs, check_rules(inputs, section.gate), measured.detections, split)
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from kd.errors import InputError
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.model.store import load_init_metadata, load_model, load_spec, save_model
+from kd.model.store import load_init_metadata, load_model, load_spec, load_training_pictures, save_model
 
 
 def header_of(path: Path) -> dict:
@@ -40,6 +40,16 @@ def test_what_is_known_of_the_initial_weights_is_stored(tmp_path: Path, spec: Mo
     assert load_init_metadata(tmp_path / "a") == initial and load_model(tmp_path / "a")[1] == spec
     save_model(tmp_path / "random", network, spec)
     assert load_init_metadata(tmp_path / "random") == {}
+
+
+def test_the_pictures_that_a_model_was_trained_on_are_stored_in_any_order(tmp_path: Path, spec: ModelSpec) -> None:
+    network = build_model(spec)
+    for name, pictures in (("a", {"01", "02", "03"}), ("b", ["03", "02", "01"])):
+        save_model(tmp_path / name, network, spec, {"init": "x"}, pictures)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert load_training_pictures(tmp_path / "a") == {"01", "02", "03"} and load_init_metadata(tmp_path / "a") == {"init": "x"}
+    save_model(tmp_path / "none", network, spec)
+    assert load_training_pictures(tmp_path / "none") == frozenset()
 
 
 def test_the_file_contains_only_numbers_and_json(model_file: Path, confident_network: Network, spec: ModelSpec) -> None:

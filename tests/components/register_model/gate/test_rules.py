@@ -16,7 +16,8 @@ from components.register_model.gate.rules import Comparison, GateInputs, Measure
 
 GATE = Gate(
     min_map=0.2, min_map50=0.4, max_map_difference=0.02,
-    min_gain=0.01, confidence=0.95, resamples=1000, comparisons=1, seed_std=0.0, group_pattern="", min_pictures=50, min_objects=10, unjudged=[],
+    min_gain=0.01, confidence=0.95, resamples=1000, comparisons=1, seed_std=0.0,
+    group_pattern="", min_pictures=50, min_objects=10, unjudged=[],
     max_class_drop=0.1, max_significant_drop=0.02, max_size_ratio=1.5, max_latency_ratio=1.25, allow_other_classes=False, approval="auto",
 )  # fmt: skip
 MODEL = Measurements(("cat", "dog"), 0.3, 0.5, {"cat": 0.6, "dog": 0.4}, 2.0, True)
@@ -47,7 +48,7 @@ def failed(gate_inputs: GateInputs, gate: Gate = GATE) -> dict[str, str]:
 def test_a_better_model_passes_every_rule() -> None:
     rule_results = check_rules(inputs(), GATE)
     assert [result.rule for result in rule_results] == [
-        "finite", "export", "evaluation", "floor_map", "floor_map50", "classes", "sample", "gain",
+        "finite", "export", "evaluation", "leakage", "floor_map", "floor_map50", "classes", "sample", "gain",
         "certainty", "class_drop", "size", "latency",
     ]  # fmt: skip
     assert all(result.passed and result.reason for result in rule_results)
@@ -58,6 +59,7 @@ def test_a_first_model_is_checked_without_a_comparison() -> None:
         "finite",
         "export",
         "evaluation",
+        "leakage",
         "floor_map",
         "floor_map50",
     ]
