@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import kd
 from components.params.models import Detector, Params, Train
 from components.runtime.execution import is_main_process
@@ -92,6 +94,10 @@ def train_network(
             network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title, initial)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
+    except torch.OutOfMemoryError as error:
+        problem = f"the memory of the GPU does not suffice ({str(error).splitlines()[0]})"
+        remedy = "lower its train.batch, its width or data.image_size, or stop other programs on this GPU"
+        raise InputError(title, problem, remedy) from None
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
         run.set_tag("kdflow.kept_init", str(network is start).lower())

@@ -112,10 +112,20 @@ class TrainingDataset(Dataset[Sample | InputError]):
 
 
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes its share of every batch."""
+    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch.
+
+    Raises:
+        InputError: if the processes do not divide the batch, or there are fewer pictures than processes.
+    """
 
     def __init__(self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.pictures, self.batch, self.seed, self.rank, self.world_size = pictures, min(batch, pictures), seed, rank, world_size
+        if batch % world_size:  # the mean of the gradients would weigh the pictures of a smaller share more
+            raise InputError("train.batch", f"is {batch}, which {world_size} processes do not divide", "set it to a multiple of them")
+        if pictures < world_size:
+            problem = f"has {pictures} pictures, fewer than the {world_size} processes"
+            raise InputError("the training split", problem, "add pictures, or start fewer processes")
+        self.pictures, self.seed, self.rank, self.world_size = pictures, seed, rank, world_size
+        self.batch = min(batch, pictures - pictures % world_size)
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:

@@ -27,6 +27,7 @@ class TrainConfig:
         """The type that autocast computes in, or None for float32; "auto" is bfloat16 if the hardware multiplies in it."""
         precision = self.precision
         if precision == "auto":
-            native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+            on_gpu = device.type == "cuda"
+            native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else torch.cpu._is_avx512_bf16_supported()
             precision = "bf16" if native else "fp32"
         return torch.bfloat16 if precision == "bf16" else None

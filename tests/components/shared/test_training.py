@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
@@ -153,6 +154,18 @@ def test_a_training_that_diverges_is_reported(run: Any, params: Params, prepared
     diverging = params.model_copy(update={"teacher": params.teacher.model_copy(update={"train": train})})
     with pytest.raises(InputError, match=r"train_teacher: the loss is not finite in epoch \d+, step \d+ .*; lower its lr"):
         train_teacher(diverging, run, prepared, output=new_folder(tmp_path, "out"))
+
+
+def test_a_gpu_without_enough_memory_is_reported(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines")
+
+    monkeypatch.setattr("components.shared.training.train", train)
+    expected = r"train_teacher: the memory of the GPU does not suffice \(CUDA out .* 2\.00 GiB\.\); lower its train\.batch"
+    with pytest.raises(InputError, match=expected):
+        train_teacher(params, run, prepared, output=new_folder(tmp_path, "out"))
 
 
 def test_epochs_without_evaluation_have_empty_scores(tmp_path: Path) -> None:

@@ -112,6 +112,15 @@ def test_few_pictures_make_one_batch() -> None:
     assert [len(batch) for batch in EpochBatchSampler(3, batch=16, seed=0)] == [3]
 
 
+def test_a_batch_that_the_processes_do_not_divide_is_refused() -> None:
+    with pytest.raises(InputError, match=r"train\.batch: is 8, which 3 processes do not divide; set it to a multiple"):
+        EpochBatchSampler(26, batch=8, seed=0, world_size=3)
+    with pytest.raises(InputError, match="the training split: has 3 pictures, fewer than the 4 processes"):
+        EpochBatchSampler(3, batch=8, seed=0, world_size=4)
+    shares = [next(iter(EpochBatchSampler(7, batch=8, seed=0, rank=rank, world_size=2))) for rank in range(2)]
+    assert [len(share) for share in shares] == [3, 3]
+
+
 @pytest.mark.parametrize("world_size", [2, 3, 4])
 def test_ranks_share_each_batch(world_size: int) -> None:
     whole = list(EpochBatchSampler(26, batch=12, seed=3))
