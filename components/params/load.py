@@ -90,4 +90,5 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
         return f"unknown parameter '{shown}'", "remove it or correct its name; `kdflow params` lists all"
     if problem["type"] == "missing":
         return f"parameter '{shown}' is missing", "add it; `kdflow params` explains it"
-    return f"parameter '{shown}' is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}", "correct its value"
+    value = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
+    return f"parameter '{shown}'{value}: {problem['msg'].removeprefix('Value error, ')}", "correct its value"

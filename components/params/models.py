@@ -122,6 +122,25 @@ class Detector(Section):
     train: Train
 
 
+class TeacherTrain(Train):
+    """The training of the teacher."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(description="number of epochs; 0 for initial weights that are not trained further")
+
+
+class Teacher(Detector):
+    """The teacher and its training."""
+
+    train: TeacherTrain
+
+    @field_validator("train")
+    @classmethod
+    def _check_epochs(cls, train: TeacherTrain, others: ValidationInfo) -> TeacherTrain:
+        if not train.epochs and not others.data.get("init"):
+            raise ValueError("without epochs, init must name trained weights")
+        return train
+
+
 class InfoMaps(Section):
     """The information map: the importance of each position of the teacher's features."""
 
@@ -223,7 +242,7 @@ class Params(Section):
     compose_scenes: ComposeScenes
     data: Data
     augment: Augment
-    teacher: Detector
+    teacher: Teacher
     info_maps: InfoMaps
     student: Detector
     distill: Distill

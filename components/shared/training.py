@@ -77,8 +77,11 @@ def train_network(
     origin = describe_origin(source, section.init_license) if source else {}
     for name, value in origin.items():
         run.set_tag(f"kdflow.{name}", value)
-    start = deepcopy(initial) if keep_better and fine_tune else None
     config = train_config(section.train, fine_tune)
+    if not config.epochs and not fine_tune:
+        problem = "has 0 epochs, but the initial weights do not have all classes of the data"
+        raise InputError(f"{title}: train", problem, "set the number of epochs, or init to weights with these class names")
+    start = deepcopy(initial) if keep_better and fine_tune and config.epochs else None
     if not source and config.freeze_epochs and is_main_process():
         print(f"warning: {title} freezes a backbone with random weights; set init, or freeze_epochs to 0", file=sys.stderr)
     augment = AugmentConfig(**params.augment.model_dump())

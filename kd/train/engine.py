@@ -56,7 +56,7 @@ def train(
     """Train a network, or resume its training, and return the averaged network and the metrics of each epoch.
 
     The metrics of an epoch are "epoch", the mean of every loss term, for a distillation "gradient_ratio", and every few epochs
-    "val_map" and "val_map50" (0..1) if there is a val split.
+    "val_map" and "val_map50" (0..1) if there is a val split. With 0 epochs the network is not changed, and these are the only metrics.
 
     Args:
         spec: the network.
@@ -77,6 +77,8 @@ def train(
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = (initial or build_model(spec, seed)).to(processes.device)
+    if not config.epochs:
+        return network.eval(), [{"epoch": 0.0, **_validate(network, spec, val)}]
     autocast = config.autocast_dtype(processes.device)
     distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)

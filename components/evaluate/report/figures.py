@@ -51,7 +51,8 @@ def detection_losses(models: Models) -> Markup:
     with _axes(len(DETECTION_TERMS), 9.6, 2.9) as (figure, panels):
         for axes, term in zip(panels, DETECTION_TERMS, strict=True):
             for name, model in models.items():
-                axes.plot([row["epoch"] for row in model.history], [row[term] for row in model.history], **_style(name))
+                trained = [row for row in model.history if row["epoch"]]
+                axes.plot([row["epoch"] for row in trained], [row[term] for row in trained], **_style(name))
             _epoch_axis(axes, title=term, ylim=(0, None))
         panels[0].legend()
         return _svg(figure, "Box, objectness and class loss over the epochs of the trainings")

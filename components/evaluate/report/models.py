@@ -36,7 +36,7 @@ class EvaluatedModel:
 
 
 def read_history(path: Path) -> History:
-    """Read the history.csv of a training; an epoch that was not evaluated has no scores.
+    """Read the history.csv of a training; an epoch that was not evaluated has no scores, and epoch 0 has nothing else.
 
     Raises:
         InputError: if the file is missing, or was not written by a training.
@@ -48,7 +48,7 @@ def read_history(path: Path) -> History:
         raise InputError(path, "is missing", "run the step that trains the model") from None
     except (ValueError, TypeError):
         raise InputError(path, "is not a table of numbers", "run the step that trains the model again") from None
-    if any(term not in row for row in history for term in ("epoch", *DETECTION_TERMS)):
+    if any(term not in row for row in history for term in ("epoch", *(DETECTION_TERMS if row.get("epoch") else ()))):
         raise InputError(path, f"lacks a column: epoch, {', '.join(DETECTION_TERMS)}", "run the step that trains the model again")
     return history
 

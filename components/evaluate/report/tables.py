@@ -22,7 +22,7 @@ def write_tables(folder: Path, models: Mapping[str, EvaluatedModel]) -> None:
     for name, model in models.items():
         scores, history = model.scores, model.history
         curves += [(name, int(row["epoch"]), row["val_map50"]) for row in history if "val_map50" in row]
-        losses += [(name, int(row["epoch"]), detection_loss(row)) for row in history]
+        losses += [(name, int(row["epoch"]), detection_loss(row)) for row in history if row["epoch"]]
         precision += [(name, *point) for point in zip(RECALLS.tolist(), scores.precision, strict=False)]
         classes += [(name, label, values["ap"], values["ap50"]) for label, values in scores.per_class.items()]
     _write(folder / "learning_curves.csv", ("model", "epoch", "val_map50"), curves)

@@ -41,7 +41,7 @@ def delete(section: Any, name: str) -> None:
 MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda c: c["student"].update(wdith=1), "unknown parameter 'student.wdith'; remove it or correct its name"),
     (lambda c: c.update(distil={}), "unknown parameter 'distil'"),
-    (lambda c: c["teacher"]["train"].update(epochs=0), "'teacher.train.epochs' is 0: Input should be greater than or equal to 1"),
+    (lambda c: c["student"]["train"].update(epochs=0), "'student.train.epochs' is 0: Input should be greater than or equal to 1"),
     (lambda c: c["teacher"]["train"].update(epochs=1.5), "'teacher.train.epochs' is 1.5"),
     (lambda c: c["teacher"]["train"].update(epochs="40"), "'teacher.train.epochs' is '40'"),
     (lambda c: c["teacher"]["train"].update(lr=float("nan")), "'teacher.train.lr' is nan"),

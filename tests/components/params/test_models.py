@@ -34,6 +34,14 @@ def test_sections_that_a_step_does_not_read_are_not_there() -> None:
         params.teacher  # noqa: B018
 
 
+def test_only_a_teacher_with_trained_weights_can_do_without_epochs() -> None:
+    with pytest.raises(InputError, match=r"parameter 'teacher\.train': without epochs, init must name trained weights"):
+        load_params(COMMITTED, ["teacher.train.epochs=0"])
+    with pytest.raises(InputError, match=r"'student\.train\.epochs' is 0"):
+        load_params(COMMITTED, ["student.train.epochs=0", "student.init=x.safetensors"])
+    assert load_params(COMMITTED, ["teacher.train.epochs=0", "teacher.init=x.safetensors"]).teacher.train.epochs == 0
+
+
 @pytest.mark.parametrize("pattern", ["(", "frame", "(a)(b)"])
 def test_a_pattern_for_groups_is_a_regular_expression_with_one_group(pattern: str) -> None:
     with pytest.raises(InputError, match="group_pattern"):

@@ -10,6 +10,7 @@ import torch
 
 from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
+from components.evaluate.report.models import read_history
 from components.fetch_weights.step import fetch_weights
 from components.params.models import FineTune, Params
 from components.shared.training import train_config, train_network
@@ -118,3 +119,34 @@ def test_a_teacher_that_is_worse_than_its_initial_weights_is_not_used(
     is_equal = all(torch.equal(value, after[name]) for name, value in before.items() if not name.endswith("num_batches_tracked"))
     assert kept == is_equal == (lr == 5.0)
     assert run.of("tag")[-1] == ("kdflow.kept_init", "true" if kept else "false")
+
+
+def test_a_teacher_without_epochs_has_its_initial_weights_and_a_score(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
+) -> None:
+    """Classes that the data do not have are left out; the others may be in another order."""
+    spec = replace(spec_for("yolov3"), classes=("blue", "green", "red"))
+    save_model(tmp_path / "trained.safetensors", build_model(spec, seed=3), spec)
+    train = params.teacher.train.model_copy(update={"epochs": 0})
+    section = params.teacher.model_copy(update={"init": str(tmp_path / "trained.safetensors"), "train": train})
+    train_network("train_teacher", params, section, run, prepared, new_folder(tmp_path, "out"), keep_better=True)
+    network, own = load_model(tmp_path / "out/model.safetensors")
+    source = load_model(tmp_path / "trained.safetensors")[0].state_dict()
+    assert own.classes == CLASSES == ("red", "blue")
+    for name, value in network.state_dict().items():
+        expected = source[name]
+        if "head" in name and value.ndim in (1, 4):
+            expected = expected.view(3, 8, -1)[:, [0, 1, 2, 3, 4, 7, 5]].reshape(value.shape)
+        torch.testing.assert_close(value, expected, rtol=0, atol=0)
+    [row] = read_history(tmp_path / "out/history.csv")
+    assert set(row) == {"epoch", "val_map", "val_map50"} and row["epoch"] == 0
+    assert not list(checkpoints.glob("*")), "nothing to resume"
+
+
+def test_a_teacher_without_epochs_needs_weights_with_all_classes(run: Any, params: Params, prepared: Path, tmp_path: Path) -> None:
+    spec = replace(spec_for("yolov3"), classes=("green", "red"))
+    save_model(tmp_path / "trained.safetensors", build_model(spec), spec)
+    train = params.teacher.train.model_copy(update={"epochs": 0})
+    section = params.teacher.model_copy(update={"init": str(tmp_path / "trained.safetensors"), "train": train})
+    with pytest.raises(InputError, match="train_teacher: train: has 0 epochs, but the initial weights do not have all classes"):
+        train_network("train_teacher", params, section, run, prepared, new_folder(tmp_path, "out"))
