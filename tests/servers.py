@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -18,13 +18,16 @@ WAIT_SECONDS = 120
 
 
 @contextmanager
-def mlflow_server(folder: Path, artifacts: str = "", environment: dict[str, str] | None = None) -> Iterator[str]:
+def mlflow_server(
+    folder: Path, artifacts: str = "", environment: dict[str, str] | None = None, options: Sequence[str] = ()
+) -> Iterator[str]:
     """Run MLflow's tracking server on a sqlite file in the new folder `folder`, and yield its URL.
 
     Args:
         folder: the folder of its files.
         artifacts: the location of artifacts, a folder or an S3 URL (default: in `folder`).
         environment: additional environment variables.
+        options: additional options of `mlflow server`.
     """
     folder.mkdir()
     new_store(folder)
@@ -34,6 +37,7 @@ def mlflow_server(folder: Path, artifacts: str = "", environment: dict[str, str]
         command = [
             sys.executable, "-m", "mlflow", "server", f"--host={HOST}", f"--port={port}", "--workers=1",
             f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}", f"--artifacts-destination={artifacts or folder / 'artifacts'}",
+            *options,
         ]  # fmt: skip
         url = f"http://{HOST}:{port}"
         with running(command, folder, lambda: _answers(f"{url}/health"), settings):

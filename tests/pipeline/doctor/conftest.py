@@ -11,6 +11,7 @@ from tests.pipeline.kubernetes_server import serving_kubernetes, use_kubeconfig
 USER = "kubeflow-user"
 CORE = f"/api/v1/namespaces/{USER}"
 SECRET, SETTINGS = f"{CORE}/secrets/kdflow-credentials", f"{CORE}/configmaps/kdflow-settings"
+MLFLOW = f"{CORE}/secrets/kdflow-mlflow"
 CLAIM, ACCOUNT, NODES = f"{CORE}/persistentvolumeclaims/kdflow-checkpoints", f"{CORE}/serviceaccounts/default-editor", "/api/v1/nodes"
 CONTROLLER = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap"
 DEFAULTS = """
@@ -39,7 +40,15 @@ def cluster(tmp_path, monkeypatch):
         use_kubeconfig(monkeypatch, server.kubeconfig)
         server.objects = {
             SECRET: secret(AWS_ACCESS_KEY_ID="the-id", AWS_SECRET_ACCESS_KEY="the-key"),
-            SETTINGS: {"data": {"MLFLOW_TRACKING_URI": "http://m:5000", "AWS_ENDPOINT_URL": "http://s3", "AWS_DEFAULT_REGION": "r"}},
+            MLFLOW: secret(MLFLOW_TRACKING_PASSWORD="the-password"),
+            SETTINGS: {
+                "data": {
+                    "MLFLOW_TRACKING_URI": "http://m:5000",
+                    "MLFLOW_TRACKING_USERNAME": "kdflow",
+                    "AWS_ENDPOINT_URL": "http://s3",
+                    "AWS_DEFAULT_REGION": "r",
+                }
+            },
             CLAIM: {"spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}},
             ACCOUNT: {"metadata": {"name": "default-editor"}},
             NODES: {"items": [NODE, {"metadata": {}, "spec": {}, "status": {}}]},
