@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
-from kd.errors import InputError, handle_errors, printable
+from kd.errors import InputError, clean_exit, printable
 from kd.files import digest, write_json
 from kd.model.build import ARCHITECTURES, build_model, count_parameters
 from kd.model.coco_names import COCO_NAMES
@@ -44,7 +44,7 @@ PREDICT_CODES = """
 exit codes: 0 done; 1 some pictures could not be decoded and were skipped; 2 invalid input, nothing was done"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kd") -> None:
     """Run the command line; `prog` is the name of the command in its help."""
     args = _parser(prog).parse_args(arguments)

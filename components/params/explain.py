@@ -9,7 +9,7 @@ import yaml
 
 from components.params.load import load_params
 from components.params.models import Params
-from kd.errors import handle_errors
+from kd.errors import clean_exit
 
 MISSING = "(missing)"
 EXAMPLES = """examples:
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     description: str
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow params") -> None:
     """Print the table, then validate the file."""
     parser = argparse.ArgumentParser(
