@@ -9,6 +9,7 @@ import yaml
 
 from components.params.load import load_params
 from components.params.models import Params
+from components.params.yaml_text import parse_yaml
 from kd.errors import clean_exit
 
 MISSING = "(missing)"
@@ -77,6 +78,6 @@ def _allowed(field: Schema) -> str:
 def _read_leniently(path: Path) -> Any:
     """The file's content, or None if it cannot be read: the table is shown for an invalid file, too."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
