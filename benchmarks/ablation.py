@@ -26,7 +26,7 @@ from components.evaluate.scoring import load_split
 from components.params.load import load_params
 from components.params.models import Params
 from components.shared.training import Diverged
-from kd.errors import handle_errors
+from kd.errors import clean_exit
 
 Task = tuple[Variant, int]
 """A variant with a seed."""
@@ -46,7 +46,7 @@ examples:
 """
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.ablation") -> None:
     """Run the missing trainings, and print the tables."""
     words = sys.argv[1:] if arguments is None else list(arguments)

@@ -25,7 +25,7 @@ from components.register_model.gate.run_gate import make_comparison
 from kd.cli import count
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_evaluation, split_results
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.files import atomic_file, digest, digest_json, read_json
 from kd.progress import track
 
@@ -38,7 +38,7 @@ Draw = Callable[[np.random.Generator], tuple[Model, Model]]
 """Chooses challenger and champion of a trial."""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gate") -> None:
     """Print the rate of promotions by number of test pictures, for equal models and for the pair."""
     options = _parser(prog).parse_args(arguments)

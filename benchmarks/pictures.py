@@ -26,7 +26,7 @@ from components.evaluate.scoring import evaluate_model, load_trained
 from components.params.load import load_params
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.files import atomic_file, read_json
 
 EXAMPLES = """
@@ -43,7 +43,7 @@ DPI = 150
 Row = tuple[str, list[EmbeddedPicture]]
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.pictures") -> None:
     """Write learning_curves.png, maps.jpg and cases.jpg."""
     options = _parser(prog).parse_args(arguments)

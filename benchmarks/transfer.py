@@ -23,7 +23,7 @@ from components.params.models import Params
 from components.prepare_data.anchors import kmeans_anchors
 from kd.cli import count
 from kd.data.dataset import DetectionData
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.files import digest, digest_json, read_json, write_json
 
 SPLITS = ("train", "val", "test")
@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   %(prog)s --data data/voc6 --params examples/voc6.yaml --jobs 2"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.transfer") -> None:
     """Run the missing trainings, and print the table."""
     options = _parser(prog).parse_args(arguments)

@@ -12,14 +12,14 @@ from urllib.error import URLError
 
 from torchvision.datasets import VOCDetection
 
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.files import atomic_folder
 
 PARTS = (("2007", "trainval", "train"), ("2012", "trainval", "train"), ("2007", "test", "test"))
 """Year, VOC's name of the part, and the split that it becomes."""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch and join."""
     parser = argparse.ArgumentParser(

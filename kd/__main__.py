@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from kd.errors import handle_errors
+from kd.errors import clean_exit
 from kd.threads import configure_threads
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Choose the number of threads, then load the libraries and run the command line."""
     configure_threads()

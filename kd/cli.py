@@ -9,11 +9,12 @@ from pathlib import Path
 
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
-from kd.errors import InputError, handle_errors, printable
+from kd.errors import InputError, clean_exit, printable
 from kd.files import digest, write_json
 from kd.model.build import ARCHITECTURES, build_model, count_parameters
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import published_spec, read_weights, write_weights
+from kd.model.limits import COARSEST_STRIDE, MAX_CLASSES, MAX_IMAGE_SIZE, MAX_SCALE
 from kd.model.store import load_init_metadata, load_model, load_spec, load_training_pictures, save_model
 from kd.predict import find_pictures, predict, to_rows
 from kd.progress import track
@@ -44,7 +45,7 @@ PREDICT_CODES = """
 exit codes: 0 done; 1 some pictures could not be decoded and were skipped; 2 invalid input, nothing was done"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kd") -> None:
     """Run the command line; `prog` is the name of the command in its help."""
     args = _parser(prog).parse_args(arguments)
@@ -109,6 +110,8 @@ def _names(path: Path) -> tuple[str, ...]:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text", "give a file with one class name per line") from None
+    if len(names) > MAX_CLASSES:
+        raise InputError(path, f"contains {len(names):,} classes", f"give at most {MAX_CLASSES:,}")
     if not names or len(set(names)) < len(names):
         raise InputError(path, "contains a class twice" if names else "contains no class", "give one class name per line")
     return names
@@ -198,6 +201,8 @@ def _number(kind: type[int] | type[float], is_valid: Callable[[float], bool], ru
 
 
 _fraction = _number(float, lambda value: 0 <= value <= 1, "in 0..1")
-_multiplier = _number(float, lambda value: 0 < value <= 4, "above 0 and at most 4")
-_side = _number(int, lambda value: value >= 32 and value % 32 == 0, "a multiple of 32")
+_multiplier = _number(float, lambda value: 0 < value <= MAX_SCALE, f"above 0 and at most {MAX_SCALE:g}")
+_side = _number(
+    int, lambda value: 0 < value <= MAX_IMAGE_SIZE and value % COARSEST_STRIDE == 0, f"a multiple of 32 and at most {MAX_IMAGE_SIZE}"
+)
 count = _number(int, lambda value: value >= 1, "at least 1")

@@ -67,10 +67,6 @@ def clean_exit() -> Iterator[None]:
         sys.exit(130)
 
 
-handle_errors = clean_exit()
-"""A decorator for commands; see `clean_exit`."""
-
-
 def fail(message: str) -> int:
     """Print `message` as an error line and return the exit code for bad input, 2."""
     line = f"error: {printable(message)}"

@@ -3,6 +3,7 @@
 An output is written under a temporary name next to its final path and then renamed, so it is complete or absent.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kd.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -29,9 +32,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_path(path)
     try:
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
+        with _named_errors(temporary, path):
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,9 +53,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = _temporary_path(path)
     temporary.mkdir()
     try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.rename(path)
+        with _named_errors(temporary, path):
+            yield temporary
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -167,6 +172,17 @@ def _temporary_path(path: Path) -> Path:
     if path.name in ("", ".."):
         raise InputError(f"'{path}'", "names no file or folder", "give a name")
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+@contextmanager
+def _named_errors(temporary: Path, path: Path) -> Iterator[None]:
+    """Give the error of a full disk the name of the output: a failed write has none, and a temporary name means nothing to the user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            error.filename = str(error.filename or path).replace(str(temporary), str(path))
+        raise
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from kd.errors import handle_errors
+from kd.errors import clean_exit
 from pipeline import compile, control, local, logs, schedules, status, submit
 from pipeline.doctor import command as doctor
 
@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   %(prog)s schedule --cron "0 3 * * 1"          run it every Monday at 3:00"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m pipeline") -> None:
     """Parse the command line and run the sub-command."""
     parser = argparse.ArgumentParser(

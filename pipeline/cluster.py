@@ -7,6 +7,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from components.params.models import Section
+from components.params.yaml_text import parse_yaml
 from kd.errors import InputError
 from pipeline.overlap import Overlap
 from pipeline.pods import Label, Name, NodeAffinity, PodSettings
@@ -115,10 +116,10 @@ def load_cluster(path: Path = SETTINGS, image: str | None = None) -> Cluster:
         InputError: if the file is missing or a setting is missing, unknown or invalid.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(path, "is missing", "restore it from git") from None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}", "correct that line") from None
     try:
         return Cluster.model_validate(_apply_defaults(content) | ({"image": image} if image else {}))

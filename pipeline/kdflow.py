@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.threads import configure_threads
 
 COMMANDS = {
@@ -50,7 +50,7 @@ examples:
 """
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 

@@ -15,7 +15,7 @@ from components.evaluate.report.models import TITLES
 from components.runtime.store import tracking_uri
 from components.runtime.text import mask_passwords
 from kd.data.dataset import DetectionData
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.files import read_json
 from kd.model.store import load_model
 
@@ -23,7 +23,7 @@ FOLDERS = {"teacher": "train_teacher", "baseline": "train_baseline", "student": 
 REQUIRED = ("teacher", "student")  # the baseline is optional
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow results") -> None:
     """Print the scores and latencies of the models, and where the report and the runs are."""
     parser = argparse.ArgumentParser(

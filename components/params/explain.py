@@ -9,7 +9,8 @@ import yaml
 
 from components.params.load import load_params
 from components.params.models import Params
-from kd.errors import handle_errors
+from components.params.yaml_text import parse_yaml
+from kd.errors import clean_exit
 
 MISSING = "(missing)"
 EXAMPLES = """examples:
@@ -27,7 +28,7 @@ class Row(NamedTuple):
     description: str
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow params") -> None:
     """Print the table, then validate the file."""
     parser = argparse.ArgumentParser(
@@ -77,6 +78,6 @@ def _allowed(field: Schema) -> str:
 def _read_leniently(path: Path) -> Any:
     """The file's content, or None if it cannot be read: the table is shown for an invalid file, too."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None

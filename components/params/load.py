@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from components.params.models import Params
+from components.params.yaml_text import BaseLoader, parse_yaml
 from kd.errors import InputError
 
 RENAMED = {
@@ -68,7 +69,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError("--set", f"the value of '{override}' is not YAML", "write section.name=value") from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BaseLoader):  # type: ignore[misc]
     """Parses 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML parses it as a string."""
 
 
@@ -76,7 +77,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, _Loader)
+    return parse_yaml(text, _Loader)
 
 
 def _first_problem(error: ValidationError) -> tuple[str, str]:

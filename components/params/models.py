@@ -19,6 +19,7 @@ from components.params.values import (
     Opset,
     OptionalModelName,
     Positive,
+    Scale,
     Seed,
     WeightsSource,
 )
@@ -111,8 +112,8 @@ class Detector(Section):
     """A detector and its training."""
 
     architecture: Literal["yolov3", "yolov3-tiny"] = Field(description="network architecture")
-    width: Positive = Field(description="factor of the number of channels; 1 is the published network")
-    depth: Positive = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
+    width: Scale = Field(description="factor of the number of channels; 1 is the published network")
+    depth: Scale = Field(description="factor of the number of residual blocks of Darknet-53; 1 is the published network")
     init: WeightsSource = Field(
         default="", description="weights to start from: a .safetensors or Darknet file, or models:/NAME@ALIAS; '' for random weights"
     )

@@ -5,13 +5,16 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
 
+from kd.model.limits import COARSEST_STRIDE, MAX_IMAGE_SIZE, MAX_SCALE
+
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0, le=MAX_SCALE)]
 
 
 def _check_ascending(values: list[int]) -> list[int]:
@@ -81,7 +84,7 @@ Distinct = Annotated[list[T], AfterValidator(_check_distinct)]
 AscendingCounts = Annotated[list[Count], AfterValidator(_check_ascending)]
 FolderPath = Annotated[str, AfterValidator(_check_path)]
 GroupPattern = Annotated[str, AfterValidator(_check_group)]
-ImageSize = Annotated[int, Field(ge=64, multiple_of=32)]
+ImageSize = Annotated[int, Field(ge=64, le=MAX_IMAGE_SIZE, multiple_of=COARSEST_STRIDE)]
 WeightsSource = Annotated[str, AfterValidator(_check_init)]
 ModelName = Annotated[str, AfterValidator(_check_model_name)]
 OptionalModelName = Annotated[str, AfterValidator(lambda name: name and _check_model_name(name))]

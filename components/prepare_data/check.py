@@ -15,7 +15,7 @@ from components.prepare_data.findings import Finding, counted
 from components.prepare_data.load import CheckedDataset, load_dataset
 from components.prepare_data.preview import save_rows
 from components.shared.boxes import LabeledPicture
-from kd.errors import InputError, handle_errors, printable
+from kd.errors import InputError, clean_exit, printable
 from kd.files import atomic_file, check_writable
 
 DEFAULTS = Data(
@@ -40,7 +40,7 @@ OPTIONS = {
 CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is invalid"
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> None:
     """Read and check a folder, print the findings, and draw the doubtful pictures and boxes."""
     options = _parser(prog).parse_args(arguments)

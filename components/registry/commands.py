@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from components.params.load import load_params
 from components.params.models import Params
 from components.runtime.store import limit_requests, sqlite_file
-from kd.errors import InputError, fail, handle_errors, printable
+from kd.errors import InputError, clean_exit, fail, printable
 
 if TYPE_CHECKING:
     from components.register_model.promotion import Promotion
@@ -38,7 +38,7 @@ EXIT_CODES = """exit codes: 0 done; 1 the gate failed, the champion changed in t
 2 an error, and nothing was changed"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m components.registry") -> None:
     """Run the command line. MLflow and torch are imported only if a command needs them, because that takes seconds."""
     args = _parser(prog).parse_args(arguments)

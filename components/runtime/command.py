@@ -18,7 +18,7 @@ from components.params.models import Params
 from components.runtime import tracking
 from components.runtime.execution import is_main_process
 from components.runtime.outputs import check_output
-from kd.errors import handle_errors
+from kd.errors import clean_exit
 from kd.files import atomic_folder
 from kd.threads import configure_threads
 
@@ -66,7 +66,7 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
         step(params, run, **arguments, output=folder)
 
 
-@handle_errors
+@clean_exit()
 def run_command(name: str) -> None:
     """The command line of a step: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
     configure_threads()

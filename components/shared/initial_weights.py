@@ -51,10 +51,17 @@ def find_weights(init: str, folder: Path | None) -> InitialWeights | None:
         return None
     if folder is None:
         return InitialWeights(init, check_file(Path(init)), digest(Path(init)))
-    content = read_json(folder / SOURCE) if (folder / SOURCE).is_file() else {}
+    content = _read_source(folder / SOURCE)
     if content.get("init") != init:
         raise InputError(folder, f"does not have the weights '{init}'", "run `python -m components.fetch_weights` with the same parameters")
     return InitialWeights(content["source"], folder / content["file"], content["sha256"]) if "file" in content else None
+
+
+def _read_source(file: Path) -> dict[str, str]:
+    """What `copy_weights` wrote to `file`; empty if the file is missing or was changed by hand."""
+    content = read_json(file) if file.is_file() else {}
+    written = isinstance(content, dict) and set(content) in ({"init"}, {"init", "file", "source", "sha256"})
+    return content if written and all(isinstance(value, str) for value in content.values()) else {}
 
 
 def check_file(file: Path) -> Path:

@@ -18,6 +18,9 @@ from kd.files import atomic_file
 from kd.model.blocks import ConvBlock, Head
 from kd.model.spec import ModelSpec
 
+MAX_MAJOR, MAX_MINOR = 10, 1000
+"""Limits of a version in the header, which the first bytes of other formats exceed; Darknet itself has the second one."""
+
 
 def read_weights(path: Path, network: nn.Module) -> None:
     """Load the values of a .weights file into `network`.
@@ -65,7 +68,7 @@ def read_values(path: Path) -> np.ndarray:
     """All values of a .weights file.
 
     Raises:
-        InputError: if the file is missing, too short for its header, or ends within a value.
+        InputError: if the file is missing, too short for its header, of another format, or ends within a value.
     """
     try:
         content = path.read_bytes()
@@ -74,6 +77,8 @@ def read_values(path: Path) -> np.ndarray:
     if len(content) < 20:
         raise InputError(path, "is too short for a .weights file", "download it again")
     major, minor = np.frombuffer(content, "<i4", count=2).tolist()
+    if not (0 <= major < MAX_MAJOR and 0 <= minor < MAX_MINOR):
+        raise InputError(path, "is not a .weights file of Darknet", "choose another file; the name of a kdflow model ends in .safetensors")
     header = 20 if major * 10 + minor >= 2 else 16
     if (len(content) - header) % 4:
         raise InputError(path, "ends within a value", "download it again")

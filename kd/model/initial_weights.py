@@ -19,12 +19,12 @@ from kd.model.blocks import Head
 from kd.model.build import Network, build_model
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import assign_values, count_values, published_spec, read_values
+from kd.model.limits import MAX_CLASSES
 from kd.model.spec import Architecture, ModelSpec
 from kd.model.store import load_model
 
 PARTIAL: dict[Architecture, tuple[str, ...]] = {"yolov3": ("backbone",), "yolov3-tiny": ("backbone", "squeeze", "neck_32")}
 """The modules in darknet53.conv.74 and yolov3-tiny.conv.15, which `darknet partial` cuts from whole networks."""
-MAX_CLASSES = 10_000
 MAX_LISTED = 5
 FIRST_CLASS = 5
 """The row of the first class among the rows of a head for one anchor: after four box coordinates and objectness."""

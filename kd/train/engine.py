@@ -17,7 +17,7 @@ from kd.detection.evaluate import NMSConfig, score_detector
 from kd.detection.loss import DetectionLoss
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
-from kd.train.checkpoint import load_checkpoint, save_checkpoint
+from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
 from kd.train.ema import ModelEMA
@@ -30,8 +30,6 @@ if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on
     from kd.distillation.setup import Distillation
 
 EpochMetrics = dict[str, float]
-Parts = dict[str, nn.Module | torch.optim.Optimizer]
-"""By name, everything whose state a checkpoint holds."""
 BuildDistillation = Callable[[Network, ModelSpec, int, torch.dtype | None, int], "Distillation"]
 """From student, its spec, number of pictures, autocast dtype and seed to a distillation; see `kd.distillation.setup`."""
 
@@ -93,7 +91,7 @@ def train(
     optimizer = build_optimizer(trained, config)
 
     parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer}
-    history = _resume(checkpoint, parts)
+    history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.batch, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
@@ -193,14 +191,3 @@ def _validate(network: Network, spec: ModelSpec, val: DetectionData) -> EpochMet
         return {}
     scores = score_detector(network, spec.anchors, val, NMSConfig())
     return {"val_map": scores.map, "val_map50": scores.map50}
-
-
-def _resume(checkpoint: Path, parts: Parts) -> list[EpochMetrics]:
-    """Load the checkpoint into `parts`, if there is one, and return the metrics of the epochs so far."""
-    state = load_checkpoint(checkpoint)
-    if state is None:
-        return []
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    history: list[EpochMetrics] = state["history"]
-    return history

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kd.errors import InputError, fail, handle_errors
+from kd.errors import InputError, clean_exit, fail
 
 CASES = [
     (InputError("params.yaml", "has no field seed", "add it"), 2, "error: params.yaml: has no field seed; add it\n"),
@@ -28,7 +28,7 @@ CASES = [
 def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
     error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @handle_errors
+    @clean_exit()
     def command() -> None:
         raise error
 
@@ -39,7 +39,7 @@ def test_an_error_that_the_user_can_fix_is_reported_in_one_line(
 
 
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
-    @handle_errors
+    @clean_exit()
     def command() -> None:
         raise ZeroDivisionError
 
@@ -50,7 +50,7 @@ def test_an_error_of_the_program_keeps_its_traceback() -> None:
 def test_arguments_reach_the_command() -> None:
     seen = []
 
-    @handle_errors
+    @clean_exit()
     def command(first: int, second: int) -> None:
         seen.append((first, second))
 

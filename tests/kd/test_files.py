@@ -8,6 +8,7 @@ import pytest
 
 from kd.errors import InputError
 from kd.files import atomic_file, atomic_folder, digest, digest_json, read_json, walk_files, write_json
+from tests.full_disk import files_limited_to
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -44,6 +45,18 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> Non
         (temporary / "half").touch()
         raise RuntimeError
     assert [p.name for p in path.iterdir()] == ["old"] and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "file in a folder"])
+def test_the_error_of_a_full_disk_names_the_output(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    with pytest.raises(OSError) as error, files_limited_to(5000):
+        if kind == "file":
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(bytes(10_000))
+        with atomic_folder(path) as folder:
+            write_json(folder / "x.json", [0] * 9999) if kind != "folder" else (folder / "x").write_bytes(bytes(10_000))
+    assert error.value.filename == str(path / "x.json" if kind == "file in a folder" else path) and list(tmp_path.iterdir()) == []
 
 
 def test_equal_content_gives_equal_json(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from components.prepare_data.findings import Finding
 from components.shared.boxes import LabeledPicture
 from kd.errors import UNPRINTABLE, InputError
+from kd.model.limits import MAX_CLASSES
 
 SPLITS = ("train", "val", "test")
 # limit of numbers in label files, so that sums and areas stay finite
@@ -52,8 +53,10 @@ def check_class_names(file: Path, field_name: str, names: Sequence[object]) -> l
     """Return `names` as a list of class names.
 
     Raises:
-        InputError: if a name is not a string, is empty or occurs twice, or there are no names.
+        InputError: if a name is not a string, is empty or occurs twice, or there are no names, or more than `MAX_CLASSES`.
     """
+    if len(names) > MAX_CLASSES:
+        raise InputError(file, f"{field_name} has {len(names):,} entries", f"use at most {MAX_CLASSES:,} classes")
     classes: list[str] = []
     for name in names:
         if not isinstance(name, str) or not name.strip() or not _is_unicode(name):

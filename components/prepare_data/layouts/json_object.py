@@ -1,6 +1,7 @@
 """JSON objects with type checks for their fields."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,7 @@ def read_json(file: Path) -> JsonObject:
     def check_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
-            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            key = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise InputError(file, f"repeats the key {shorten(key)} in the object {shorten(values)}", "keep one of them")
         return values
 

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.params.yaml_text import BaseLoader, parse_yaml
 from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
 from components.prepare_data.layouts.files import is_hidden, list_files, parse_text, path_exists, read_lines, read_text, split_path
 from kd.data.letterbox import EXTENSIONS
@@ -108,13 +110,13 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _read_yaml(file: Path) -> dict[Any, Any]:
-    content = parse_text(file, "YAML", lambda text: yaml.load(text, _Loader))
+    content = parse_text(file, "YAML", partial(parse_yaml, loader=_Loader))
     if not isinstance(content, dict):
         raise InputError(file, "has no 'names'", "add `names:` with the class names")
     return content
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BaseLoader):  # type: ignore[misc]
     """Refuses repeated keys, of which PyYAML keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -124,7 +126,8 @@ class _Loader(yaml.SafeLoader):
             if (key.tag, key.value) in seen:
                 raise ValueError(f"line {key.start_mark.line + 1} repeats the key '{key.value}'")
             seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content
 
 
 def _read_classes(file: Path, names: object) -> list[str]:

@@ -150,11 +150,11 @@ def check_sample(_: Measurements, comparison: Comparison, gate: Gate) -> Outcome
     """There are enough test pictures, and objects of each class of the champion, to compare two models."""
     if comparison.pictures < gate.min_pictures:
         what = "groups of test pictures" if gate.group_pattern else "test pictures"
-        return False, f"{comparison.pictures} {what} are less than {gate.min_pictures}, so chance may decide"
+        return False, f"{comparison.pictures} {what} are fewer than {gate.min_pictures}, so chance may decide"
     counts = {name: comparison.objects.get(name, 0) for name in comparison.champion.classes if name not in gate.unjudged}
     if rare := {name: count for name, count in counts.items() if count < gate.min_objects}:
         listed = ", ".join(f"'{name}' {count}" for name, count in list(rare.items())[:MAX_LISTED])
-        return False, f"{len(rare)} classes have less than {gate.min_objects} test objects and are not in `unjudged` ({listed})"
+        return False, f"{len(rare)} classes have fewer than {gate.min_objects} test objects and are not in `unjudged` ({listed})"
     return True, f"at least {gate.min_pictures} test pictures, and {gate.min_objects} objects of each class"
 
 

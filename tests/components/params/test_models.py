@@ -79,6 +79,9 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
         ("seed=-1", "greater than or equal to 0"),
         ("data.split_seed=-1", "greater than or equal to 0"),
         ("compose_scenes.seed=-1", "greater than or equal to 0"),
+        ("student.width=1e9", "less than or equal to 4"),
+        ("teacher.depth=5.0", "less than or equal to 4"),
+        ("data.image_size=8192", "less than or equal to 4096"),
     ],
 )
 def test_values_that_would_fail_later_are_refused(change: str, problem: str) -> None:

@@ -47,7 +47,7 @@ def test_related_pictures_count_once(params: Params) -> None:
     gate = params.register_model.gate.model_copy(update={"group_pattern": r"(\d)\.png"})
     grouped = params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})
     result = register_challenger(grouped, (0.8, 0.8))
-    assert failed_rules(result) == {"sample"} and "10 groups of test pictures are less than 40" in result.reasons[0]
+    assert failed_rules(result) == {"sample"} and "10 groups of test pictures are fewer than 40" in result.reasons[0]
     gate = gate.model_copy(update={"group_pattern": "(video)"})
     grouped = params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})
     with pytest.raises(InputError, match=r"0\.png: does not match '\(video\)' \(register_model.gate.group_pattern\)"):

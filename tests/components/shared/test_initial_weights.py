@@ -1,5 +1,6 @@
 """The folder of initial weights: found for the parameter that it was written for, and for no other."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,13 @@ def test_a_folder_of_other_weights_is_refused(file: Path, tmp_path: Path) -> Non
     for folder in ("none", "nowhere"):
         with pytest.raises(InputError, match=r"does not have the weights .*; run `python -m components.fetch_weights`"):
             find_weights(str(file), tmp_path / folder)
+
+
+INCOMPLETE, WRONG_TYPE = {"init": "x", "file": "weights"}, {"init": "x", "file": 3, "source": "x", "sha256": "0"}
+
+
+@pytest.mark.parametrize("content", [[], "x", None, INCOMPLETE, WRONG_TYPE])
+def test_a_source_file_that_was_changed_by_hand_is_refused(content: object, tmp_path: Path) -> None:
+    (tmp_path / "source.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"does not have the weights 'x'; run `python -m components.fetch_weights`"):
+        find_weights("x", tmp_path)

@@ -10,6 +10,7 @@ from kd.model.build import build_model
 from kd.model.coco_names import COCO_NAMES
 from kd.model.darknet import published_spec, read_weights, write_weights
 from kd.model.spec import ModelSpec
+from kd.model.store import save_model
 from tests.kd.model.darknet_reference import Layer, narrowed, random_values, run, tensor_shapes, yolov3, yolov3_tiny
 
 CFG = {"yolov3": yolov3, "yolov3-tiny": yolov3_tiny}
@@ -64,6 +65,16 @@ def test_every_version_of_the_header_is_read(version: tuple[int, int, int], coun
     read_weights(tmp_path / "x.weights", network)
     write_weights(tmp_path / "y.weights", network)
     assert (tmp_path / "y.weights").read_bytes()[20:] == values.tobytes()
+
+
+def test_a_file_of_another_format_is_not_read_as_values(tmp_path: Path) -> None:
+    network = build_model(spec := narrow("yolov3-tiny")[0])
+    save_model(tmp_path / "model.safetensors", network, spec)
+    torch.save({"x": torch.zeros(9)}, tmp_path / "model.pt")
+    for name in ("model.safetensors", "model.pt"):
+        renamed = (tmp_path / name).rename(tmp_path / "x.weights")
+        with pytest.raises(InputError, match=r"is not a \.weights file of Darknet; .* ends in \.safetensors"):
+            read_weights(renamed, network)
 
 
 @pytest.mark.parametrize("change", [-1, 1, -5000])

@@ -2,16 +2,15 @@
 
 import os
 import pickle
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from kd.errors import InputError
-from kd.train.checkpoint import load_checkpoint, save_checkpoint
+from kd.train.checkpoint import load_checkpoint, restore_checkpoint, save_checkpoint
+from tests.full_disk import files_limited_to
 
 STATE = {"weights": {"a": torch.arange(6.0).reshape(2, 3)}, "history": [{"epoch": 1.0, "box": 0.5}], "name": "x"}
 
@@ -24,17 +23,6 @@ class Evil:
 
     def __reduce__(self) -> tuple:
         return os.mkdir, (str(self.folder),)
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """The system refuses to let any file grow beyond `size` bytes, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -96,3 +84,34 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pt").write_bytes(content)
     with pytest.raises(InputError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "a.pt")
+
+
+def test_the_saved_state_is_restored(tmp_path: Path) -> None:
+    saved, other = nn.Linear(2, 3), nn.Linear(2, 3)
+    save_checkpoint(tmp_path / "a.pt", {"network": saved.state_dict(), "history": STATE["history"]})
+    assert restore_checkpoint(tmp_path / "a.pt", {"network": other}) == STATE["history"] and torch.equal(saved.weight, other.weight)
+    assert restore_checkpoint(tmp_path / "none.pt", {"network": other}) == []
+
+
+GOOD = {"network": nn.Linear(2, 3).state_dict(), "history": STATE["history"]}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        torch.zeros(3),
+        [],
+        3,
+        {},
+        {"network": GOOD["network"]},
+        GOOD | {"network": nn.Linear(3, 3).state_dict()},
+        GOOD | {"network": 3},
+        GOOD | {"history": [1.0]},
+        GOOD | {"history": [{"epoch": "first"}]},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_something_else_is_refused(state: object, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"is not a checkpoint of this training \(.*\); delete it to train from the start"):
+        restore_checkpoint(tmp_path / "a.pt", {"network": nn.Linear(2, 3)})

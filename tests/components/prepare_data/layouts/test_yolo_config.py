@@ -53,8 +53,8 @@ def test_an_invalid_yaml_is_rejected(folder, changes, words):
         ("names: [cat, dog]\npath: 5", "path is 5, not a folder"),
         ("names: [cat, dog]\npath: []", "path is [], not a folder"),
         ("names: [cat, dog]\ntrain: images/train/a.jpg", "train is the picture "),
-        ("names: " + "[" * 5000 + "]" * 5000, "is nested too deeply for YAML labels"),
-        ("names: [cat, dog]\nnc: " + "9" * 5000, "contains an integer of thousands of digits"),
+        ("names: " + "[" * 5000 + "]" * 5000, "has more than 50 levels or 50,000 values"),
+        ("names: [cat, dog]\nnc: " + "9" * 5000, "has a value of 5,000 characters without quotes"),
     ],
 )
 def test_what_other_readers_would_guess_is_rejected(folder, line, words):

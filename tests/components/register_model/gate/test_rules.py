@@ -81,8 +81,8 @@ def test_map_must_be_that_of_evaluate_on_the_same_pictures() -> None:
 
 
 def test_too_few_pictures_or_objects_of_a_class_and_an_interval_without_width_fail() -> None:
-    assert failed(inputs(pictures=49)) == {"sample": "49 test pictures are less than 50, so chance may decide"}
-    assert failed(inputs(dogs=9)) == {"sample": "1 classes have less than 10 test objects and are not in `unjudged` ('dog' 9)"}
+    assert failed(inputs(pictures=49)) == {"sample": "49 test pictures are fewer than 50, so chance may decide"}
+    assert failed(inputs(dogs=9)) == {"sample": "1 classes have fewer than 10 test objects and are not in `unjudged` ('dog' 9)"}
     assert failed(inputs(dogs=9), GATE.model_copy(update={"unjudged": ["dog"]})) == {}
     other = MODEL._replace(classes=("cat", "dog", "bird"))
     assert "('bird' 0)" in failed(inputs(champion=other))["sample"], "a class of the champion that is not in the test pictures"

@@ -1,0 +1,58 @@
+"""Parse YAML within limits, because a short text can have a content of any size: by aliases of aliases, or as one huge number."""
+
+from typing import Any
+
+import yaml
+
+BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader, in C if PyYAML was built with it."""
+MAX_LENGTH = 2_000_000
+"""Characters of a text."""
+MAX_NODES, MAX_DEPTH = 50_000, 50
+"""Values with those that aliases repeat, and collections in collections."""
+MAX_NUMBER = 1000
+"""Characters of a value without quotes, which may be a number."""
+
+
+def parse_yaml(text: str, loader: Any = BaseLoader) -> Any:
+    """The content of `text`.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, or beyond the limits.
+    """
+    _check_limits(text)
+    try:
+        return yaml.load(text, loader)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML leaks them, as for the date 2026-13-45
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _check_limits(text: str) -> None:
+    """Count the nodes without constructing them; an alias counts as many as it repeats."""
+    if len(text) > MAX_LENGTH:
+        raise yaml.YAMLError(f"it has {len(text):,} characters, more than {MAX_LENGTH:,}")
+    sizes: dict[str | None, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []  # of each open collection the anchor, and the number of nodes before it
+    count = 0
+    for event in yaml.parse(text, BaseLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise yaml.YAMLError(f"the alias *{event.anchor} is unknown, or inside of what it repeats")
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes[anchor] = count - before
+        elif isinstance(event, yaml.NodeEvent):
+            count += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((event.anchor, count - 1))
+            else:
+                _check_scalar(event)
+                sizes[event.anchor] = 1
+        if len(open_nodes) > MAX_DEPTH or count > MAX_NODES:
+            raise yaml.YAMLError(f"it has more than {MAX_DEPTH} levels or {MAX_NODES:,} values, repeated ones included")
+
+
+def _check_scalar(event: Any) -> None:
+    if len(event.value) > MAX_NUMBER and not event.implicit[1]:  # not quoted, or with a tag
+        raise yaml.YAMLError(f"line {event.start_mark.line + 1} has a value of {len(event.value):,} characters without quotes")
