@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 
 from kd.errors import clean_exit
-from pipeline import compile, control, local, logs, schedules, status, submit
+from pipeline import compile, control, local, logs, schedules, status, submit, watch
 from pipeline.doctor import command as doctor
 
-COMMANDS = (compile, local, submit, schedules, status, logs, control, doctor)
+COMMANDS = (compile, local, submit, schedules, status, logs, control, watch, doctor)
 EXAMPLES = """examples:
   %(prog)s run                                  run all steps on this machine, without a cluster
   %(prog)s run --set distill.weight=2 --export outputs

@@ -67,7 +67,7 @@ class Client(kfp.Client):  # type: ignore[misc]
         return mask_passwords(f"{self._get_url_prefix()}/#/{page}")
 
 
-def connect(host: str | None, namespace: str) -> Client:
+def connect(host: str | None, namespace: str, ui: str | None = None) -> Client:
     """Connect to the server at `host`, or at KF_PIPELINES_ENDPOINT.
 
     The token is that of `pipeline.token_sources`; KF_PIPELINES_COOKIES is sent as the header Cookie, and the certificates in the file
@@ -76,6 +76,7 @@ def connect(host: str | None, namespace: str) -> Client:
     Args:
         host: the server's URL.
         namespace: the user's namespace; single-user servers ignore it.
+        ui: the URL of the user interface for links, if it is another; KF_PIPELINES_UI_ENDPOINT replaces it.
 
     Raises:
         InputError: if there is no URL, or the file of certificates is missing.
@@ -92,7 +93,7 @@ def connect(host: str | None, namespace: str) -> Client:
     cookies = os.environ.get("KF_PIPELINES_COOKIES")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # that it supports only servers of version 2
-        client = Client(host, find_token_source(), namespace=namespace, cookies=cookies, ssl_ca_cert=bundle)
+        client = Client(host, find_token_source(), namespace=namespace, cookies=cookies, ssl_ca_cert=bundle, ui_host=ui)
     client.get_kfp_healthz()
     return client
 

@@ -82,7 +82,7 @@ class RunLimits(Section):
     """Limits of a run, in seconds, and what it does while an earlier run is under way."""
 
     deadline: Seconds
-    ttl: Seconds
+    ttl: Annotated[int, Field(ge=1, le=86400)] = Field(description="Kubeflow's persistence agent deletes a finished workflow after a day")
     overlap: Overlap
 
 
@@ -99,6 +99,7 @@ class Cluster(Section):
     image: Image | None
     namespace: Label
     service_account: Name | None
+    ui: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")] | None
     data_repo: str | None
     data_rev: str | None
     run: RunLimits

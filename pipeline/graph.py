@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Metrics, Model, PipelineTask
 from kfp.dsl.graph_component import GraphComponent
+from kfp.dsl.pipeline_channel import PipelineChannel
 
 from components.params.models import Params
 from pipeline import steps
@@ -46,16 +47,17 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
         evaluate: dict,
         register_model: dict,
     ) -> Outputs:
-        def configure(task: PipelineTask, cached: bool = True) -> PipelineTask:
+        def configure(task: PipelineTask, cached: bool = True, gpus: PipelineChannel | None = None) -> PipelineTask:
             if cluster:
-                configure_task(task, image, cluster, task.name.replace("-", "_"))
+                configure_task(task, image, cluster, task.name.replace("-", "_"), gpus)
             else:
                 task.set_container_image(fixed_image)
             return task.set_caching_options(cached)
 
         source = {"data_repo": data_repo, "data_rev": data_rev}
         checked = {"data": data, "register_model": register_model, "teacher": teacher, "student": student}
-        resolve_task = configure(steps.resolve_data(**source, **checked), cached=False)
+        baseline = {"train_baseline": train_baseline, "gpus": _gpus(cluster)}
+        resolve_task = configure(steps.resolve_data(**source, **checked, **baseline), cached=False)
         data_task = configure(steps.prepare_data(data=data, data_version=resolve_task.outputs["data_version"]))
         dataset = _artifact_input("dataset", data_task)
 
@@ -63,16 +65,17 @@ def build_pipeline(cluster: Cluster | None = None, fixed_image: str = "") -> Gra
         teacher_weights, student_weights = (resolve_task.outputs[f"{role}_weights"] for role in ("teacher", "student"))
         teacher_task = configure(steps.train_teacher(**common, teacher=teacher, weights=teacher_weights, **dataset))
         twins = {**common, "student": student, "weights": student_weights, **dataset}
-        baseline_task = configure(steps.train_baseline(**twins, train_baseline=train_baseline))
+        baseline_task = steps.train_baseline(**twins, train_baseline=train_baseline)
+        configure(baseline_task, gpus=resolve_task.outputs["baseline_gpus"])
         trained_teacher = _artifact_input("teacher", teacher_task, "teacher_model")
         maps_task = configure(steps.compute_info_maps(info_maps=info_maps, **dataset, **trained_teacher))
         maps = _artifact_input("maps", maps_task)
         student_task = configure(steps.distill_student(**twins, distill=distill, **trained_teacher, **maps))
 
         models = {**_artifact_input("teacher_model", teacher_task), **_artifact_input("student_model", student_task)}
-        baseline = _artifact_input("baseline_model", baseline_task)
         sections = {**common, "distill": distill, "info_maps": info_maps, "student": student, "teacher": teacher, "evaluate": evaluate}
-        evaluate_task = configure(steps.evaluate(**sections, **dataset, **maps, **models, **baseline))
+        compared = {**models, **_artifact_input("baseline_model", baseline_task)}
+        evaluate_task = configure(steps.evaluate(**sections, **dataset, **maps, **compared))
 
         evaluation = _artifact_input("evaluation", evaluate_task, "metrics")
         sections |= {"data": data, "register_model": register_model}
@@ -103,6 +106,12 @@ def pipeline_arguments(
 def _artifact_input(name: str, task: PipelineTask, artifact: str = "") -> dict[str, Any]:
     """Pass an artifact of `task`, by default `name`, as input `name`, with its digest: Kubeflow's cache key has no content of artifacts."""
     return {name: task.outputs[artifact or name], f"{name.removesuffix('_model')}_digest": task.outputs["digest"]}
+
+
+def _gpus(cluster: Cluster | None) -> int:
+    """The number of GPUs of `train_baseline`, which the first task passes on unless that step is skipped."""
+    gpu = cluster and cluster.steps["train_baseline"].gpu
+    return gpu.count if gpu else 0
 
 
 def _config(cluster: Cluster | None) -> dsl.PipelineConfig | None:

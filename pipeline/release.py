@@ -97,7 +97,8 @@ def connect_to_server(options: argparse.Namespace) -> "Client":
     """Connect to the server given by the options."""
     from pipeline.client import connect  # kfp takes a second to import
 
-    return connect(options.host, options.namespace or load_cluster().namespace)
+    cluster = load_cluster()
+    return connect(options.host, options.namespace or cluster.namespace, cluster.ui)
 
 
 def hide_output() -> redirect_stdout[io.StringIO]:

@@ -14,9 +14,16 @@ component = dsl.component(base_image="kdflow", install_kfp_package=False)
 
 
 @component
-def resolve_data(data: dict, register_model: dict, student: dict, teacher: dict, data_repo: str, data_rev: str) -> NamedTuple(
-    "Outputs", data_version=str, teacher_weights=str, student_weights=str
-):
+def resolve_data(
+    data: dict,
+    register_model: dict,
+    student: dict,
+    teacher: dict,
+    data_repo: str,
+    data_rev: str,
+    train_baseline: bool,
+    gpus: int,
+) -> NamedTuple("Outputs", data_version=str, teacher_weights=str, student_weights=str, baseline_gpus=str):
     """Check that MLflow and the data can be used, and resolve the versions of the data and the initial weights. Never cached.
 
     Args:
@@ -26,16 +33,19 @@ def resolve_data(data: dict, register_model: dict, student: dict, teacher: dict,
         teacher: The section `teacher` of params.yaml.
         data_repo: Git repository in which DVC tracks the data; empty for a folder on the machine that runs the step.
         data_rev: Commit, tag or branch; empty for the newest commit.
+        train_baseline: False skips train_baseline.
+        gpus: Number of GPUs of train_baseline, if it is not skipped.
 
     Returns:
         data_version: DVC's md5 of the data.
         teacher_weights: Version of the teacher's initial weights; empty for random weights.
         student_weights: Version of the student's initial weights; empty for random weights.
+        baseline_gpus: Number of GPUs that train_baseline asks for, as text, which Kubeflow needs here.
     """
     from pipeline.launch import resolve_versions
 
     sections = {"data": data, "register_model": register_model, "student": student, "teacher": teacher}
-    return resolve_versions(sections, data_repo, data_rev)
+    return (*resolve_versions(sections, data_repo, data_rev), str(gpus if train_baseline else 0))
 
 
 @component

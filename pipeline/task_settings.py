@@ -16,10 +16,20 @@ CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE",
 """Read by OpenSSL, by requests (MLflow), by boto3 (DVC), and by git."""
 
 
-def configure_task(task: PipelineTask, image: PipelineChannel | str | None, cluster: Cluster, step: StepName) -> None:
-    """Set the image of `task`, usually to the run's parameter, and apply the settings of a step."""
+def configure_task(
+    task: PipelineTask, image: PipelineChannel | str | None, cluster: Cluster, step: StepName, gpus: PipelineChannel | None = None
+) -> None:
+    """Set the image of `task`, usually to the run's parameter, and apply the settings of a step.
+
+    Args:
+        task: the task.
+        image: its image.
+        cluster: the settings.
+        step: the step whose settings are applied.
+        gpus: output of another task with the number of GPUs as text; None for the number in the settings.
+    """
     task.set_container_image(image)
-    _set_resources(task, cluster.steps[step])
+    _set_resources(task, cluster.steps[step], gpus)
     waits = step == FIRST_STEP and cluster.run.overlap == "wait"
     _set_scheduling(task, cluster.steps[step], cluster.run.deadline, cluster.run.deadline if waits else cluster.steps[step].timeout)
     _set_pod(task, cluster.pods)
@@ -37,11 +47,11 @@ def mount_checkpoints(task: PipelineTask, cluster: Cluster) -> None:
     task.set_env_variable("KDFLOW_CHECKPOINTS", cluster.checkpoints.path)
 
 
-def _set_resources(task: PipelineTask, settings: StepSettings) -> None:
+def _set_resources(task: PipelineTask, settings: StepSettings, gpus: PipelineChannel | None) -> None:
     task.set_cpu_request(settings.cpu).set_cpu_limit(settings.cpu)
     task.set_memory_request(settings.memory).set_memory_limit(settings.memory)
     if settings.gpu:
-        task.set_accelerator_type(settings.gpu.type).set_accelerator_limit(settings.gpu.count)
+        task.set_accelerator_type(settings.gpu.type).set_accelerator_limit(settings.gpu.count if gpus is None else gpus)
     if settings.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)
 

@@ -22,10 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def environment_of_one_test() -> Iterator[None]:
     """Commands set variables for their own process, such as the number of threads and the time limits of requests."""
-    before = dict(os.environ)
+    before, umask = dict(os.environ), os.umask(0o022)
+    os.umask(umask)
     yield
     os.environ.clear()
     os.environ.update(before)
+    os.umask(umask)
 
 
 @pytest.fixture(scope="session")

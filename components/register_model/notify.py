@@ -1,4 +1,4 @@
-"""Notify others of a decision: a shell command receives it as JSON. A failing or slow command does not affect the decision."""
+"""Notify others of a decision or a failed run: a shell command receives it as JSON. It may fail or be slow without an effect on either."""
 
 import contextlib
 import json
@@ -38,4 +38,4 @@ def notify(command: str, message: dict[str, Any], timeout: float = TIMEOUT) -> N
 
 
 def _warn(problem: str) -> None:
-    print(f"register_model.notify: {problem}; the decision stands", file=sys.stderr)
+    print(f"register_model.notify: {problem}; nobody was notified", file=sys.stderr)

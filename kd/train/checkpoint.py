@@ -38,10 +38,10 @@ def load_checkpoint(path: Path) -> State | None:
     Raises:
         InputError: if the file is not a checkpoint.
     """
-    if not path.exists():
-        return None
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:  # not asked for before, because another run of the same training deletes it at its end
+        return None
     except OSError:
         raise
     except Exception as error:  # the unpickler raises any kind of error for a damaged file, also one without a message

@@ -134,4 +134,6 @@ def _lifetime(ttl: Mapping[str, Any]) -> Check:
     if not any(seconds):
         return Check("controller: lifetime", "ok", "no ttlStrategy: run.ttl in cluster.yaml holds, up to a day")
     found = ", ".join(f"{name} {value}" for name, value in ttl.items())
+    if any(seconds[:2]):
+        found += ", which outrank run.ttl in cluster.yaml"
     return Check("controller: lifetime", "ok", f"{found}: afterwards logs are only in the archive")

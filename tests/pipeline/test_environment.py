@@ -10,9 +10,11 @@ OURS, THEIRS = "http://kdflow-mlflow:5000", "https://mlflow.platform.example.org
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """Sets variables; whatever a test adds is gone afterwards."""
+    umask = os.umask(0)  # as Kubeflow's launcher sets it
     before = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_", "KDFLOW_"))}
     monkeypatch.setattr(os, "environ", before)
-    return before.update
+    yield before.update
+    os.umask(umask)
 
 
 def test_variables_get_their_names_in_the_step_only(environment):
@@ -35,3 +37,10 @@ def test_a_run_on_our_server_is_used(environment, ours):
     environment({"MLFLOW_TRACKING_URI": THEIRS, "MLFLOW_RUN_ID": "1", **ours})
     apply_environment()
     assert os.environ["MLFLOW_RUN_ID"] == "1" and os.environ["MLFLOW_TRACKING_URI"].startswith(THEIRS)
+
+
+def test_files_are_written_by_their_owner_only(tmp_path):
+    (tmp_path / "before").touch()
+    apply_environment()
+    (tmp_path / "checkpoint").touch()
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("before", "checkpoint")] == [0o666, 0o644]

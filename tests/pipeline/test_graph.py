@@ -1,6 +1,7 @@
 """dvc.yaml against the compiled graph: the same steps, edges and parameters; and what the cache has to know."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline import compile, launch, steps
 from pipeline.graph import pipeline_arguments
 from pipeline.initial_weights import ROLES
 from pipeline.launch import TRAININGS
+from tests.pipeline.compiled import Compiled
 
 ROOT = Path(__file__).parents[2]
 DVC: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -22,10 +24,11 @@ SPEC: dict[str, Any] = next(yaml.safe_load_all(compile.SPEC.read_text()))
 TASKS = {name.replace("-", "_"): task for name, task in SPEC["root"]["dag"]["tasks"].items()}
 # parameters of tasks that are no section of params.yaml, and do not come from another task
 OWN = {
-    "resolve_data": {"data_repo", "data_rev"},
+    "resolve_data": {"data_repo", "data_rev", "train_baseline"},
     "train_baseline": {"train_baseline"},
 }
 IMAGE = {"base_image", "pipelinechannel--image"}
+GPUS = "pipelinechannel--resolve-data-baseline_gpus"
 MADE_BY_TASK = "taskOutputParameter"
 
 
@@ -43,7 +46,7 @@ def digested(task: dict[str, Any]) -> dict[str, str]:
 
 def given(name: str) -> set[str]:
     """The parameters of a task that come from whoever starts the pipeline."""
-    return {key for key, source in TASKS[name]["inputs"]["parameters"].items() if MADE_BY_TASK not in source} - IMAGE
+    return {key for key, source in TASKS[name]["inputs"]["parameters"].items() if "componentInputParameter" in source} - IMAGE
 
 
 def stages_before(name: str) -> set[str]:
@@ -89,7 +92,37 @@ def test_every_artifact_comes_with_its_digest_because_the_cache_does_not_look_in
         expected = {"data_version": "resolve_data"}
     if name in TRAININGS:
         expected["weights"] = "resolve_data"
+    if name == "train_baseline":
+        expected[GPUS] = "resolve_data"
     assert digested(TASKS[name]) == expected
+
+
+@pytest.mark.parametrize("train_baseline, gpus", [(True, "4"), (False, "0")])
+def test_a_skipped_baseline_asks_for_no_gpu(
+    train_baseline: bool, gpus: str, compiled: Callable[..., Compiled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubeflow's driver reads the number from a parameter of the task, which has to be text."""
+
+    def four(content: dict[str, Any]) -> None:
+        content["steps"]["train_baseline"] = content["steps"]["train_baseline"] | {"gpu": {"type": "nvidia.com/gpu", "count": 4}}
+
+    done = compiled(four)
+    assert done.container("train_baseline")["resources"]["accelerator"]["resourceCount"] == f"{{{{$.inputs.parameters['{GPUS}']}}}}"
+    source = done.task("train_baseline")["inputs"]["parameters"][GPUS]
+    assert source == {MADE_BY_TASK: {"producerTask": "resolve-data", "outputParameterKey": "baseline_gpus"}}
+    outputs = done.spec["components"]["comp-resolve-data"]["outputDefinitions"]["parameters"]
+    assert outputs["baseline_gpus"]["parameterType"] == "STRING"
+    assert done.task("resolve_data")["inputs"]["parameters"]["gpus"]["runtimeValue"]["constant"] == 4
+    monkeypatch.setattr(launch, "resolve_versions", lambda *arguments: ("data", "teacher", "student"))
+    sections = dict.fromkeys(("data", "register_model", "student", "teacher", "data_repo", "data_rev"), "")
+    resolve = steps.resolve_data.python_func
+    assert resolve(**sections, train_baseline=train_baseline, gpus=4) == ("data", "teacher", "student", gpus)
+
+
+def test_without_gpus_the_baseline_asks_for_none(compiled: Callable[..., Compiled]) -> None:
+    done = compiled(lambda content: content["steps"].update(train_baseline={}))
+    assert "accelerator" not in done.container("train_baseline")["resources"]
+    assert done.task("resolve_data")["inputs"]["parameters"]["gpus"]["runtimeValue"]["constant"] == 0
 
 
 def test_what_names_the_revision_is_in_the_key_of_no_cached_step() -> None:
@@ -137,4 +170,4 @@ def test_every_input_and_output_is_documented(name: str) -> None:
     for definitions in (component["inputDefinitions"], component["outputDefinitions"]):
         for kind in ("parameters", "artifacts"):
             undocumented = [key for key, entry in definitions.get(kind, {}).items() if not entry.get("description")]
-            assert set(undocumented) <= IMAGE
+            assert set(undocumented) <= IMAGE | {GPUS, "accelerator_count"}

@@ -13,9 +13,14 @@ import pytest
 import yaml
 from mlflow.server.security_utils import is_allowed_host_header
 
+from pipeline.doctor.kubernetes import _lifetime, _retries
+from pipeline.token_sources import FILE
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipeline/manifests"
 CLUSTER = yaml.safe_load((ROOT / "pipeline/cluster.yaml").read_text())
+OPTIONAL = ("watch.yaml", "workflow-controller.yaml")
+"""Not applied with the others."""
 OBJECTS = {
     (content["kind"], content["metadata"]["name"]): content
     for file in sorted(FOLDER.glob("*.yaml"))
@@ -57,7 +62,9 @@ def test_validation_sees_a_mistake() -> None:
 
 def test_one_command_applies_all_but_the_template_of_secrets() -> None:
     content = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
-    assert sorted(content["resources"]) == sorted({file.name for file in FOLDER.iterdir()} - {"kustomization.yaml", "secrets.yaml"})
+    assert sorted(content["resources"]) == sorted(
+        {file.name for file in FOLDER.iterdir()} - {"kustomization.yaml", "secrets.yaml", *OPTIONAL}
+    )
     assert content["namespace"] == CLUSTER["namespace"]
 
 
@@ -65,7 +72,7 @@ def test_one_command_applies_all_but_the_template_of_secrets() -> None:
 def test_kubectl_puts_namespace_and_image_everywhere() -> None:
     done = subprocess.run(["kubectl", "kustomize", FOLDER], capture_output=True, text=True, check=True)
     objects = list(yaml.safe_load_all(done.stdout))
-    assert len(objects) == len(OBJECTS) - len([kind for kind, _ in OBJECTS if kind == "Secret"])
+    assert len(objects) == len(OBJECTS) - len(OPTIONAL) - len([kind for kind, _ in OBJECTS if kind == "Secret"])
     assert {content["metadata"]["namespace"] for content in objects} == {CLUSTER["namespace"]}
     images = {image for image in found(objects, "image") if "kdflow" in image}
     assert len(images) == 1 and "@sha256:" in images.pop()
@@ -121,3 +128,35 @@ def test_the_steps_reach_the_server_under_a_name_that_it_answers_to() -> None:
     allowed = next(word.removeprefix("--allowed-hosts=").split(",") for word in command if word.startswith("--allowed-hosts="))
     names = [uri.netloc, f"{uri.hostname}.{CLUSTER['namespace']}.svc.cluster.local:{uri.port}", "localhost:5000"]
     assert all(is_allowed_host_header(allowed, name) for name in names) and not is_allowed_host_header(allowed, "evil.example.com:5000")
+
+
+def controller_settings() -> dict[str, Any]:
+    """The settings as Argo's controller reads them: it joins the entries of its config map to one YAML document."""
+    lines = []
+    for name, value in OBJECTS["ConfigMap", "workflow-controller-configmap"]["data"].items():
+        indented = "\n  ".join(value.strip("\n").split("\n"))
+        lines.append(f"{name}:\n  {indented}" if "\n" in value else f"{name}: {value}")
+    return yaml.safe_load("\n".join(lines))
+
+
+def test_the_controllers_settings_retry_crashes_and_keep_our_lifetime() -> None:
+    content = controller_settings()
+    assert content["failedPodRestart"] == {"enabled": True, "maxRestarts": 3}
+    spec = content["workflowDefaults"]["spec"]
+    assert spec["ttlStrategy"].keys() == {"secondsAfterCompletion"}, "the others outrank run.ttl"
+    retry = spec["templateDefaults"]["retryStrategy"]
+    assert retry["retryPolicy"] == "Always" and '"(exit code 1): error: "' in retry["expression"]
+    assert CLUSTER["run"]["ttl"] <= 86400, "Kubeflow's persistence agent deletes a finished workflow after a day"
+
+
+def test_the_doctor_finds_these_settings_in_order() -> None:
+    spec = controller_settings()["workflowDefaults"]["spec"]
+    assert _retries(spec["templateDefaults"]["retryStrategy"]).state == _lifetime(spec["ttlStrategy"]).state == "ok"
+
+
+def test_the_watcher_has_the_token_where_the_client_looks_for_it() -> None:
+    pod = PODS["kdflow-watch"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (source,) = pod["volumes"][0]["projected"]["sources"]
+    assert f"{mount['mountPath']}/{source['serviceAccountToken']['path']}" == FILE
+    assert pod["serviceAccountName"] == CLUSTER["service_account"]

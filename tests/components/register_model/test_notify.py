@@ -55,7 +55,7 @@ def test_an_error_of_the_receiver_is_one_line(
     notify(COMMAND, MESSAGE)
     stderr = capsys.readouterr().err
     assert receiver == [MESSAGE] and "register_model.notify: ended with 1" in stderr and "500" in stderr
-    assert stderr.count("\n") == 1 and stderr.endswith("the decision stands\n")
+    assert stderr.count("\n") == 1 and stderr.endswith("nobody was notified\n")
 
 
 def test_an_unreachable_receiver_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +75,7 @@ def test_a_slow_command_is_stopped_with_its_child_processes(
 ) -> None:
     monkeypatch.setenv("HOOK", os.environ["HOOK"] + "slow")
     notify(f"{COMMAND}; touch {tmp_path}/afterwards", MESSAGE, timeout=3)
-    assert capsys.readouterr().err == "register_model.notify: took longer than 3 seconds and was stopped; the decision stands\n"
+    assert capsys.readouterr().err == "register_model.notify: took longer than 3 seconds and was stopped; nobody was notified\n"
     assert not (tmp_path / "afterwards").exists()
 
 

@@ -72,6 +72,27 @@ def test_a_killed_training_resumes_and_gives_the_same_bytes(start_training: Call
     assert list(checkpoints.glob("*.pt")) == []
 
 
+@pytest.mark.slow
+def test_runs_of_the_same_training_at_the_same_time_give_the_same_bytes(
+    start_training: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """They share one checkpoint: the second resumes from that of the first and deletes it at its end, and then the first goes on."""
+    options = ["--set", "augment.mosaic=1.0", "--set", "teacher.train.epochs=12"]
+    checkpoints = tmp_path / "checkpoints"
+    first = start_training(tmp_path / "first", *options)
+    while not list(checkpoints.glob("train_teacher-*.pt")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    assert "train_teacher: resuming after epoch " in finish(start_training(tmp_path / "second", *options))
+    assert list(checkpoints.glob("*.pt")) == []
+    first.send_signal(signal.SIGCONT)
+    assert "resuming" not in finish(first)
+    assert "resuming" not in finish(start_training(tmp_path / "alone", *options))
+    assert digests(tmp_path / "first") == digests(tmp_path / "second") == digests(tmp_path / "alone")
+    assert list(checkpoints.glob("*.pt")) == []
+
+
 @pytest.mark.parametrize(
     ("output", "change", "words"),
     [

@@ -36,6 +36,15 @@ def test_there_may_be_none(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "a.pt") is None
 
 
+def test_it_may_be_deleted_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by another run of the same training, which has just ended."""
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, STATE)
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **options: (path.unlink(missing_ok=True), load(file, **options))[1])
+    assert load_checkpoint(path) is None
+
+
 @pytest.mark.parametrize(
     "write", [lambda evil, file: file.write_bytes(pickle.dumps(evil)), lambda evil, file: torch.save({"a": evil}, file)]
 )
