@@ -20,19 +20,21 @@ from benchmarks import variants
 from benchmarks.comparison import Facts
 from benchmarks.jobs import Job, finished
 from benchmarks.results import Grid, show, write_results
-from benchmarks.trainings import Ablation, prepared
-from benchmarks.variants import Variant
+from benchmarks.trainings import Ablation, prepared, with_labels
+from benchmarks.variants import PSEUDO, Variant
 from components.evaluate.scoring import load_split
 from components.params.load import load_params
 from components.params.models import Params
 from components.shared.training import Diverged
-from kd.errors import clean_exit
+from kd.data.dataset import UNLABELLED
+from kd.errors import InputError, clean_exit
 
 Task = tuple[Variant, int]
 """A variant with a seed."""
 EXAMPLES = """
 groups:
-  taps, methods, grid (methods x taps), responses, losses, weights, schedules, published, published-weights, epochs, all
+  taps, methods, grid (methods x taps), responses, losses, weights, schedules, published, published-weights, epochs,
+  unlabelled (distilled without them, with them, and with pseudo labels), all
 
 examples:
   # the settings of params.yaml against the baseline, on the validation split
@@ -40,6 +42,9 @@ examples:
 
   # every method at every tap, and the published losses; on the test split, once, for publication
   {prog} --data ~/pictures --params mine.yaml --variants grid published --split test --out ablation/mine
+
+  # labels for a third of the training pictures; the student learns from the teacher on the others as well, or from its boxes
+  {prog} --data ~/pictures --params mine.yaml --labels 0.333 --variants unlabelled --out ablation/third
 
   # other weights, and a longer training, which is compared with a baseline that trains as long
   {prog} --data ~/pictures --variants default@w=6,schedule=constant default@student.train.epochs=24
@@ -55,7 +60,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     params = load_params(options.params, data)
     chosen = variants.select(options.variants, params)
     settings = {variant.name: load_params(options.params, [*data, *variant.changes]) for variant in chosen}
-    ablation = Ablation(options.out, prepared(options.data, params, options.out), params, options.teacher_seed)
+    pictures = with_labels(prepared(options.data, params, options.out), options.labels, params, options.out)
+    if any(variant.published == PSEUDO for variant in chosen) and not (pictures / UNLABELLED).exists():
+        raise InputError("--variants", f"'{PSEUDO}' needs pictures without labels", "set data.unlabelled, or --labels")
+    ablation = Ablation(options.out, pictures, params, options.teacher_seed)
     load_split(ablation.data / options.split, params.data.image_size)
     teacher: dict[Task | None, Job] = {} if options.teacher else {None: ablation.train_teacher}
     if options.teacher:
@@ -119,6 +127,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures, or what prepare_data wrote")
+    labels = "fraction of the training pictures that keep their labels, above 0 and below 1 (default: all)"
+    parser.add_argument("--labels", type=_fraction, metavar="FRACTION", help=labels)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of all variants")
     parser.add_argument("--variants", nargs="+", default=["baseline", "default"], metavar="NAME", help="names and groups, see below")
@@ -129,6 +139,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("val", "test"), default="val", help="pictures to score on; test only to publish (default: val)")
     parser.add_argument("--out", type=Path, default=Path("outputs/ablation"), metavar="FOLDER", help="default: outputs/ablation")
     return parser
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not above 0 and below 1")
+    return value
 
 
 if __name__ == "__main__":

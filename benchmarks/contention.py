@@ -28,7 +28,8 @@ from components.runtime.tracking import NullRun
 from components.shared.training import build_spec
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
-from kd.data.loader import EpochBatchSampler, TrainingDataset, training_loader
+from kd.data.loader import TrainingDataset, training_loader
+from kd.data.sampler import EpochBatchSampler
 from kd.detection.loss import DetectionLoss
 from kd.files import read_json
 from kd.model.build import build_model

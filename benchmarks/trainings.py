@@ -1,6 +1,7 @@
 """The trainings of an ablation, each in its own folder that appears when it has ended.
 
     OUT/prepared                        the data set, where the given folder was not prepared already
+    OUT/labels-FRACTION                 the same data, of which a fraction of the training pictures keeps its labels
     OUT/teacher                         trained once, or a copy of the one that is given
     OUT/maps/METHOD-...                information maps, once for each setting of `info_maps`
     OUT/runs/VARIANT/seed-N             a student, its history.csv, training.json (seconds, machine, code), SPLIT.json (scores)
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.published
+from benchmarks.labels import write_labels
 from benchmarks.machine import describe_machine
 from benchmarks.published import PUBLISHED_METHODS
-from benchmarks.variants import Variant
+from benchmarks.published.pseudo_labels import build_pseudo_labels
+from benchmarks.variants import PSEUDO, Variant
 from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import MODEL, distill_config, distill_digest
 from components.evaluate.report.models import read_history
@@ -141,6 +144,8 @@ class Ablation:
         build = partial(build_distillation, teacher, spec, distill_config(params), maps)
         if variant.published is None:
             return partial(build, live=params.distill.maps == "live")
+        if variant.published == PSEUDO:
+            return partial(build_pseudo_labels, teacher, spec, params.distill.unlabelled)
         method = PUBLISHED_METHODS[variant.published]
         map_function = method.maps(spec) if method.maps else None
         return partial(build, live=map_function is not None, tap_loss=method.tap_loss, map_function=map_function)
@@ -162,6 +167,20 @@ def prepared(folder: Path, params: Params, out: Path) -> Path:
         return folder
     once(out / "prepared", _values(params, "data"), lambda output: prepare_data(params, NullRun(), output=output))
     return out / "prepared"
+
+
+def with_labels(data: Path, fraction: float | None, params: Params, out: Path) -> Path:
+    """Prepared `data`, or, for a `fraction`, a copy in `out` in which this fraction of the training pictures has labels.
+
+    Raises:
+        InputError: as `write_labels`.
+    """
+    if fraction is None:
+        return data
+    folder = out / f"labels-{fraction:g}"
+    made_from = {"data": digest(data / "summary.json"), "labels": fraction, "anchors": params.data.anchors}
+    once(folder, made_from, partial(write_labels, data, fraction, params.data.anchors == "kmeans"))
+    return folder
 
 
 def once(folder: Path, made_from: Facts, make: Callable[[Path], None]) -> None:

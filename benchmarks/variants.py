@@ -5,7 +5,8 @@
     METHOD-TAPS                   a method of the information map (activation, mask, ...) at backbone, neck or both
     METHOD-TAPS+response          also with the teacher's boxes and classes
     response                      only the teacher's boxes and classes
-    fitnets, fgfi, cwd, pkd, fgd  published losses at both taps
+    fitnets, fgfi, cwd, pkd, fgd  published losses at both taps, on the pictures with labels
+    pseudo                        no distillation: the teacher's boxes are labels of the pictures without labels
     NAME@KEY=VALUE,...            any of them with other parameters: of the section `distill` (w is its weight), or
                                   section.name of `student`, `augment`, `distill` and `info_maps`
 
@@ -22,7 +23,7 @@ from kd.distillation.info_map import METHODS
 from kd.distillation.loss import TAP_LOSSES
 from kd.errors import InputError
 
-BASELINE, DEFAULT, RESPONSE = "baseline", "default", "response"
+BASELINE, DEFAULT, RESPONSE, PSEUDO = "baseline", "default", "response", "pseudo"
 TAPS = {"backbone": "[backbone]", "neck": "[neck]", "both": "[backbone, neck]"}
 STUDENTS = ("student", "augment")
 """Sections that the baseline depends on as well."""
@@ -41,7 +42,7 @@ class Variant:
         name: what the table calls it; equal names are equal trainings.
         changes: changes of the parameters, as `load_params` takes them.
         is_baseline: whether there is no teacher.
-        published: a key of `PUBLISHED_METHODS`, or None.
+        published: a key of `PUBLISHED_METHODS`, `PSEUDO`, or None.
         baseline: the name of the baseline that it is compared with.
     """
 
@@ -80,6 +81,7 @@ def groups(params: Params) -> dict[str, list[str]]:
         "losses": [f"{DEFAULT}@loss={loss}" for loss in TAP_LOSSES],
         "schedules": [f"{DEFAULT}@schedule={schedule}" for schedule in SCHEDULES],
         "epochs": [DEFAULT, *(f"{DEFAULT}@student.train.epochs={round(params.student.train.epochs * f) or 1}" for f in EPOCH_FACTORS)],
+        "unlabelled": [f"{DEFAULT}@unlabelled=0", DEFAULT, PSEUDO],
         "published": list(PUBLISHED_METHODS),
         "published-weights": [f"{published}@weight={weight * factor:g}" for published in PUBLISHED_METHODS for factor in PUBLISHED_FACTORS],
     }
@@ -102,8 +104,10 @@ def parse(name: str) -> Variant:
             raise InputError("--variants", f"'{name}' has no teacher, so it lacks such a parameter", f"write {baseline}")
         return Variant(baseline, tuple(changes), is_baseline=True, baseline=baseline)
     if base in PUBLISHED_METHODS:
-        own = ("distill.taps=[backbone, neck]", "distill.response=0", "info_maps.method=uniform")
+        own = ("distill.taps=[backbone, neck]", "distill.response=0", "distill.unlabelled=0", "info_maps.method=uniform")
         return Variant(_named(base, changes), (*own, *changes), published=base, baseline=baseline)
+    if base == PSEUDO:
+        return Variant(_named(base, changes), tuple(changes), published=base, baseline=baseline)
     return Variant(_named(base, changes), (*_base_changes(name, base), *changes), baseline=baseline)
 
 
@@ -114,7 +118,7 @@ def _base_changes(name: str, base: str) -> tuple[str, ...]:
         return "distill.taps=[]", "distill.response=1"
     method, dash, taps = base.removesuffix("+response").partition("-")
     if not dash or method not in METHODS or taps not in TAPS:
-        names = ", ".join((BASELINE, DEFAULT, RESPONSE, *PUBLISHED_METHODS))
+        names = ", ".join((BASELINE, DEFAULT, RESPONSE, PSEUDO, *PUBLISHED_METHODS))
         known = f"{names}, or METHOD-TAPS of {', '.join(METHODS)} and {', '.join(TAPS)}"
         raise InputError("--variants", f"'{name}' is neither a variant nor a group", f"write {known}")
     response = int(base.endswith("+response"))

@@ -24,6 +24,7 @@ from pipeline.overlap import wait_for_turn
 from pipeline.preflight import open_pipeline
 from pipeline.recorded_source import recorded_source
 from pipeline.restarts import run_with_restarts
+from pipeline.unlabelled import data_version, resolve_unlabelled
 
 TRAININGS = tuple(ROLES)
 SKIPPED = "skipped.json"
@@ -85,12 +86,12 @@ def launch_prepare_data(data: Sections, version: str, output: Artifact) -> str:
     apply_environment()
     configure_threads()
     params = parse_sections({"data": data})
-    origin = resolve_source(params.data.path, *recorded_source())
-    if origin.version != version:
-        problem = f"changed from {version} to {origin.version} while the pipeline ran"
-        raise InputError(str(origin), problem, "start the pipeline again")
-    run_step(import_step("prepare_data"), params, origin=origin, output=Path(output.path))
-    output.metadata.update({"data_version": origin.version, "data_commit": origin.commit})
+    source = recorded_source()
+    origin, unlabelled = resolve_source(params.data.path, *source), resolve_unlabelled(params.data.unlabelled, *source)
+    if (found := data_version(origin, unlabelled)) != version:
+        raise InputError(str(origin), f"changed from {version} to {found} while the pipeline ran", "start the pipeline again")
+    run_step(import_step("prepare_data"), params, origin=origin, unlabelled=unlabelled, output=Path(output.path))
+    output.metadata.update({"data_version": version, "data_commit": origin.commit})
     return _add_metadata(output)
 
 

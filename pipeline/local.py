@@ -56,7 +56,8 @@ def _run(options: argparse.Namespace) -> None:
     os.environ.setdefault("KDFLOW_EXECUTION", f"pipeline run {uuid.uuid4().hex[:8]}")
     params = load_params(options.params, options.set)
     if options.export:
-        check_export(options.export, {} if options.data_repo else {"data.path": Path(params.data.path)})
+        read = {"data.path": params.data.path, "data.unlabelled": params.data.unlabelled}
+        check_export(options.export, {} if options.data_repo else {name: Path(path) for name, path in read.items() if path})
     runner = _choose_runner(options, params)
     console = ConsoleOutput(ROOT / "logs")
     arguments = {"data_repo": options.data_repo, "data_rev": options.data_rev, "train_baseline": not options.no_baseline}
@@ -122,7 +123,8 @@ def _choose_runner(options: argparse.Namespace, params: Params) -> "Runner":
     repository = Path(options.data_repo)
     mounted = [repository] if options.data_repo and repository.exists() else []
     weights = sorted({init for init in (params.teacher.init, params.student.init) if init and not is_model_uri(init)})
-    return docker_runner(options.image, ROOT, mounted, [] if options.data_repo else [params.data.path, *weights])
+    folders = [params.data.path, *filter(None, [params.data.unlabelled])]
+    return docker_runner(options.image, ROOT, mounted, [] if options.data_repo else [*folders, *weights])
 
 
 @contextmanager

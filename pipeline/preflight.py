@@ -13,6 +13,7 @@ from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from pipeline.initial_weights import resolve_weights
 from pipeline.recorded_source import record_source
+from pipeline.unlabelled import data_version, resolve_unlabelled
 
 WINDOW = 600.0
 """Seconds during which a server that does not answer is asked again."""
@@ -58,13 +59,15 @@ def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
     try:
         source = resolve_source(params.data.path, repo, rev)
         check_remote(source)
+        if unlabelled := resolve_unlabelled(params.data.unlabelled, source.repo, source.commit):
+            check_remote(unlabelled)
         record_source(parent, source, rev)
         teacher, student = (resolve_weights(init, source.repo, source.commit) for init in (params.teacher.init, params.student.init))
     except BaseException:
         with suppress(Exception):  # the error of the data counts
             connect_to_mlflow().set_terminated(parent, "FAILED")
         raise
-    return source.version, teacher, student
+    return data_version(source, unlabelled), teacher, student
 
 
 def _check_mlflow(models: list[str]) -> str:

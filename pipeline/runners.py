@@ -43,7 +43,8 @@ def docker_runner(image: str, root: Path, mounted: list[Path], inputs: list[str]
         image: name of the image.
         root: folder of the outputs; Kubeflow mounts it.
         mounted: folders to mount read-only at the same path.
-        inputs: `data.path` and initial weights on this machine; mounted read-only at the same path in the container's working folder.
+        inputs: `data.path`, `data.unlabelled` and initial weights on this machine; mounted read-only at the same path in the
+            container's working folder.
 
     Raises:
         InputError: if there is no Docker, no such image, or no MLflow server.

@@ -6,7 +6,7 @@ import torch
 
 from components.params.models import Params
 from components.runtime.tracking import Run
-from kd.data.dataset import DetectionData
+from kd.data.dataset import DetectionData, find_unlabelled
 from kd.distillation.compute_maps import write_info_maps
 from kd.files import digest, read_json
 from kd.model.store import load_model
@@ -21,8 +21,11 @@ def compute_info_maps(
 ) -> None:
     """Compute the information maps of all training pictures: how important each position of the teacher's features is.
 
+    The pictures without labels, if there are any, get maps from the same teacher.
+
     Reads the section `info_maps`. Writes `<part>_<stride>.npy` for each tap (float16 [pictures, S / stride, S / stride], in the
-    order of train/annotations.json), the channel statistics, and index.json. Memory does not grow with the number of pictures.
+    order of train/annotations.json, then of unlabelled/annotations.json), the channel statistics, and index.json. Memory does not
+    grow with the number of pictures.
     """
     model = teacher / "model.safetensors"
     network, spec = load_model(model)
@@ -30,6 +33,6 @@ def compute_info_maps(
     run.log_dataset("prepared", str(data), summary["digest"], "training")
     metadata = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pictures = DetectionData(data / "train", spec.image_size)
-    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, metadata)
-    run.log_metrics({"pictures": len(pictures), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})
+    pictures, unlabelled = DetectionData(data / "train", spec.image_size), find_unlabelled(data, spec.image_size)
+    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, metadata, unlabelled)
+    run.log_metrics({"pictures": len(pictures) + len(unlabelled or ()), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})

@@ -59,6 +59,7 @@ class Data(Section):
     """The labeled pictures and their preparation."""
 
     path: FolderPath = Field(description="folder with pictures and labels; the default is the embedded dataset")
+    unlabelled: str = Field(default="", description="folder with pictures without labels, which only the student learns from; '' for none")
     layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
     val: BelowOne = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
     test: BelowOne = Field(description="fraction of the training pictures to split off for testing, if there is no test split")
@@ -166,6 +167,10 @@ class Distill(Section):
     neck: NotNegative = Field(description="beta, relative weight of the neck taps")
     schedule: Literal["constant", "cosine", "linear"] = Field(description="decay of lambda over the training; constant: no decay")
     response: NotNegative = Field(description="weight of the response loss on the teacher's boxes and class scores; 0 turns it off")
+    unlabelled: BelowOne = Field(
+        default=0.5,
+        description="share of the pictures without labels in a batch, which they are added to, if data.unlabelled is set; 0 for none",
+    )
     maps: Literal["stored", "live"] = Field(
         description="stored: warp the maps of compute_info_maps like the picture; live: compute them on the augmented picture"
     )

@@ -32,6 +32,7 @@ OUT = Path("check.jpg")
 OPTIONS = {
     "set data.path to": "give",
     "data.path": "FOLDER",
+    "data.unlabelled": "--unlabelled",
     "data.layout": "--layout",
     "set data.skip_unreadable: true": "add --skip-unreadable",
     "data.image_size": "--image-size",
@@ -83,10 +84,11 @@ def _load(options: argparse.Namespace) -> CheckedDataset:
     """The dataset; errors name the command's options instead of parameters."""
     settings = _read_settings(options)
     try:
-        return load_dataset(settings, options.folder)
+        return load_dataset(settings, options.folder, options.unlabelled)
     except InputError as error:
         where, problem, remedy = error.args
-        raise InputError(options.folder if where == "data.path" else where, problem, _name_options(remedy)) from None
+        names = {"data.path": options.folder, "data.unlabelled": options.unlabelled}
+        raise InputError(names.get(where, where), problem, _name_options(remedy)) from None
 
 
 def _name_options(remedy: str) -> str:
@@ -137,6 +139,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="pictures and labels in COCO, VOC or YOLO layout")
+    parser.add_argument("--unlabelled", type=Path, metavar="FOLDER", help="also check these pictures without labels (data.unlabelled)")
     parser.add_argument("--layout", choices=("auto", "coco", "voc", "yolo"), default="auto", help="layout of the labels (%(default)s)")
     size = f"side of the networks' input (default: data.image_size of the parameter file, or {DEFAULTS.image_size})"
     parser.add_argument("--image-size", type=int, metavar="N", help=size)

@@ -59,8 +59,8 @@ def _reason(error: Exception) -> str:
     return reasons.get(type(error)) or getattr(error, "strerror", "") or str(error) or type(error).__name__
 
 
-def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection], skip: bool) -> list[Finding]:
-    """Drop the pictures that cannot be decoded from `dataset`, in place.
+def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection], skip: bool, parameter: str = "data.path") -> list[Finding]:
+    """Drop the pictures that cannot be decoded from `dataset`, in place; `parameter` names its folder.
 
     Raises:
         InputError: if there are some and `skip` is False, or none is left of a split; it names the first ten.
@@ -71,11 +71,11 @@ def drop_unreadable(dataset: RawDataset, inspections: Mapping[Path, Inspection],
     listed = _list([f"{path} ({inspections[path].error})" for path in unreadable])
     problem = f"{counted(len(unreadable), 'pictures cannot be decoded')}: {listed}"
     if not skip:
-        raise InputError("data.path", problem, "replace them, remove them with their labels, or set data.skip_unreadable: true")
+        raise InputError(parameter, problem, "replace them, remove them with their labels, or set data.skip_unreadable: true")
     for split, pictures in dataset.splits.items():
         kept = [picture for picture in pictures if not inspections[picture.path].error]
         if pictures and not kept:
-            raise InputError("data.path", f"{problem}; no picture of {split} is left", "replace them")
+            raise InputError(parameter, f"{problem}; no picture of {split} is left", "replace them")
         pictures[:] = kept
     reasons = [f"{path.name}: {inspections[path].error}" for path in unreadable]
     return find("unreadable pictures", reasons, "pictures cannot be decoded; dropped", "replace them")

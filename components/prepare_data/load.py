@@ -12,7 +12,9 @@ from components.prepare_data.layouts import read_dataset
 from components.prepare_data.layouts.dataset import check_class_names_printable
 from components.prepare_data.split_checks import check_splits
 from components.prepare_data.splits import check_classes_have_boxes, split_dataset
+from components.prepare_data.unlabelled import load_unlabelled
 from components.shared.boxes import LabeledPicture
+from kd.data.dataset import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,10 @@ class CheckedDataset:
 
     Attributes:
         classes: class names.
-        splits: the pictures of train, val and test.
+        splits: the pictures of train, val and test, and, if there are any, those without labels.
         dropped: messages about dropped and clipped labels.
         findings: what is doubtful.
-        inspections: what decoding the pictures showed.
+        inspections: what decoding the pictures with labels showed.
     """
 
     classes: list[str]
@@ -34,8 +36,13 @@ class CheckedDataset:
     inspections: Mapping[Path, Inspection]
 
 
-def load_dataset(data: Data, folder: Path) -> CheckedDataset:
+def load_dataset(data: Data, folder: Path, unlabelled: Path | None = None) -> CheckedDataset:
     """Read, check and split the dataset in `folder` as the section `data` says.
+
+    Args:
+        data: the settings.
+        folder: pictures and labels.
+        unlabelled: folder with pictures without labels; None for none.
 
     Raises:
         InputError: if it is invalid; the message names the file and the field.
@@ -52,4 +59,7 @@ def load_dataset(data: Data, folder: Path) -> CheckedDataset:
     splits, moved = split_dataset(dataset, data.val, data.test, data.split_seed, digests)
     check_classes_have_boxes(dataset.classes, splits)
     findings += [*moved, *check_splits(dataset.classes, splits, inspections, data.image_size, own_splits)]
+    if unlabelled:
+        pictures, more = load_unlabelled(unlabelled, splits, inspections, data.skip_unreadable)
+        splits, findings = splits | {UNLABELLED: pictures}, findings + more
     return CheckedDataset(dataset.classes, splits, dropped, findings, inspections)

@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from components.prepare_data.preview import save_preview
 from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
+from kd.data.dataset import UNLABELLED
 from kd.errors import printable
 from kd.files import combine_digests, digest, write_json
 
@@ -33,24 +34,37 @@ MAX_TAG = 5000
 """Characters that MLflow keeps of a tag."""
 
 
-def prepare_data(params: Params, run: "Run", origin: DataSource | None = None, output: Path = Path("outputs/prepare_data")) -> None:
+def prepare_data(
+    params: Params,
+    run: "Run",
+    origin: DataSource | None = None,
+    output: Path = Path("outputs/prepare_data"),
+    unlabelled: DataSource | None = None,
+) -> None:
     """Check the labeled pictures in `data.path`, split them, and write COCO JSON and copies of the pictures.
+
+    The pictures in `data.unlabelled`, if it is set, become a split of their own, without boxes.
 
     Args:
         params: parameters; the step reads the section `data`.
         run: records counts, the digest of the data, what is doubtful, and a preview.
         origin: repository and revision of `data.path`; None for a folder on this machine.
-        output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, summary.json and preview.jpg.
+        output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, the same for unlabelled if there are pictures
+            without labels, summary.json and preview.jpg.
+        unlabelled: repository and revision of `data.unlabelled`; None for a folder on this machine.
 
     Raises:
         InputError: if the data are invalid, or doubtful and `data.strict` is true; the message names the file and the field. Boxes
             without area inside their picture are common in published datasets and are dropped instead, with a warning on stderr
             and a line in `dropped` of the summary.
     """
-    with fetch_data(origin) if origin else nullcontext(Path(params.data.path)) as folder:
-        summary = _prepare(params.data, folder, output)
-    tags = {"version": origin.version, "commit": origin.commit} if origin and origin.repo else {}
-    run.log_dataset(params.data.path, str(origin or params.data.path), summary["digest"], "data", **tags)
+    more = _folder(params.data.unlabelled, unlabelled) if params.data.unlabelled else nullcontext()
+    with _folder(params.data.path, origin) as folder, more as unlabelled_folder:
+        summary = _prepare(params.data, folder, unlabelled_folder, output)
+    for name, source, context in ((params.data.path, origin, "data"), (params.data.unlabelled, unlabelled, UNLABELLED)):
+        tags = {"version": source.version, "commit": source.commit} if source and source.repo else {}
+        if name:
+            run.log_dataset(name, str(source or name), summary["digest"], context, **tags)
     counts = {f"{split}_{unit}": part[unit] for split, part in summary["splits"].items() for unit in ("pictures", "boxes")}
     run.log_metrics(counts | {"warnings": len(summary["warnings"])})
     if summary["warnings"]:
@@ -58,14 +72,20 @@ def prepare_data(params: Params, run: "Run", origin: DataSource | None = None, o
     run.log_artifact(output / "preview.jpg")
 
 
-def _prepare(data: Data, folder: Path, output: Path) -> dict[str, Any]:
-    """Write all outputs from the dataset in `folder` and return the summary."""
-    dataset = load_dataset(data, folder)
+def _folder(path: str, source: DataSource | None) -> AbstractContextManager[Path]:
+    """Provide the folder `path`, downloaded if it is in a repository."""
+    return fetch_data(source) if source else nullcontext(Path(path))
+
+
+def _prepare(data: Data, folder: Path, unlabelled: Path | None, output: Path) -> dict[str, Any]:
+    """Write all outputs from the dataset in `folder` and the pictures in `unlabelled`, and return the summary."""
+    dataset = load_dataset(data, folder, unlabelled)
     _print_warnings(dataset.dropped)
     if data.strict and dataset.findings:
         print_findings(dataset.findings)
         refuse_findings(dataset.findings)
-    named = {split: _with_unique_names(pictures, folder) for split, pictures in dataset.splits.items()}
+    roots = {UNLABELLED: unlabelled} if unlabelled else {}
+    named = {split: _with_unique_names(pictures, roots.get(split, folder)) for split, pictures in dataset.splits.items()}
     content = _write_splits(named, dataset.classes, output)
     sizes = _letterboxed_sizes(dataset.splits["train"], data.image_size)
     summary: dict[str, Any] = {

@@ -25,6 +25,7 @@ from kd.threads import configure_threads
 Step = Callable[..., None]
 SECTIONS = {
     "compose_scenes": ("compose_scenes",),
+    "resolve_unlabelled": ("data",),
     "prepare_data": ("data",),
     "fetch_weights": ("student", "teacher"),
     "train_teacher": ("augment", "seed", "teacher"),
@@ -36,8 +37,8 @@ SECTIONS = {
     "register_model": ("augment", "data", "distill", "evaluate", "info_maps", "register_model", "seed", "student", "teacher"),
 }
 """The sections of `params.yaml` that each step reads. A step gets only these, and only these are logged to MLflow."""
-UNTRACKED = ("fetch_weights",)
-"""Has no run in MLflow: it runs every time, and the trainings record what they start from."""
+UNTRACKED = ("fetch_weights", "resolve_unlabelled")
+"""Have no run in MLflow: they run every time, and the steps that read their output record it."""
 
 
 def run_step(step: Step, params: Params, **inputs: Any) -> None:
@@ -108,7 +109,7 @@ def _read_paths(step: Step, params: Params, arguments: dict[str, Any]) -> dict[s
     paths = {name: path for name, path in arguments.items() if isinstance(path, Path)}
     origin = arguments.get("origin")
     if step.__name__ == "prepare_data" and not (origin and origin.repo):
-        paths["data.path"] = Path(params.data.path)
+        paths |= {f"data.{name}": Path(path) for name in ("path", "unlabelled") if (path := getattr(params.data, name))}
     return paths
 
 

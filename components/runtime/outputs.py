@@ -11,7 +11,8 @@ from kd.files import check_writable
 TRAINED = ("history.csv", "model.safetensors")
 OUTPUTS = {
     "compose_scenes": (".compose_scenes.json", "train", "test"),
-    "prepare_data": ("summary.json", "preview.jpg", "train", "val", "test"),
+    "resolve_unlabelled": ("version.json",),
+    "prepare_data": ("summary.json", "preview.jpg", "train", "val", "test", "unlabelled"),
     "fetch_weights": ("teacher", "student"),
     "train_teacher": TRAINED,
     "train_baseline": TRAINED,

@@ -104,7 +104,7 @@ def train_network(
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
         run.set_tag("kdflow.kept_init", str(network is start).lower())
-    pictures = training_pictures(data) | inherited if is_main_process() else ()
+    pictures = training_pictures(data, unlabelled=distill is not None) | inherited if is_main_process() else ()
     save_model(output / "model.safetensors", network, spec, origin, pictures)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from kd.data.dataset import UNLABELLED
 from kd.errors import InputError
 from kd.files import digest
 from kd.threads import available_processors
@@ -16,9 +17,10 @@ DIGITS = 16
 MAX_LISTED = 3
 
 
-def training_pictures(data: Path) -> set[str]:
-    """The digests of all prepared pictures outside the test split."""
-    return {name for images in data.glob("*/images") if images.parent.name != "test" for name in _digests(images)}
+def training_pictures(data: Path, unlabelled: bool = True) -> set[str]:
+    """The digests of all prepared pictures outside the test split; without those without labels if not `unlabelled`."""
+    others = {"test"} if unlabelled else {"test", UNLABELLED}
+    return {name for images in data.glob("*/images") if images.parent.name not in others for name in _digests(images)}
 
 
 def leaked_pictures(data: Path, pictures: Collection[str]) -> list[str]:

@@ -13,6 +13,9 @@ from kd.data.pictures import letterbox_tensor, read_picture
 from kd.errors import InputError
 from kd.files import read_json
 
+UNLABELLED = "unlabelled"
+"""The split with pictures without labels."""
+
 
 class DetectionData:
     """The labeled pictures of one split. Pictures are read and letterboxed when they are accessed.
@@ -86,3 +89,9 @@ class DetectionData:
         self._starts = np.searchsorted(image_index[order], np.arange(len(self.ids) + 1))
         self._boxes = corners[order].astype(np.float32)
         self._labels = np.array([label[annotation["category_id"]] for annotation in objects], dtype=np.int64)[order]
+
+
+def find_unlabelled(data: Path, image_size: int) -> DetectionData | None:
+    """The pictures without labels in the output of prepare_data; None if there are none."""
+    folder = data / UNLABELLED
+    return DetectionData(folder, image_size) if folder.is_dir() else None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from kd.data.augment import AugmentConfig, color_jitter, sample_placements
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import GREY, Letterbox
 from kd.data.placement import warp, warp_boxes
+from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Batch(NamedTuple):
         labels: [M] class indices.
         batch_index: [M] index in the batch of the picture that a box belongs to.
         maps: information maps [B, S / stride, S / stride] by tap; empty if none are used.
+        unlabelled: how many pictures, the last ones, have no labels; an object in them is not background.
     """
 
     pictures: Tensor
@@ -40,11 +42,13 @@ class Batch(NamedTuple):
     labels: Tensor
     batch_index: Tensor
     maps: "dict[Tap, Tensor]"
+    unlabelled: int = 0
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on `device`."""
         pictures, boxes, labels, batch_index = (t.to(device, non_blocking=True) for t in self[:4])
-        return Batch(pictures, boxes, labels, batch_index, {tap: m.to(device, non_blocking=True) for tap, m in self.maps.items()})
+        maps = {tap: m.to(device, non_blocking=True) for tap, m in self.maps.items()}
+        return Batch(pictures, boxes, labels, batch_index, maps, self.unlabelled)
 
 
 class Sample(NamedTuple):
@@ -54,6 +58,7 @@ class Sample(NamedTuple):
     boxes: Tensor
     labels: Tensor
     maps: "dict[Tap, Tensor]"
+    is_labelled: bool = True
 
 
 class StoredMaps(Protocol):
@@ -69,10 +74,20 @@ class TrainingDataset(Dataset[Sample | InputError]):
 
     An error is returned, not raised: torch would replace an exception of a worker process by one of its own.
     Decoding takes longer than augmenting, so the first pictures that fit into `CACHE_BYTES` are cached.
+
+    The pictures without labels, if there are any, have the indices after those with labels, also in the stored maps.
     """
 
-    def __init__(self, data: DetectionData, augment: AugmentConfig, epochs: int, seed: int, maps: StoredMaps | None = None) -> None:
-        self.data, self.augment, self.epochs, self.seed, self.maps = data, augment, epochs, seed, maps
+    def __init__(
+        self,
+        data: DetectionData,
+        augment: AugmentConfig,
+        epochs: int,
+        seed: int,
+        maps: StoredMaps | None = None,
+        unlabelled: DetectionData | None = None,
+    ) -> None:
+        self.data, self.augment, self.epochs, self.seed, self.maps, self.unlabelled = data, augment, epochs, seed, maps, unlabelled
         self._cache: dict[int, tuple[Tensor, Letterbox]] = {}
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
@@ -88,53 +103,39 @@ class TrainingDataset(Dataset[Sample | InputError]):
             InputError: if a picture cannot be decoded.
         """
         rng = np.random.default_rng((self.seed, epoch, index))
-        placements = sample_placements(rng, self.augment.at(epoch, self.epochs), index, len(self.data))
+        placements = sample_placements(rng, self.augment.at(epoch, self.epochs), index, self._same_kind(index))
         squares, boxes, labels = [], [], []
         for placement in placements:
             square, position = self._load(placement.source)
             squares.append(square.float() / 255)
-            own_boxes, own_labels = self.data.objects(placement.source)
+            split, number = self._find(placement.source)
+            own_boxes, own_labels = split.objects(number)
             moved, kept = warp_boxes(position.to_square(own_boxes), placement, self.data.image_size)
             boxes.append(moved)
             labels.append(own_labels[kept])
         picture = color_jitter(rng, warp(squares, placements, GREY), self.augment.color)
         stored = [self.maps[p.source] for p in placements] if self.maps is not None else []
         maps = {tap: warp([m[tap][None] for m in stored], placements, 0.0)[0] for tap in (stored[0] if stored else ())}
-        return Sample(picture, torch.cat(boxes), torch.cat(labels), maps)
+        return Sample(picture, torch.cat(boxes), torch.cat(labels), maps, index < len(self.data))
+
+    def _same_kind(self, index: int) -> range:
+        """The pictures for a mosaic with picture `index`: one of both kinds would have objects without labels."""
+        labelled = len(self.data)
+        return range(labelled) if index < labelled else range(labelled, labelled + len(self.unlabelled or ()))
+
+    def _find(self, index: int) -> tuple[DetectionData, int]:
+        """The split with picture `index`, and its index there."""
+        own = index - len(self.data)
+        return (self.unlabelled, own) if self.unlabelled and own >= 0 else (self.data, index)
 
     def _load(self, index: int) -> tuple[Tensor, Letterbox]:
         if index in self._cache:
             return self._cache[index]
-        loaded = self.data.letterboxed(index)
+        split, number = self._find(index)
+        loaded = split.letterboxed(number)
         if (len(self._cache) + 1) * loaded[0].nbytes <= CACHE_BYTES:
             self._cache[index] = loaded
         return loaded
-
-
-class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch.
-
-    Raises:
-        InputError: if the processes do not divide the batch, or there are fewer pictures than processes.
-    """
-
-    def __init__(self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        if batch % world_size:  # the mean of the gradients would weigh the pictures of a smaller share more
-            raise InputError("train.batch", f"is {batch}, which {world_size} processes do not divide", "set it to a multiple of them")
-        if pictures < world_size:
-            problem = f"has {pictures} pictures, fewer than the {world_size} processes"
-            raise InputError("the training split", problem, "add pictures, or start fewer processes")
-        self.pictures, self.seed, self.rank, self.world_size = pictures, seed, rank, world_size
-        self.batch = min(batch, pictures - pictures % world_size)
-        self.epoch = 0
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pictures)
-        for start in range(0, len(self) * self.batch, self.batch):
-            yield [(self.epoch, int(i)) for i in order[start : start + self.batch][self.rank :: self.world_size]]
-
-    def __len__(self) -> int:
-        return self.pictures // self.batch
 
 
 class ScoringDataset(Dataset[tuple[Tensor, Letterbox] | InputError]):
@@ -176,8 +177,8 @@ def collate(samples: list[Sample | InputError]) -> Batch | InputError:
     valid = [sample for sample in samples if isinstance(sample, Sample)]
     batch_index = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(valid)])
     maps = {tap: torch.stack([s.maps[tap] for s in valid]) for tap in valid[0].maps}
-    pictures = torch.stack([s.picture for s in valid])
-    return Batch(pictures, torch.cat([s.boxes for s in valid]), torch.cat([s.labels for s in valid]), batch_index, maps)
+    boxes, labels = torch.cat([s.boxes for s in valid]), torch.cat([s.labels for s in valid])
+    return Batch(torch.stack([s.picture for s in valid]), boxes, labels, batch_index, maps, sum(not s.is_labelled for s in valid))
 
 
 def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: int = 0) -> DataLoader[Batch]:

@@ -44,6 +44,10 @@ class Candidates(NamedTuple):
         """[..., K] logits."""
         return self.raw[..., 5:]
 
+    def first(self, pictures: int) -> "Candidates":
+        """The candidates of the first `pictures` of a batch."""
+        return self._replace(raw=self.raw[:pictures])
+
     def at(self, pictures: Tensor, indices: Tensor) -> "Candidates":
         """The candidates of a batch at picture indices [N] and candidate indices [N]."""
         return Candidates(self.raw[pictures, indices], self.priors[indices])

@@ -37,7 +37,11 @@ class DetectionLoss:
         self.anchors, self.image_size = anchors, image_size
 
     def __call__(self, candidates: Candidates, batch: Batch) -> dict[str, Tensor]:
-        """The terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of assignments."""
+        """The terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of assignments.
+
+        Candidates in pictures without labels are left out: they are neither objects nor background.
+        """
+        candidates = candidates.first(len(batch.pictures) - batch.unlabelled)
         assignment = assign_targets(batch, self.anchors, self.image_size)
         count = max(len(assignment.objects), 1)
         assigned = candidates.at(assignment.pictures, assignment.candidates)

@@ -1,4 +1,4 @@
-"""Computes and stores the information maps of a whole split, one batch at a time."""
+"""Computes and stores the information maps of the training pictures, one batch at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +19,19 @@ from kd.progress import Progress
 
 
 def write_info_maps(
-    teacher: Network, spec: ModelSpec, data: DetectionData, method: str, batch_size: int, folder: Path, metadata: dict[str, Any]
+    teacher: Network,
+    spec: ModelSpec,
+    data: DetectionData,
+    method: str,
+    batch_size: int,
+    folder: Path,
+    metadata: dict[str, Any],
+    unlabelled: DetectionData | None = None,
 ) -> None:
-    """Write the maps of every picture of `data` at all taps of the teacher, and the channel statistics, to `folder`."""
+    """Write the maps of every picture at all taps of the teacher, and the channel statistics, to `folder`.
+
+    The maps of `data` come first, then those of the pictures without labels. The statistics are those of `data`.
+    """
     device = next(teacher.parameters()).device
     taps = taps_at(teacher.strides)
     teacher.eval()
@@ -30,9 +40,13 @@ def write_info_maps(
     save_statistics(folder, statistics)
     generator = InfoMapGenerator(teacher, spec, method, taps, statistics)
     grid_sizes = {tap: spec.image_size // tap.stride for tap in taps}
-    with MapWriter(folder, grid_sizes, len(data), {**metadata, "method": method}) as writer:
+    count = len(data) + len(unlabelled or ())
+    with MapWriter(folder, grid_sizes, count, {**metadata, "method": method}) as writer:
         for batch in letterboxed_batches(data, batch_size, device, "information maps"):
             writer.add(generator(batch))
+        if unlabelled:
+            for batch in letterboxed_batches(unlabelled, batch_size, device, "information maps, pictures without labels"):
+                writer.add(generator(batch._replace(unlabelled=len(batch.pictures))))
 
 
 def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.device, title: str) -> Iterator[Batch]:

@@ -36,6 +36,7 @@ class DistillConfig:
     neck: float = 1.0
     schedule: str = "constant"
     response: float = 0.0
+    unlabelled: float = 0.5
 
     def weight_at(self, progress: float) -> float:
         """lambda(t) at `progress` 0..1 of the training."""

@@ -9,6 +9,7 @@ from kd.data.loader import Batch
 from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
+from kd.distillation.response_loss import add_detections
 from kd.distillation.statistics import Statistics
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output, Tap
@@ -19,6 +20,8 @@ MapFunction = Callable[[Batch, Output], dict[Tap, Tensor]]
 
 class InfoMapGenerator:
     """Computes the maps of one method; a `MapFunction`.
+
+    In pictures without labels, the teacher's detections are the objects of "mask" and "gradient".
 
     Args:
         teacher: a network in evaluation mode.
@@ -45,6 +48,8 @@ class InfoMapGenerator:
         with torch.no_grad():
             output = output or self.teacher(batch.pictures, {tap.stride for tap in self.taps})
             features = output.taps()
+            if self.method == "mask":
+                batch = add_detections(batch, output.heads, self.spec.anchors)
             return {tap: self._map(tap, features[tap].float(), output, batch) for tap in self.taps}
 
     def _map(self, tap: Tap, feature: Tensor, output: Output, batch: Batch) -> Tensor:
@@ -66,6 +71,7 @@ class InfoMapGenerator:
     def _gradient_maps(self, batch: Batch) -> dict[Tap, Tensor]:
         output = self.teacher(batch.pictures.detach().requires_grad_())
         features = [output.taps()[tap] for tap in self.taps]
+        batch = add_detections(batch, output.heads, self.spec.anchors)
         loss = torch.stack(list(self.loss(flatten_heads(output.heads, self.spec.anchors), batch).values())).sum()
         gradients = torch.autograd.grad(loss, features)
         return {t: info_map.gradient(f.detach().float(), g.float()) for t, f, g in zip(self.taps, features, gradients, strict=True)}

@@ -20,7 +20,7 @@ from kd.model.spec import Tap
 
 
 class MapWriter:
-    """Writes the maps of a split, batch by batch. Use it as a context manager.
+    """Writes the maps of the training pictures, batch by batch. Use it as a context manager.
 
     Args:
         folder: where the files go.
@@ -37,7 +37,7 @@ class MapWriter:
         return self
 
     def add(self, maps: dict[Tap, Tensor]) -> None:
-        """Append the maps [B, H, W] of the next pictures of the split."""
+        """Append the maps [B, H, W] of the next pictures."""
         for tap, file in self.files.items():
             file.write(maps[tap].cpu().numpy().astype("<f2").tobytes())
 

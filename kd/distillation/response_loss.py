@@ -46,6 +46,17 @@ def response_loss(student: Candidates, anchors: Anchors, image_size: int, teache
     return loss
 
 
+def add_detections(batch: Batch, heads: dict[int, Tensor], anchors: Anchors) -> Batch:
+    """The batch with the objects that the teacher's `heads` detect in its pictures without labels, as if they were labels."""
+    if not batch.unlabelled:
+        return batch
+    detected = teacher_detections(heads, anchors, batch).objects
+    added = detected.batch_index >= len(batch.pictures) - batch.unlabelled
+    columns = zip(batch[1:4], detected[1:4], strict=True)
+    boxes, labels, batch_index = (torch.cat([own, other[added]]) for own, other in columns)
+    return Batch(batch.pictures, boxes, labels, batch_index, batch.maps)
+
+
 @torch.no_grad()
 def teacher_detections(heads: dict[int, Tensor], anchors: Anchors, batch: Batch) -> TeacherDetections:
     """The objects that the teacher's `heads` detect in the pictures of `batch`."""

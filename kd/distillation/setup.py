@@ -27,6 +27,7 @@ class Distillation:
         stored_maps: the maps that the loader warps with each picture; None if they are computed.
         map_function: computes the maps of a batch; None if they are stored.
         loss: compares student and teacher; its parameters are the adapters.
+        unlabelled: share of the pictures without labels in a batch, if there are any, 0..1.
     """
 
     teacher: Network
@@ -34,6 +35,7 @@ class Distillation:
     stored_maps: MapStore | None
     map_function: MapFunction | None
     loss: nn.Module
+    unlabelled: float
 
     def maps(self, batch: Batch, teacher: Output) -> dict[Tap, Tensor]:
         """The information maps of a batch: computed from the teacher's output, or the stored ones, which the loader has warped."""
@@ -64,7 +66,7 @@ def build_distillation(
         folder: maps and channel statistics that compute_info_maps wrote.
         student: the network to train, on its device.
         student_spec: its spec.
-        pictures: number of training pictures.
+        pictures: number of training pictures, with and without labels.
         dtype: what autocast computes in; None for float32.
         seed: of the adapters.
         live: compute the maps on each augmented picture instead of warping the stored ones.
@@ -87,7 +89,8 @@ def build_distillation(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         loss = DistillationLoss(pairs, statistics, config, teacher_spec, student_spec, tap_loss).to(device)
-    return Distillation(frozen, _strides(pairs, teacher_spec, config, live), stored, map_function if live else None, loss)
+    strides = _strides(pairs, teacher_spec, config, live)
+    return Distillation(frozen, strides, stored, map_function if live else None, loss, config.unlabelled)
 
 
 def _strides(pairs: list[TapPair], teacher: ModelSpec, config: DistillConfig, live: bool) -> tuple[int, ...]:

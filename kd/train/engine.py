@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from kd.data.augment import AugmentConfig
-from kd.data.dataset import DetectionData
-from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, training_loader
+from kd.data.dataset import DetectionData, find_unlabelled
+from kd.data.loader import Batch, TrainingDataset, training_loader
+from kd.data.sampler import EpochBatchSampler
 from kd.detection.decode import flatten_heads
 from kd.detection.evaluate import NMSConfig, score_detector
 from kd.detection.loss import DetectionLoss
@@ -53,6 +54,8 @@ def train(
 ) -> tuple[Network, list[EpochMetrics]]:
     """Train a network, or resume its training, and return the averaged network and the metrics of each epoch.
 
+    Only a distillation sees the pictures without labels.
+
     The metrics of an epoch are "epoch", the mean of every loss term, for a distillation "gradient_ratio", and every few epochs
     "val_map" and "val_map50" (0..1) if there is a val split. With 0 epochs the network is not changed, and these are the only metrics.
 
@@ -78,9 +81,11 @@ def train(
     if not config.epochs:
         return network.eval(), [{"epoch": 0.0, **_validate(network, spec, val)}]
     autocast = config.autocast_dtype(processes.device)
-    distillation = distill(network, spec, len(pictures), autocast, seed) if distill else None
-    dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None)
-    batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size)
+    unlabelled = find_unlabelled(data, spec.image_size) if distill else None
+    distillation = distill(network, spec, len(pictures) + len(unlabelled or ()), autocast, seed) if distill else None
+    dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None, unlabelled)
+    extra = (len(unlabelled or ()), distillation.unlabelled) if distillation else (0, 0.0)
+    batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size, *extra)
     loader = training_loader(dataset, batch_sampler, config.workers)
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
     student = processes.wrap(network)
@@ -92,7 +97,7 @@ def train(
 
     parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer}
     history = restore_checkpoint(checkpoint, parts)
-    progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.batch, len(history), processes.is_main)
+    progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
         losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress_bar)

@@ -200,3 +200,20 @@ def test_labelled_pictures_are_prepared_first(words: list[str], squares: Path, t
     main([*words, "--data", str(tmp_path / "raw"), "--seeds", "0", "--variants", "baseline"])
     assert (tmp_path / "out/prepared/summary.json").exists()
     assert not (tmp_path / "raw/summary.json").exists()
+
+
+def test_students_on_a_part_of_the_labels(words: list[str], trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Alone, distilled without and with the pictures without labels, and with the teacher's boxes on these."""
+    main([*words, "--seeds", "0", "--labels", "0.5", "--variants", "unlabelled"])
+    names = ["baseline", "default@unlabelled=0", "default", "pseudo"]
+    assert trained == ["teacher", *(f"{name}-seed-0" for name in names)]
+    content = json.loads((tmp_path / "out/results.json").read_text())
+    assert [row["variant"] for row in content["variants"]] == names and "--labels 0.5" in content["command"]
+    models = {digest(tmp_path / f"out/runs/{name}/seed-0/model.safetensors") for name in names}
+    assert len(models) == 4
+    history = (tmp_path / "out/runs/pseudo/seed-0/history.csv").read_text()
+    assert "distill_pseudo_objectness" in history and "distill_neck" not in history
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*words, "--seeds", "0", "--variants", "pseudo", "--out", str(tmp_path / "other")])
+    assert "'pseudo' needs pictures without labels; set data.unlabelled, or --labels" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def project(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as `dvc repro` found it: code, parameters and the composed data; nothing of the other steps."""
     folder = tmp_path_factory.mktemp("pipeline") / "project"
     shutil.copytree(reproduced, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns", ".checkpoints"))
-    for step in (*STEPS, "fetch_weights"):
+    for step in (*STEPS, "fetch_weights", "resolve_unlabelled"):
         shutil.rmtree(folder / "outputs" / step)
     return folder
 

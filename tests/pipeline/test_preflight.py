@@ -120,3 +120,12 @@ def test_missing_weights_are_found_before_anything_runs() -> None:
     with pytest.raises(InputError, match=r"none\.weights: is missing"):
         open_pipeline(parameters("student.init=none.weights"), "", "")
     assert records()["one"].info.status == "FAILED"
+
+
+def test_pictures_without_labels_are_part_of_the_datas_version() -> None:
+    Path("more").mkdir()
+    Path("more/a.png").write_bytes(b"a")
+    version, *_ = open_pipeline(parameters("data.unlabelled=more"), "", "")
+    assert version == f"{digest(Path('mine'))} {digest(Path('more'))}"
+    with pytest.raises(InputError, match=r"data\.unlabelled: 'none' is missing"):
+        open_pipeline(parameters("data.unlabelled=none"), "", "")

@@ -14,7 +14,7 @@ from components.evaluate.report.examples import MIN_SCORE, choose_examples
 from components.evaluate.report.map_overlays import map_overlays
 from components.evaluate.report.models import TITLES, EvaluatedModel, reference_name
 from components.params.models import Params
-from kd.data.dataset import DetectionData
+from kd.data.dataset import UNLABELLED, DetectionData
 
 
 def write_report(
@@ -43,20 +43,24 @@ def write_report(
         InputError: if a picture cannot be read, or the maps do not fit the training split.
     """
     train, test = splits
+    unlabelled = summary["splits"].get(UNLABELLED, {}).get("pictures", 0)
+    parameters = params.flat(exclude={"compose_scenes", "data", "register_model"})
+    if not unlabelled:
+        del parameters["distill.unlabelled"]
     template = _environment().get_template("template.html")
     html = template.render(
         titles={name: TITLES[name] for name in models},
         reference=TITLES[reference_name(models)],
-        conclusion=conclude(metrics, init),
+        conclusion=conclude(metrics, init, unlabelled if params.distill.unlabelled else 0),
         metrics=metrics,
         summary=summary,
-        parameters=params.flat(exclude={"compose_scenes", "data", "register_model"}),
+        parameters=parameters,
         charts=_charts(models),
         listed_classes=len(figures.shown_classes(models)),
         examples=choose_examples(test, models, params.evaluate.pictures),
         min_score=MIN_SCORE,
         classes=len(models["student"].scores.per_class),
-        maps=map_overlays(train, maps),
+        maps=map_overlays(train, maps, unlabelled),
     )
     path.write_text(html, encoding="utf-8")
 

@@ -15,10 +15,16 @@ class Conclusion(NamedTuple):
     sentences: list[str]
 
 
-def conclude(metrics: dict[str, Any], init: str = "") -> Conclusion:
-    """Describe the content of metrics.json; `init` is what baseline and student started from, "" for random weights."""
+def conclude(metrics: dict[str, Any], init: str = "", unlabelled: int = 0) -> Conclusion:
+    """Describe the content of metrics.json.
+
+    Args:
+        metrics: the content.
+        init: what baseline and student started from; "" for random weights.
+        unlabelled: number of pictures without labels that the student learned from.
+    """
     if "baseline" not in metrics:
-        return _without_baseline(metrics["student"], metrics["teacher"])
+        return _without_baseline(metrics["student"], metrics["teacher"], unlabelled)
     gain, baseline, student, teacher = (metrics[name] for name in ("gain", "baseline", "student", "teacher"))
     sentences = [
         f"The same small network reaches {format_points(baseline['map50'])} mAP50 when it is trained with labels only (the baseline) and "
@@ -26,19 +32,27 @@ def conclude(metrics: dict[str, Any], init: str = "") -> Conclusion:
         f"(mAP {format_points(baseline['map'])} and {format_points(student['map'])}).",
         _teacher_sentence(student, teacher),
     ]
+    if unlabelled:
+        sentences.append(f"{_unlabelled_sentence(unlabelled)} The baseline never saw them.")
     if init:
         sentences.append(f"Both started from {init}, so this is the gain of this round only.")
     return Conclusion(_headline(gain["map50"]), [*sentences, _gap_sentence(gain)])
 
 
-def _without_baseline(student: dict[str, Any], teacher: dict[str, Any]) -> Conclusion:
+def _without_baseline(student: dict[str, Any], teacher: dict[str, Any], unlabelled: int) -> Conclusion:
     sentences = [_teacher_sentence(student, teacher), "The baseline was not trained, so the gain of the distillation is not known."]
+    if unlabelled:
+        sentences.append(_unlabelled_sentence(unlabelled))
     return Conclusion(f"The distilled student reaches {format_points(student['map50'])} points of mAP50", sentences)
 
 
 def _teacher_sentence(student: dict[str, Any], teacher: dict[str, Any]) -> str:
     ratio = teacher["parameters"] / student["parameters"]
     return f"The teacher reaches {format_points(teacher['map50'])} with {ratio:.1f} times the parameters."
+
+
+def _unlabelled_sentence(pictures: int) -> str:
+    return f"The distilled student also learned from the teacher on {pictures} picture{'s' if pictures > 1 else ''} without labels."
 
 
 def _headline(gain: float) -> str:

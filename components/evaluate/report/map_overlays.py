@@ -34,14 +34,19 @@ class MapOverlays(NamedTuple):
     rows: list[list[EmbeddedPicture]]
 
 
-def map_overlays(train: DetectionData, maps: Path) -> MapOverlays:
+def map_overlays(train: DetectionData, maps: Path, unlabelled: int = 0) -> MapOverlays:
     """The maps of training pictures with objects, evenly spaced through the split.
+
+    Args:
+        train: the training split.
+        maps: output of compute_info_maps.
+        unlabelled: number of pictures without labels, which have maps, too.
 
     Raises:
         InputError: if the maps are missing, or are of another number of pictures.
     """
     index = read_index(maps)
-    store = MapStore(maps, taps_at(index["strides"]), len(train))
+    store = MapStore(maps, taps_at(index["strides"]), len(train) + unlabelled)
     with_objects = [picture for picture in range(len(train)) if len(train.objects(picture)[1])]
     rows = []
     for number in evenly_spaced(with_objects, PICTURES):

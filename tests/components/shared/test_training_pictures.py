@@ -60,3 +60,13 @@ def test_a_picture_in_two_splits_of_the_same_data_is_no_leak(data: Path) -> None
     seen = {prefix(data / "test/images" / name) for name in ("a.jpg", "b.jpg")}
     shutil.copy(data / "test/images/a.jpg", data / "train/images")
     assert leaked_pictures(data, seen) == ["b.jpg"]
+
+
+def test_pictures_without_labels_are_recorded_for_a_student_only(run: Any, params: Params, data: Path, tmp_path: Path) -> None:
+    """Neither teacher nor baseline sees them."""
+    (data / "unlabelled/images").mkdir(parents=True)
+    (data / "unlabelled/images/c.jpg").write_bytes(b"c")
+    own = prefix(data / "unlabelled/images/c.jpg")
+    assert own in training_pictures(data) and own not in training_pictures(data, unlabelled=False)
+    train_network("baseline", params, params.student, run, data, new_folder(tmp_path, "out"))
+    assert own not in load_training_pictures(tmp_path / "out/model.safetensors")

@@ -11,7 +11,8 @@ from torch import Tensor
 from kd.data import loader
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch, EpochBatchSampler, TrainingDataset, scoring_loader, training_loader
+from kd.data.loader import Batch, TrainingDataset, scoring_loader, training_loader
+from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
 from kd.model.spec import Tap
 
@@ -82,7 +83,7 @@ def test_batches_have_no_maps_if_none_are_given(data: DetectionData) -> None:
 
 
 def test_without_augmentation_picture_boxes_and_maps_are_unchanged(data: DetectionData) -> None:
-    picture, boxes, labels, maps = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
+    picture, boxes, labels, maps, _ = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
     square, frame = data.letterboxed(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
     torch.testing.assert_close(boxes, frame.to_square(data.objects(4)[0]))
@@ -97,37 +98,22 @@ def test_the_maps_of_a_mosaic_are_composed_like_its_pictures(data: DetectionData
     assert len(corners.unique()) > 1
 
 
-def test_an_epoch_has_each_picture_at_most_once_and_all_epochs_together_have_all() -> None:
-    batches = EpochBatchSampler(10, batch=4, seed=0)
-    seen = set()
-    for batches.epoch in range(8):
-        keys = [key for batch in batches for key in batch]
-        assert len(keys) == len(set(keys)) == 8 == len(batches) * 4
-        assert {epoch for epoch, _ in keys} == {batches.epoch}
-        seen |= {index for _, index in keys}
-    assert seen == set(range(10))
-
-
-def test_few_pictures_make_one_batch() -> None:
-    assert [len(batch) for batch in EpochBatchSampler(3, batch=16, seed=0)] == [3]
-
-
-def test_a_batch_that_the_processes_do_not_divide_is_refused() -> None:
-    with pytest.raises(InputError, match=r"train\.batch: is 8, which 3 processes do not divide; set it to a multiple"):
-        EpochBatchSampler(26, batch=8, seed=0, world_size=3)
-    with pytest.raises(InputError, match="the training split: has 3 pictures, fewer than the 4 processes"):
-        EpochBatchSampler(3, batch=8, seed=0, world_size=4)
-    shares = [next(iter(EpochBatchSampler(7, batch=8, seed=0, rank=rank, world_size=2))) for rank in range(2)]
-    assert [len(share) for share in shares] == [3, 3]
-
-
-@pytest.mark.parametrize("world_size", [2, 3, 4])
-def test_ranks_share_each_batch(world_size: int) -> None:
-    whole = list(EpochBatchSampler(26, batch=12, seed=3))
-    shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world_size=world_size)) for rank in range(world_size)]
-    for batch, *parts in zip(whole, *shares, strict=True):
-        assert sorted(batch) == sorted(key for part in parts for key in part)
-        assert {len(part) for part in parts} == {12 // world_size}
+def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, write_split: Callable[..., Path]) -> None:
+    """They have no boxes, the maps after those of the others, and mosaics of their own: a mosaic of both would miss labels."""
+    more = DetectionData(write_split([(64, 64, [])] * 4, "more"), 64)
+    batches = EpochBatchSampler(len(data), 3, 0, unlabelled=len(more), share=0.5)
+    plain, mixed = (
+        list(training_loader(TrainingDataset(data, STRONG, 10, 0, Stripes(), *unlabelled), sampler))
+        for unlabelled, sampler in (((), EpochBatchSampler(len(data), 3, 0)), ((more,), batches))
+    )
+    for one, both in zip(plain, mixed, strict=True):
+        assert one.unlabelled == 0 and both.unlabelled == 3 and both.to(torch.device("cpu")).unlabelled == 3
+        assert same([one], [both._replace(pictures=both.pictures[:3], maps={tap: maps[:3] for tap, maps in both.maps.items()})])
+        assert both.pictures.shape == (6, 3, 64, 64)
+    mosaics = TrainingDataset(data, AugmentConfig(mosaic=1.0), 10, 0, Stripes(), more)
+    sources = {index: mosaics[0, index].maps[BACKBONE].unique() for index in range(len(data) + len(more))}
+    assert all(float(found.max()) <= 6.001 for index, found in sources.items() if index < 7)
+    assert all(float(found.min()) >= 6.999 for index, found in sources.items() if index >= 7)
 
 
 def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:

@@ -154,3 +154,19 @@ def test_gradient_descent_fits_the_objects() -> None:
         _, label, box = objects[number]
         assert found.boxes[picture, candidate].tolist() == pytest.approx(box, abs=1.0)
         assert found.objectness[picture, candidate] > 2 and int(found.classes[picture, candidate].argmax()) == label
+
+
+def test_pictures_without_labels_change_neither_the_loss_nor_its_gradient() -> None:
+    """What the network finds there is neither object nor background."""
+    generator = torch.Generator().manual_seed(0)
+    objects = [(0, 1, around(20, 20, 16, 10)), (1, 0, around(40, 30, 30, 30))]
+    heads = {stride: torch.randn(4, *head.shape[1:], generator=generator).requires_grad_() for stride, head in heads_of().items()}
+    alone = {stride: head[:2].detach().clone().requires_grad_() for stride, head in heads.items()}
+    loss = DetectionLoss(ANCHORS, SIDE)
+    mixed = loss(flatten_heads(heads, ANCHORS), batch_of(*objects, pictures=4)._replace(unlabelled=2))
+    expected = loss(flatten_heads(alone, ANCHORS), batch_of(*objects))
+    assert mixed == expected
+    for terms in (mixed, expected):
+        torch.stack(list(terms.values())).sum().backward()
+    for stride, head in heads.items():
+        assert torch.equal(head.grad[:2], alone[stride].grad) and not head.grad[2:].any() and head.grad[:2].any()

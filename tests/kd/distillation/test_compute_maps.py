@@ -6,6 +6,7 @@ pictures are smooth, so that what remains is the warp's own error.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from kd.distillation import info_map
 from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
 from kd.distillation.map_generator import InfoMapGenerator
 from kd.distillation.map_store import MapStore, load_statistics
+from kd.distillation.response_loss import teacher_detections
 from kd.model.build import Network, build_model
 from kd.model.spec import Tap, taps_at
 from tests.kd.train.squares import CLASSES, spec_for
@@ -85,6 +87,31 @@ def stored(teacher: Network, blobs: DetectionData, method: str, folder: Path) ->
     taps = taps_at(teacher.strides)
     generator = InfoMapGenerator(teacher, SPEC, method, taps, load_statistics(folder, taps))
     return MapStore(folder, taps, PICTURES), generator
+
+
+@pytest.mark.parametrize("method", info_map.METHODS)
+def test_pictures_without_labels_get_maps_after_those_with_labels(
+    teacher: Network, blobs: DetectionData, whole: Batch, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as with labels, but for the methods that read these: there, the teacher's detections are the objects."""
+    monkeypatch.setattr("kd.distillation.response_loss.CONFIDENCE", 0.05)  # the teacher is not trained
+    (tmp_path / "both").mkdir()
+    (tmp_path / "plain").mkdir()
+    plain, generator = stored(teacher, blobs, method, tmp_path / "plain")
+    more = Path(shutil.copytree(blobs.folder, tmp_path / "unlabelled"))
+    (more / "annotations.json").write_text(json.dumps(blobs.ground_truth | {"annotations": []}))
+    write_info_maps(teacher, SPEC, blobs, method, 3, tmp_path / "both", {}, DetectionData(more, SIDE))
+    both = MapStore(tmp_path / "both", [TAP], 2 * PICTURES)
+    detected = teacher_detections(teacher(whole.pictures).heads, SPEC.anchors, whole).objects
+    assert len(detected.boxes) > PICTURES
+    expected = generator(detected)[TAP]
+    for index in range(PICTURES):
+        assert torch.equal(both[index][TAP], plain[index][TAP])
+        torch.testing.assert_close(both[PICTURES + index][TAP], expected[index], rtol=2e-3, atol=2e-3)
+    differs = not torch.allclose(both[PICTURES][TAP], plain[0][TAP], atol=0.01)
+    assert differs == (method in ("mask", "gradient"))
+    for file in (tmp_path / "plain").glob("*.statistics.npy"):
+        assert file.read_bytes() == (tmp_path / "both" / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("method", info_map.METHODS)

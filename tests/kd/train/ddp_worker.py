@@ -12,7 +12,8 @@ import torch
 
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
-from kd.data.loader import EpochBatchSampler, TrainingDataset, training_loader
+from kd.data.loader import TrainingDataset, training_loader
+from kd.data.sampler import EpochBatchSampler
 from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.loss import DistillConfig

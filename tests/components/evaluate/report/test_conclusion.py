@@ -33,3 +33,11 @@ def test_the_gain_over_initial_weights_is_that_of_one_round() -> None:
     sentence = "Both started from models:/kdflow-student/3, so this is the gain of this round only."
     assert sentence in conclude(scores_of(0.9, 0.5, 0.6), "models:/kdflow-student/3").sentences
     assert not any("round" in sentence for sentence in conclude(scores_of(0.9, 0.5, 0.6)).sentences)
+
+
+def test_the_baseline_never_saw_the_pictures_without_labels() -> None:
+    sentences = conclude(scores_of(0.9, 0.5, 0.6), unlabelled=7).sentences
+    told = "The distilled student also learned from the teacher on 7 pictures without labels. The baseline never saw them."
+    assert told in sentences and not any("without labels" in sentence for sentence in conclude(scores_of(0.9, 0.5, 0.6)).sentences)
+    alone = {name: scores for name, scores in scores_of(0.9, 0.5, 0.6).items() if name in ("teacher", "student")}
+    assert conclude(alone, unlabelled=1).sentences[-1].endswith("on 1 picture without labels.")

@@ -1,0 +1,72 @@
+"""Which pictures are in a batch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from kd.errors import InputError
+
+
+class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
+    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch.
+
+    Pictures without labels are added to each batch, after those with labels, so the steps of an epoch and the pictures with labels
+    in each of them are the same without them. They are drawn without replacement until all were seen, over several epochs if
+    there are many, or several times in an epoch if there are few.
+
+    Args:
+        pictures: number of pictures with labels.
+        batch: number of them in a batch.
+        seed: of the order.
+        rank: of this process.
+        world_size: number of processes.
+        unlabelled: number of pictures without labels.
+        share: their share of a batch, 0..1 exclusive; if it is above 0, a batch has at least one for each process.
+
+    Raises:
+        InputError: if the processes do not divide the batch, or there are fewer pictures than processes.
+    """
+
+    def __init__(
+        self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1, unlabelled: int = 0, share: float = 0.0
+    ) -> None:
+        if batch % world_size:  # the mean of the gradients would weigh the pictures of a smaller share more
+            raise InputError("train.batch", f"is {batch}, which {world_size} processes do not divide", "set it to a multiple of them")
+        if pictures < world_size:
+            problem = f"has {pictures} pictures, fewer than the {world_size} processes"
+            raise InputError("the training split", problem, "add pictures, or start fewer processes")
+        self.pictures, self.seed, self.rank, self.world_size = pictures, seed, rank, world_size
+        self.batch = min(batch, pictures - pictures % world_size)
+        self.unlabelled = unlabelled
+        added = max(round(self.batch * share / (1 - share)), 1) if unlabelled and share else 0
+        self.unlabelled_batch = added + -added % world_size
+        self._order: tuple[int, np.ndarray] = -1, np.empty(0)
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pictures)
+        for step in range(len(self)):
+            labelled = order[step * self.batch : (step + 1) * self.batch]
+            parts = (labelled, self._draw_unlabelled(self.epoch * len(self) + step))
+            yield [(self.epoch, int(i)) for part in parts for i in part[self.rank :: self.world_size]]
+
+    def _draw_unlabelled(self, step: int) -> list[int]:
+        """The indices of the pictures without labels in a step of the training: the next ones of one random order after another."""
+        first = step * self.unlabelled_batch
+        return [self._unlabelled_at(position) for position in range(first, first + self.unlabelled_batch)]
+
+    def _unlabelled_at(self, position: int) -> int:
+        number, place = divmod(position, self.unlabelled)
+        if number != self._order[0]:
+            rng = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(1,)))  # another one than that above
+            self._order = number, rng.permutation(self.unlabelled)
+        return self.pictures + int(self._order[1][place])
+
+    @property
+    def size(self) -> int:
+        """Number of pictures in a batch, summed over all processes."""
+        return self.batch + self.unlabelled_batch
+
+    def __len__(self) -> int:
+        return self.pictures // self.batch
