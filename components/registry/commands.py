@@ -1,8 +1,10 @@
-"""The command `kdflow registry`: list, show, compare, promote, roll back, copy and verify registered models."""
+"""The command `kdflow registry`: list, show, compare, promote, roll back, copy, verify and prune registered models."""
 
 import argparse
 import json
+import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +30,10 @@ EXAMPLES = {
     "settle": ["kdflow registry settle", 'kdflow registry settle --reason "entry 7 was deleted by mistake"'],
     "verify": ["kdflow registry verify champion", "kdflow registry verify --all"],
     "seal": ['kdflow registry seal 3 --reason "compared with the backup"'],
+    "prune": ["kdflow registry prune --older-than 90d", "kdflow registry prune --older-than 90d --yes"],
     "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
 }
-DESCRIPTION = """List, show, compare, promote, approve, roll back, copy and verify registered models.
+DESCRIPTION = """List, show, compare, promote, approve, roll back, copy, verify and prune registered models.
 
 VERSION is a number, or an alias: champion (in production) or challenger (registered last).
 The registry is the one at MLFLOW_TRACKING_URI, otherwise mlflow.db in this folder."""
@@ -201,6 +204,19 @@ def _settle(args: argparse.Namespace, params: Params, promotion: "Promotion") ->
     return 0
 
 
+def _prune(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    from components.registry.prune import describe, find_removable, remove
+
+    removable = find_removable(promotion.journal, round((time.time() - args.older_than) * 1000))
+    for line in describe(promotion.registry, removable):
+        print(printable(line))
+    counts = f"rejected versions: {len(removable.versions)}, finished executions: {len(removable.executions)}"
+    if args.yes:
+        remove(promotion.journal, removable)
+    print(f"removed {counts}" if args.yes else f"would remove {counts}; add --yes to remove them")
+    return 0
+
+
 def _warn(promotion: "Promotion") -> None:
     """Print what a move would correct first. Reading changes nothing, so that it needs no permission to write."""
     for line in promotion.journal.find_problems():
@@ -251,6 +267,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     verify.add_argument("--all", action="store_true", help="verify every version")
     seal = _add_version(_add_command(commands, "seal", "record the digests of a version that an older release registered", _seal))
     seal.add_argument("--reason", required=True, metavar="WHY", help="why its files can be trusted; stored with the version")
+    prune = _add_command(commands, "prune", "remove old rejected versions and runs; never what a rollback or approval needs", _prune)
+    age_help = "age of what is removed: a number with h, d or w, such as 90d for days"
+    prune.add_argument("--older-than", type=_age, required=True, metavar="AGE", help=age_help)
+    prune.add_argument("--yes", action="store_true", help="remove; without it, only print what would be removed")
     history = _add_command(commands, "history", "list every move of an alias: when, from, to, who and why", _history)
     for command in (listing, show, compare, history):
         command.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -269,6 +289,14 @@ def _add_command(
     command.epilog = _epilog(EXAMPLES[name])
     command.set_defaults(run=run)
     return command
+
+
+def _age(text: str) -> float:
+    """Seconds of an age such as 90d; a type for argparse."""
+    match = re.fullmatch(r"(\d{1,6})([hdw])", text)
+    if not match:
+        raise argparse.ArgumentTypeError("must be a number with h, d or w, such as 90d")
+    return float(match[1]) * {"h": 3600, "d": 86400, "w": 604800}[match[2]]
 
 
 def _epilog(examples: Sequence[str]) -> str:

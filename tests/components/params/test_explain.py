@@ -23,7 +23,7 @@ def test_every_parameter_is_explained(content: Any) -> None:
     assert set(rows) == set(_names(content))
     assert all(len(row.description) > 5 and row.allowed for row in rows.values())
     assert rows["student.train.epochs"][1:3] == (str(content["student"]["train"]["epochs"]), "integer >= 1, <= 1e+09")
-    assert rows["compose_scenes.objects"][1:3] == (str(content["compose_scenes"]["objects"]), "list of 2 integer >= 1")
+    assert rows["compose_scenes.objects"][1:3] == (str(content["compose_scenes"]["objects"]), "list of 2 integer >= 1, <= 1e+09")
     assert rows["augment.mosaic"].allowed == "number >= 0, <= 1"
     assert rows["distill.taps"].value == "[backbone, neck]"
 
