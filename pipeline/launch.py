@@ -18,6 +18,7 @@ from components.runtime.execution import git_tags
 from kd.errors import InputError, clean_exit
 from kd.files import digest, read_json, write_json
 from kd.threads import configure_threads, thread_count
+from pipeline.ended_runs import close_ended_runs
 from pipeline.environment import apply_environment
 from pipeline.initial_weights import ROLES, fetched_weights
 from pipeline.overlap import wait_for_turn
@@ -74,7 +75,9 @@ def resolve_versions(sections: Sections, repo: str, rev: str) -> tuple[str, str,
         raise InputError("data_repo", "is empty", "enter the address of the git repository in which DVC tracks data.path")
     params = parse_sections(sections)
     wait_for_turn()
-    return open_pipeline(params, repo, rev)
+    versions = open_pipeline(params, repo, rev)
+    close_ended_runs()
+    return versions
 
 
 @clean_exit()

@@ -61,7 +61,18 @@ def _ask_for_earlier_runs(run_id: str) -> list[str]:
 
 
 def _earlier_runs(run_id: str) -> list[str]:
-    """The ids of the runs under way that were started before `run_id`, oldest first. Runs of the same second are ordered by name."""
+    """The ids of the runs under way that were started before `run_id`, oldest first."""
+    ids = runs_under_way()
+    return ids[: ids.index(run_id)] if run_id in ids else []
+
+
+def runs_under_way() -> list[str]:
+    """The ids of the runs of this pipeline in this pod's namespace that have not ended, oldest first; those of one second by name.
+
+    Raises:
+        kubernetes.client.ApiException: if the service account may not list workflows.
+        urllib3.exceptions.HTTPError: if Kubernetes does not answer.
+    """
     namespace = Path(NAMESPACE_FILE).read_text(encoding="utf-8").strip()
     api = CustomObjectsApi(connect_to_kubernetes())
     selector = "workflows.argoproj.io/completed!=true"
@@ -70,5 +81,4 @@ def _earlier_runs(run_id: str) -> list[str]:
     )
     ours = [item["metadata"] for item in answer["items"] if MARK in json.dumps(item["spec"])]
     ours.sort(key=lambda metadata: (metadata["creationTimestamp"], metadata["name"]))
-    ids = [str(metadata.get("labels", {}).get(RUN_LABEL)) for metadata in ours]
-    return ids[: ids.index(run_id)] if run_id in ids else []
+    return [str(metadata.get("labels", {}).get(RUN_LABEL)) for metadata in ours]

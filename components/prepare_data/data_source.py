@@ -108,19 +108,22 @@ def _download(source: DataSource, folder: Path) -> None:
 def _open_repo(repo: str, rev: str) -> Iterator["Repo"]:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
-    from dvc.scm import CloneError, RevError
+    from dvc.scm import CloneError, RevError, SCMError
+    from scmrepo.exceptions import SCMError as GitError
 
     address = mask_passwords(repo)
     try:
         # without a revision, DVC would read a local folder's working tree with its uncommitted changes
         opened = Repo.open(repo, rev=rev or ("HEAD" if Path(repo).exists() else None))
-    except RevError:
-        raise InputError("data_rev", f"'{rev}' is not a revision of {address}", "give a pushed commit, tag or branch") from None
     except NotDvcRepoError:
         raise InputError("data_repo", f"{address} is not a DVC repository", "run `dvc init` there and commit it") from None
     except CloneError as error:
         remedy = "check the address, the network, and git's credentials in the environment"
         raise InputError("data_repo", f"{address} cannot be read ({_reason(error)})", remedy) from error
+    except (SCMError, GitError) as error:  # RevError, or the folder is no git repository, or its HEAD has no commit
+        reason = "" if isinstance(error, RevError) else f" ({_reason(error)})"
+        problem = f"'{rev or 'HEAD'}' is not a revision of {address}{reason}"
+        raise InputError("data_rev", problem, "give a pushed commit, tag or branch") from None
     with opened:
         yield opened
 

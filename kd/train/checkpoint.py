@@ -28,7 +28,7 @@ def save_checkpoint(path: Path, state: State) -> None:
         with atomic_file(path) as temporary:
             torch.save(state, temporary)
     except (OSError, RuntimeError) as error:
-        remedy = "free some space, then run again: the training resumes"
+        remedy = "free some space or make the folder writable, then run again: the training resumes"
         raise InputError(path, f"checkpoint cannot be written ({error})", remedy) from error
 
 

@@ -1,4 +1,7 @@
-"""Run the checks of `pipeline.doctor.pod` in a pod with the environment of the steps: submit a pipeline of one step, and read its log."""
+"""Run the checks of `pipeline.doctor.pod` in a pod with the environment of the steps: submit a pipeline of one step, and read its log.
+
+The pod cannot import this module: Kubeflow starts a step with `_KFP_RUNTIME=true`, and KFP's compiler cannot be imported then.
+"""
 
 import json
 import time
@@ -11,8 +14,7 @@ from kfp.compiler import Compiler
 
 from pipeline.cluster import Cluster, StepName
 from pipeline.doctor.check import Check
-from pipeline.doctor.pod import check_pod
-from pipeline.environment import apply_environment
+from pipeline.doctor.pod import PREFIX
 from pipeline.logs import pods_of_step, read_log
 from pipeline.release import PIPELINE, hide_output
 from pipeline.status import ENDED, read_status
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 STEP: StepName = "resolve_data"
 """The step whose CPU, memory and placement the pod gets."""
-PREFIX = "kdflow doctor: "
 PAUSE, MAX_POLLS = 5.0, 120
 REMEDY = "Kubeflow's page of the run 'kdflow doctor' shows the reason"
 
@@ -38,15 +39,9 @@ def check_cluster(path: str, model: str, repo: str, rev: str) -> None:
         repo: Git repository with the data; may be empty.
         rev: Its commit, tag or branch.
     """
-    from pipeline.doctor.in_cluster import print_checks
+    from pipeline.doctor.pod import print_checks
 
     print_checks(path, model, repo, rev)
-
-
-def print_checks(path: str, model: str, repo: str, rev: str) -> None:
-    """Run the checks in this pod, and print them for `check_in_cluster`."""
-    apply_environment()
-    print(PREFIX + json.dumps(check_pod(path, model, repo, rev)), flush=True)
 
 
 def check_in_cluster(client: "Client", cluster: Cluster, namespace: str, **arguments: str) -> list[Check]:

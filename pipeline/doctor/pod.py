@@ -1,5 +1,6 @@
 """Checks of MLflow, the data and the checkpoint volume, with the environment of this process: a pod's, or your machine's."""
 
+import json
 import os
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -8,8 +9,11 @@ from components.prepare_data.data_source import DataSource, check_remote, resolv
 from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
 from components.runtime.text import mask_passwords
 from pipeline.doctor.check import Check, failed_check, run_check
+from pipeline.environment import apply_environment
 
 IN_CLUSTER = "use --in-cluster"
+PREFIX = "kdflow doctor: "
+"""Start of the line that `print_checks` writes."""
 
 
 def check_volume() -> Check:
@@ -52,6 +56,12 @@ def check_data(path: str, repo: str, rev: str) -> list[Check]:
 def check_pod(path: str, model: str, repo: str, rev: str) -> list[Check]:
     """All checks of this module."""
     return [check_volume(), check_mlflow(model), *check_data(path, repo, rev)]
+
+
+def print_checks(path: str, model: str, repo: str, rev: str) -> None:
+    """Run the checks in this pod, and print them for `pipeline.doctor.in_cluster`."""
+    apply_environment()
+    print(PREFIX + json.dumps(check_pod(path, model, repo, rev)), flush=True)
 
 
 def _as_seen_from_here(check: Check) -> Check:

@@ -125,6 +125,17 @@ def test_a_missing_revision_or_path_is_rejected(address: str, path: str, rev: st
     assert words.removeprefix("main") in str(error.value)
 
 
+@pytest.mark.parametrize("rev", ["v9", ""])
+def test_a_repository_without_a_commit_at_head_or_without_git(repo: Path, tmp_path: Path, rev: str) -> None:
+    tags, folder = tmp_path / "tags.git", tmp_path / "folder"
+    git(tmp_path, "init", "-q", "--bare", str(tags))
+    git(repo, "push", "-q", str(tags), "v1")
+    folder.mkdir()
+    for place in (tags.as_uri(), str(tags), str(folder)):
+        with pytest.raises(InputError, match=rf"data_rev: '{rev or 'HEAD'}' is not a revision of {place}"):
+            resolve_source("data/mine", place, rev)
+
+
 def test_a_stage_that_never_ran_is_rejected(repo: Path, address: str) -> None:
     (repo / "dvc.yaml").write_text("stages:\n  make:\n    cmd: mkdir made\n    outs:\n      - made\n")
     git(repo, "add", "-A")

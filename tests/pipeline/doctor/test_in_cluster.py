@@ -1,8 +1,11 @@
 """The checks in a pod."""
 
+import json
+import subprocess
+
 import pytest
 
-from pipeline.doctor import in_cluster
+from pipeline.doctor import in_cluster, pod
 from tests.pipeline.conftest import IMAGE
 from tests.pipeline.runs import pod_of, workflow_of
 
@@ -22,7 +25,7 @@ def in_pod(kfp, monkeypatch):
 
 def test_a_pod_checks_what_only_it_sees(cluster, kfp, command, in_pod, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path))
-    in_cluster.print_checks("data/mine", "kdflow-student", "", "")
+    pod.print_checks("data/mine", "kdflow-student", "", "")
     monkeypatch.delenv("KDFLOW_CHECKPOINTS")
     in_pod(capsys.readouterr().out)
     done = command("doctor", "--in-cluster", "--image", IMAGE)
@@ -32,8 +35,22 @@ def test_a_pod_checks_what_only_it_sees(cluster, kfp, command, in_pod, capsys, m
     spec, platform = run["pipeline_spec"]["pipeline_spec"], run["pipeline_spec"]["platform_spec"]
     (container,) = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
     assert container["image"] == IMAGE and "data/mine" not in str(container)
-    (pod,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
-    assert pod["pvcMount"] and pod["secretAsEnv"] and run["service_account"] == "default-editor"
+    (settings,) = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    assert settings["pvcMount"] and settings["secretAsEnv"] and run["service_account"] == "default-editor"
+
+
+def test_the_command_of_the_pod(cluster, kfp, command, in_pod, tmp_path):
+    in_pod("")
+    command("doctor", "--in-cluster", "--image", IMAGE)
+    (run,) = kfp.runs.values()
+    (executor,) = run["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"].values()
+    inputs = {"path": str(tmp_path), "model": "kdflow-student", "repo": "", "rev": ""}
+    executor_input = json.dumps({"inputs": {"parameterValues": inputs}, "outputs": {"outputFile": str(tmp_path / "output.json")}})
+    words = [*executor["container"]["command"], *executor["container"]["args"]]
+    done = subprocess.run([word.replace("{{$}}", executor_input) for word in words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(pod.PREFIX)]
+    assert [name for name, *_ in json.loads(line.removeprefix(pod.PREFIX))] == ["checkpoints writable", "MLflow", "data repository"]
 
 
 def test_a_pod_that_says_nothing_or_never_ends(cluster, kfp, command, in_pod, monkeypatch):
