@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "show the properties of a model file",
     "convert": "convert between Darknet's .weights and kdflow's .safetensors",
     "registry": "list, compare, promote, roll back and copy registered models",
+    "monitor": "compare the log of a served model with the test pictures",
     "pipeline": "run the steps on this machine, or on Kubeflow Pipelines",
     "benchmark": "measure variants, speed and memory (in a checkout of the repository)",
 }
@@ -24,6 +25,7 @@ MODULES = {
     "params": "components.params.explain",
     "results": "pipeline.results",
     "registry": "components.registry.commands",
+    "monitor": "components.monitor.command",
     "pipeline": "pipeline.__main__",
 }
 KD_COMMANDS = ("predict", "show", "convert")

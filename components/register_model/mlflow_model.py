@@ -29,7 +29,7 @@ def package(exported: Path, folder: Path) -> None:
     import pandas
     from mlflow.models import Model
 
-    from components.register_model import served_model
+    from components.register_model import served_model, serving_log
 
     network = onnx.load(exported)
     # a fixed id and time, so that equal content gives equal files
@@ -38,7 +38,7 @@ def package(exported: Path, folder: Path) -> None:
     mlflow.pyfunc.save_model(
         folder,
         python_model=served_model.__file__,
-        artifacts={"network": str(exported), "letterbox": str(letterbox.__file__)},
+        artifacts={"network": str(exported), "letterbox": str(letterbox.__file__), "serving_log": str(serving_log.__file__)},
         mlflow_model=model,
         signature=_signature(network),
         input_example=pandas.DataFrame({"picture": [_example_picture()]}),

@@ -25,7 +25,14 @@ class Promotion:
         self.registry, self.journal, self.notify_command = registry, Journal(registry), notify_command
 
     def register_challenger(
-        self, file: Path, run_id: str, tags: Mapping[str, str], params: Params, data: Path, model: Path | None = None
+        self,
+        file: Path,
+        run_id: str,
+        tags: Mapping[str, str],
+        params: Params,
+        data: Path,
+        model: Path | None = None,
+        reference: Path | None = None,
     ) -> tuple[GateResult, bool]:
         """Register an ONNX file as the challenger, run the gate, and make it the champion if it passes.
 
@@ -38,6 +45,7 @@ class Promotion:
             params: the rules of the gate.
             data: prepared data with a test split.
             model: the model.safetensors that the ONNX file was exported from.
+            reference: the monitoring reference, see `components.register_model.reference`.
 
         Returns:
             The gate result, and False if the version passed but another one became the champion in the meantime.
@@ -47,10 +55,10 @@ class Promotion:
         """
         state = self.journal.sync_aliases()
         existing = self.registry.versions(digest(file))
-        reference = reference_version(self.journal.entries(), existing[0].number if existing else "")
-        if reference:
-            load_version(self.registry, reference)
-        number = self.registry.register(file, run_id, tags, model)
+        compared_with = reference_version(self.journal.entries(), existing[0].number if existing else "")
+        if compared_with:
+            load_version(self.registry, compared_with)
+        number = self.registry.register(file, run_id, tags, model, reference=reference)
         if state.challenger != number:
             self.journal.append("register", state.champion, number, "registered")
         gate_result = self.run_gate(number, params, data)

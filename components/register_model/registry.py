@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CONTENT_TAG = "kdflow.content"
 MODEL = "model.safetensors"
 """A file of a version: what the ONNX file was exported from."""
+REFERENCE_FILE = "monitoring_reference.json"
+"""A file of a version: what `kdflow monitor` compares a log with."""
 
 
 class Version(NamedTuple):
@@ -105,11 +107,19 @@ class Registry:
         problem = f"contains no versions of '{self.name}' ({known})"
         raise InputError(mask_passwords(self.uri), problem, "name another model with --model, or register one")
 
-    def register(self, exported: Path, run_id: str, tags: Mapping[str, str], model: Path | None = None, folder_name: str = "model") -> str:
+    def register(
+        self,
+        exported: Path,
+        run_id: str,
+        tags: Mapping[str, str],
+        model: Path | None = None,
+        folder_name: str = "model",
+        reference: Path | None = None,
+    ) -> str:
         """Register the ONNX file `exported` as an output of the run, with `tags`, unless a version has this content already.
 
-        The files of the version include the `model` that was exported, so that a training can start from it. They are in the folder
-        `folder_name` of the run's artifacts.
+        The files of the version include the `model` that was exported, so that a training can start from it, and the monitoring
+        `reference`. They are in the folder `folder_name` of the run's artifacts.
 
         The version is created after its files were uploaded and together with its tags. So an interrupted registration leaves no
         incomplete version and can be repeated. If two processes register the same content at once, the lower number is kept.
@@ -125,8 +135,9 @@ class Registry:
         with self.wrap_errors():
             with TemporaryDirectory() as folder:
                 package(exported, Path(folder) / folder_name)
-                if model:
-                    shutil.copyfile(model, Path(folder) / folder_name / MODEL)
+                for file, name in ((model, MODEL), (reference, REFERENCE_FILE)):
+                    if file:
+                        shutil.copyfile(file, Path(folder) / folder_name / name)
                 files = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
             own_tags = {CONTENT_TAG: content, FILES_TAG: files, PREPROCESSING_TAG: PREPROCESSING}
@@ -213,6 +224,20 @@ class Registry:
                 problem = f"has no {MODEL}, because an older release registered it"
                 raise InputError(copy.name, problem, "train and register it again, or set init to a file")
             return copy.read(MODEL)
+
+    def read_reference(self, version: Version) -> bytes:
+        """The content of the monitoring reference of a version, after all files of the version were verified.
+
+        Raises:
+            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
+            InputError: if there is none, because an older release registered the version.
+        """
+        with TemporaryDirectory() as folder:
+            copy = self.verify(version, Path(folder))
+            if REFERENCE_FILE not in copy.digests:
+                problem = f"has no {REFERENCE_FILE}, because an older release registered it"
+                raise InputError(copy.name, problem, "add --data with the prepared data, to compute it from the test pictures")
+            return copy.read(REFERENCE_FILE)
 
     def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
         """Upload a file to the folder `artifact_path` of the run that registered a version."""

@@ -1,14 +1,18 @@
 """The code of a registered model: takes pictures of any size, returns boxes in their own pixels.
 
 MLflow copies this file into the model and runs it from there, so it imports nothing of this project and no torch. Pictures are
-decoded and letterboxed by a copy of `kd/data/letterbox.py`, which is stored next to the network.
+decoded and letterboxed by a copy of `kd/data/letterbox.py`, which is stored next to the network. If the environment variable
+`KDFLOW_SERVING_LOG` names a file, a copy of `components/register_model/serving_log.py` records numbers about each picture there.
 """
 
 import base64
 import binascii
+import hashlib
 import io
 import json
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Callable, Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +23,16 @@ import onnxruntime
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 from PIL import Image
 
 Inputs = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 BATCH = 16
+LOG_VARIABLE = "KDFLOW_SERVING_LOG"
+LIMITS = {"confidence": (0, 1), "nms_iou": (0, 1), "most": (1, 100_000)}
+"""The least and the greatest value of each parameter of a prediction."""
 OUTPUTS = ("boxes", "scores", "labels", "pictures")
 
 
@@ -34,6 +42,10 @@ class Detections(NamedTuple):
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
+
+
+Observer = Callable[[NDArray[np.uint8], tuple[int, int], Detections], None]
+"""Called with a picture at the network's size [H, W, 3], its original width and height, and its detections."""
 
 
 class OnnxDetector:
@@ -52,7 +64,9 @@ class OnnxDetector:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.classes, self.image_size = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
 
-    def __call__(self, pictures: Sequence[Any], confidence: float, nms_iou: float, most: int) -> list[Detections]:
+    def __call__(
+        self, pictures: Sequence[Any], confidence: float, nms_iou: float, most: int, observe: Observer | None = None
+    ) -> list[Detections]:
         """Detect objects in each picture.
 
         Args:
@@ -60,6 +74,7 @@ class OnnxDetector:
             confidence: detections with a higher score than this are returned.
             nms_iou: IoU above which the lower-scoring of two boxes of a class is removed.
             most: maximum number of detections in a picture.
+            observe: called for each picture, in order.
 
         Raises:
             ValueError: if a picture cannot be decoded; names the first one.
@@ -73,7 +88,11 @@ class OnnxDetector:
         for start in range(0, len(pictures), BATCH):
             # one after the other, so that only one picture is in memory at its full size
             squares = [self._letterboxed(start + i, picture) for i, picture in enumerate(pictures[start : start + BATCH])]
-            detections += self._detect(squares, settings)
+            found = self._detect(squares, settings)
+            detections += found
+            if observe:
+                for (square, frame, size), own in zip(squares, found, strict=True):
+                    observe(_crop(square, frame, size), size, own)
         return detections
 
     def _letterboxed(self, index: int, picture: Any) -> tuple[NDArray[np.uint8], Any, tuple[int, int]]:
@@ -112,23 +131,61 @@ class OnnxDetector:
         raise ValueError(f"it is a {type(picture).__name__}")
 
 
+class BadRequest(MlflowException):
+    """An error of the request, in one line. MLflow's server would put the whole request in front of the message."""
+
+    @property
+    def message(self) -> str:
+        """The message that was set first, by the constructor; the server sets another one."""
+        return str(self.__dict__["message"])
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self.__dict__.setdefault("message", text)
+
+
 class ServedModel(PythonModel):
     """The detector as an MLflow model, for `mlflow.pyfunc.load_model(...).predict({"picture": [...]})` and `mlflow models serve`."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the network and the copy of `kd.data.letterbox`."""
-        self.detector = OnnxDetector(Path(context.artifacts["network"]), _load_module(Path(context.artifacts["letterbox"])))
+        """Load the network and the copies of `kd.data.letterbox` and `serving_log`, and open the log if there is to be one."""
+        network = Path(context.artifacts["network"])
+        self.detector = OnnxDetector(network, _load_module(Path(context.artifacts["letterbox"])))
+        self.logging = _load_module(Path(context.artifacts["serving_log"]))
+        self.model = hashlib.sha256(network.read_bytes()).hexdigest()
+        path = os.environ.get(LOG_VARIABLE)
+        self.log = self.logging.ServingLog(Path(path)) if path else None
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[dict[str, list[Any]]]:
         """For each row's "picture": boxes (x0, y0, x1, y1) in that picture's pixels, scores and class names, best first."""
+        names, settings = self.detector.classes, params or {}
+        recorder = self.logging.Recorder(names, self.model, settings) if self.log else None
         try:
-            detections = self.detector(list(model_input["picture"]), **(params or {}))
+            _check_settings(settings)
+            detections = self.detector(list(model_input["picture"]), **settings, observe=recorder)
         except ValueError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
-        names = self.detector.classes
+            raise BadRequest(" ".join(str(error).split()), INVALID_PARAMETER_VALUE) from None
+        if self.log and recorder:
+            try:
+                self.log.append(recorder.records)
+            except (OSError, ValueError) as error:  # a full disk, or damaged metrics, must not stop predictions
+                logging.getLogger("kdflow").warning("%s is not written: %s", self.log.path, error)
         return [{"boxes": b.tolist(), "scores": s.tolist(), "classes": [names[label] for label in labels]} for b, s, labels in detections]
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        low, high = LIMITS[name]
+        if not low <= value <= high:  # also for NaN
+            raise ValueError(f"params: {name} must be in {low}..{high}, not {value:g}")
+
+
+def _crop(square: NDArray[np.uint8], frame: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The part of the letterboxed square that shows the picture."""
+    width, height = (max(1, round(side * frame.scale)) for side in size)
+    return square[frame.top : frame.top + height, frame.left : frame.left + width]
 
 
 def _decode_base64(picture: bytes | str) -> bytes:

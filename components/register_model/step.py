@@ -1,6 +1,7 @@
 """The step `register_model`: export the student, check the export, register it by its content, and run the gate."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from components.params.models import Params
@@ -8,7 +9,8 @@ from components.register_model.export import export_onnx
 from components.register_model.gate.run_gate import EXPORT_DIFFERENCE_TAG, GateResult, finite_or_none
 from components.register_model.parity import Parity, compare_export
 from components.register_model.promotion import SUPERSEDED, Promotion
-from components.register_model.registry import Registry
+from components.register_model.reference import write_reference
+from components.register_model.registry import REFERENCE_FILE, Registry
 from components.register_model.teacher import register_teacher
 from components.runtime.execution import current_execution, git_tags
 from components.runtime.store import tracking_uri
@@ -18,7 +20,7 @@ from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, printable
 from kd.files import digest, digest_json, read_json, write_json
-from kd.model.store import load_init_metadata, load_model
+from kd.model.store import load_init_metadata, load_model, load_spec
 
 MODEL = "model.safetensors"
 INITIAL = ("init", "init_digest", "init_license", "init_origin")
@@ -64,7 +66,11 @@ def register_model(
         raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
     registry = Registry(params.register_model.name)
     promotion = Promotion(registry, params.register_model.notify)
-    gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data, student / MODEL)
+    with TemporaryDirectory() as folder:
+        reference = Path(folder) / REFERENCE_FILE  # not an output of the step: its counts depend on rounding errors
+        write_reference(exported, DetectionData(data / "test", load_spec(student / MODEL).image_size), deployed_settings(params), reference)
+        model, tags = student / MODEL, _tags(lineage, params)
+        gate_result, not_superseded = promotion.register_challenger(exported, run.id, tags, params, data, model, reference)
     decision = gate_result.to_json() | ({} if not_superseded else {"decision": "reject", "reasons": [SUPERSEDED]})
     scores = {name: {key: finite_or_none(value) for key, value in values.items()} for name, values in lineage["scores"].items()}
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})
@@ -102,9 +108,8 @@ def _metrics(gate_result: GateResult) -> dict[str, float]:
 
 def _export(params: Params, data: Path, student: Path, exported: Path) -> Parity:
     """Export the student and compare the export with it."""
-    section = params.register_model
+    section, nms = params.register_model, deployed_settings(params)
     network, spec = load_model(student)
-    nms = NMSConfig(section.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
     export_onnx(network, spec, exported, nms, section.opset)
     parity = compare_export(network, spec, exported, DetectionData(data / "test", spec.image_size), nms, section.compare_pictures)
     if max(parity.box_difference, parity.score_difference) > section.tolerance:
@@ -112,6 +117,11 @@ def _export(params: Params, data: Path, student: Path, exported: Path) -> Parity
         problem = f"the ONNX export differs from PyTorch ({differences}), so nothing is registered"
         raise InputError("register_model.tolerance", problem, "try another register_model.opset")
     return parity
+
+
+def deployed_settings(params: Params) -> NMSConfig:
+    """The settings of the registered model."""
+    return NMSConfig(params.register_model.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
 
 
 def _rounded(parity: Parity, tolerance: float) -> dict[str, float]:

@@ -151,7 +151,8 @@ def test_a_picture_above_the_pixel_limit_is_refused(tmp_path: Path) -> None:
 def test_mlflow_serves_the_package_over_http(tmp_path: Path) -> None:
     ours = Detector.load(model_folder() / "model.safetensors", "cpu")(picture_files(), CONFIDENCE, 0.5, 50)
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in picture_files()]
-    with serve(model_folder() / "package", tmp_path) as post:
+    with serve(model_folder() / "package", tmp_path) as server:
+        post = server.post
         status, response = post({"inputs": encoded})
         assert status == 200 and len(response["predictions"]) == len(picture_files())
         for mine, other in zip(ours, response["predictions"], strict=True):

@@ -115,7 +115,8 @@ def test_mlflow_predicts_the_same_detections(monkeypatch: pytest.MonkeyPatch) ->
 def test_mlflow_serves_the_same_detections_over_http(tmp_path: Path) -> None:
     encoded = [base64.b64encode(png(picture)).decode() for picture in PICTURES]
     [package] = Path("mlruns").glob("1/2*/artifacts/model")
-    with serve(package.resolve(), tmp_path) as post:
+    with serve(package.resolve(), tmp_path) as server:
+        post = server.post
         status, content = post({"inputs": encoded, "params": PARAMS})
     assert status == 200
     assert_same_as_recorded(content["predictions"])

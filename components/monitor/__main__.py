@@ -1,0 +1,5 @@
+"""`python -m components.monitor` is the command `kdflow monitor`."""
+
+from components.monitor.command import main
+
+main()
