@@ -27,7 +27,7 @@ from components.register_model.step import MODEL, deployed_settings
 from kd.cli import count
 from kd.data.dataset import DetectionData
 from kd.data.pictures import read_picture
-from kd.errors import InputError, handle_errors
+from kd.errors import InputError, clean_exit
 from kd.model.store import load_model
 from kd.progress import track
 
@@ -43,7 +43,7 @@ class RecordedPictures(NamedTuple):
     recorder: Recorder
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.monitor") -> None:
     """Print in how many trials each kind of pictures drifts, by their number."""
     parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

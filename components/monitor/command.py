@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from components.params.load import load_params
 from kd.cli import count
-from kd.errors import handle_errors, printable
+from kd.errors import clean_exit, printable
 
 if TYPE_CHECKING:
     from components.monitor.drift import Change
@@ -29,7 +29,7 @@ EPILOG = """examples:
 exit codes: 0 no drift; 1 drift; 2 an error, such as too few pictures"""
 
 
-@handle_errors
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m components.monitor") -> None:
     """Run the command line."""
     args = _parser(prog).parse_args(arguments)
