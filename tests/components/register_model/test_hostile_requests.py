@@ -6,7 +6,6 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
