@@ -27,7 +27,7 @@ class Execution(NamedTuple):
     @property
     def ended(self) -> int:
         """When the last run ended, in milliseconds since 1970, UTC."""
-        return max(run.info.end_time or run.info.start_time for run in self.runs)
+        return max(int(run.info.end_time or run.info.start_time) for run in self.runs)
 
     def __str__(self) -> str:
         """Such as "execution 4711-1.00 (dvc repro), 8 runs, ended on 2026-05-01"."""
