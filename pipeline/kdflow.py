@@ -15,8 +15,8 @@ COMMANDS = {
     "predict": "detect objects in pictures and draw them",
     "show": "show the properties of a model file",
     "convert": "convert between Darknet's .weights and kdflow's .safetensors",
-    "registry": "list, compare, promote, roll back and copy registered models",
     "monitor": "compare the log of a served model with the test pictures",
+    "registry": "list, compare, promote, roll back, copy and prune registered models",
     "pipeline": "run the steps on this machine, or on Kubeflow Pipelines",
     "benchmark": "measure variants, speed and memory (in a checkout of the repository)",
 }

@@ -4,9 +4,11 @@ import json
 import os
 import posixpath
 import re
+import time
 from typing import TYPE_CHECKING
 
 from components.params.models import Params
+from components.runtime.dead_runs import HEARTBEAT_TAG, close_dead_runs, process_tags
 from components.runtime.execution import close_children, close_parent
 from components.runtime.store import connect_to_mlflow, open_parent_run, tracking_uri
 from kd.threads import thread_count
@@ -36,8 +38,13 @@ class StoredRun:
         """Create the run of a step under the parent run of its execution. Returns its run id."""
         self._parent = experiment_id, parent_id = open_parent_run(self.client)
         close_children(self.client, experiment_id, parent_id, step)
-        run = self.client.create_run(experiment_id, run_name=step, tags={"mlflow.parentRunId": parent_id})
+        close_dead_runs(self.client, experiment_id)
+        run = self.client.create_run(experiment_id, run_name=step, tags={"mlflow.parentRunId": parent_id, **process_tags()})
         return str(run.info.run_id)
+
+    def beat(self) -> None:
+        """Record that the process is alive."""
+        self.client.set_tag(self.run_id, HEARTBEAT_TAG, f"{time.time():.0f}")
 
     def end(self, status: str) -> None:
         """End the run and update its parent, unless somebody else started the run."""

@@ -4,12 +4,14 @@ Records are written in the background: a slow or broken store neither delays nor
 somebody else (`MLFLOW_RUN_ID`) is used, but not ended.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from components.params.models import Params
+from components.runtime.dead_runs import HEARTBEAT
 from components.runtime.recorder import BackgroundRecorder
 from components.runtime.store import import_mlflow, sqlite_file, tracking_uri
 from components.runtime.stored_run import StoredRun
@@ -49,6 +51,8 @@ class Run:
         self._timeout = TIMEOUT
         self._recorder.submit(lambda: self._start(step))
         self._submit(lambda stored: stored.log_params(params))
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         if not self._recorder.flush(TIMEOUT if sqlite_file() else START_TIMEOUT):
             self._recorder.warn(f"{mask_passwords(tracking_uri())} does not answer")
 
@@ -89,6 +93,12 @@ class Run:
             with suppress(Exception):
                 self._stored.kill()
 
+    def _beat(self) -> None:
+        """Record every minute that the process is alive, unless the store is behind."""
+        while not self._ended.wait(HEARTBEAT):
+            if self._recorder.flush(HEARTBEAT):
+                self._submit(lambda stored: stored.beat())
+
     def _submit(self, task: Callable[[StoredRun], object]) -> None:
         self._recorder.submit(lambda: task(self._stored) if self._stored else None)
 
@@ -98,6 +108,7 @@ class Run:
             self._timeout = min(self._timeout, START_TIMEOUT)
 
     def _end(self, status: str) -> None:
+        self._ended.set()
         self._submit(lambda stored: stored.end(status))
         self._flush()
         self._recorder.close()
