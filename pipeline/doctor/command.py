@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,6 +29,8 @@ exit codes: 0 no fault, 1 a fault, 2 wrong options or settings"""
 def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = new_parser(commands, "doctor", "check what a run on the cluster needs: the server, Kubernetes, MLflow and the data", EXAMPLES)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change one parameter, as in teacher.init=FILE")
     parser.add_argument("--data-repo", default="", metavar="REPO", help="git repository with the data (default: the one in cluster.yaml)")
     parser.add_argument("--data-rev", default="", metavar="REV", help="its commit, tag or branch")
     parser.add_argument(
@@ -63,8 +67,9 @@ def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
     from pipeline.doctor.pod import check_pod
     from pipeline.doctor.server import check_server
 
-    namespace, params = options.namespace or cluster.namespace, load_params()
-    arguments = {"path": params.data.path, "model": params.register_model.name}
+    namespace, params = options.namespace or cluster.namespace, load_params(options.params, options.set)
+    models = [name for name in (params.register_model.name, params.register_model.teacher) if name]
+    arguments: dict[str, Any] = {"path": params.data.path, "models": models, "weights": [params.teacher.init, params.student.init]}
     repository = {"repo": options.data_repo or cluster.data_repo or "", "rev": options.data_rev or cluster.data_rev or ""}
     try:
         client = connect_to_server(options)

@@ -2,14 +2,17 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from components.params.values import is_model_uri
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
 from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
 from components.runtime.text import mask_passwords
 from pipeline.doctor.check import Check, failed_check, run_check
 from pipeline.environment import apply_environment
+from pipeline.initial_weights import resolve_weights
 
 IN_CLUSTER = "use --in-cluster"
 PREFIX = "kdflow doctor: "
@@ -30,13 +33,13 @@ def check_volume() -> Check:
     return Check("checkpoints writable", "ok", folder)
 
 
-def check_mlflow(model: str) -> Check:
-    """Whether MLflow and its registry can be read."""
+def check_mlflow(models: Sequence[str]) -> Check:
+    """Whether MLflow and its registry can be read, also the registered models of this pipeline."""
     uri = mask_passwords(tracking_uri())
     if not uri.startswith(("http://", "https://")):
         return Check("MLflow", "unknown", "MLFLOW_TRACKING_URI is not set here", f"set it to a server, or {IN_CLUSTER}")
     remedy = "correct MLFLOW_TRACKING_URI, or ask its administrator for access"
-    return run_check("MLflow", remedy, lambda: _read_mlflow(uri, model))
+    return run_check("MLflow", remedy, lambda: _read_mlflow(uri, models))
 
 
 def check_data(path: str, repo: str, rev: str) -> list[Check]:
@@ -53,15 +56,20 @@ def check_data(path: str, repo: str, rev: str) -> list[Check]:
     return [_as_seen_from_here(check) for check in checks]
 
 
-def check_pod(path: str, model: str, repo: str, rev: str) -> list[Check]:
+def check_weights(weights: Sequence[str], repo: str, rev: str) -> list[Check]:
+    """Whether the initial weights of the trainings exist: versions in the registry, or files in the data repository."""
+    return [_as_seen_from_here(_check_weights(f"initial weights {init}", init, repo, rev)) for init in dict.fromkeys(weights) if init]
+
+
+def check_pod(path: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> list[Check]:
     """All checks of this module."""
-    return [check_volume(), check_mlflow(model), *check_data(path, repo, rev)]
+    return [check_volume(), check_mlflow(models), *check_data(path, repo, rev), *check_weights(weights, repo, rev)]
 
 
-def print_checks(path: str, model: str, repo: str, rev: str) -> None:
+def print_checks(path: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> None:
     """Run the checks in this pod, and print them for `pipeline.doctor.in_cluster`."""
     apply_environment()
-    print(PREFIX + json.dumps(check_pod(path, model, repo, rev)), flush=True)
+    print(PREFIX + json.dumps(check_pod(path, models, weights, repo, rev)), flush=True)
 
 
 def _as_seen_from_here(check: Check) -> Check:
@@ -72,21 +80,39 @@ def _as_seen_from_here(check: Check) -> Check:
     return check._replace(state="unknown", detail=f"not from this machine: {check.detail}", remedy=f"{check.remedy}, or {IN_CLUSTER}")
 
 
-def _read_mlflow(uri: str, model: str) -> Check:
+def _check_weights(name: str, init: str, repo: str, rev: str) -> Check:
+    if is_model_uri(init):
+        if not tracking_uri().startswith(("http://", "https://")):
+            return Check(name, "unknown", "MLFLOW_TRACKING_URI is not set here", f"set it to a server, or {IN_CLUSTER}")
+        limit_requests()
+        import_mlflow()
+    elif not repo:
+        return Check(name, "unknown", "no repository is given", "add --data-repo and --data-rev")
+    return run_check(name, "correct init, or track the file with DVC", lambda: _read_weights(name, init, repo, rev))
+
+
+def _read_weights(name: str, init: str, repo: str, rev: str) -> Check:
+    version = json.loads(resolve_weights(init, repo, rev))["version"]
+    return Check(name, "ok", f"version {version}" if version else "do not exist yet: the training starts from random weights")
+
+
+def _read_mlflow(uri: str, models: Sequence[str]) -> Check:
     from mlflow.exceptions import MlflowException
 
     limit_requests()
     import_mlflow()
     client = connect_to_mlflow()
     experiment = client.get_experiment_by_name(experiment_name())
-    try:
-        client.get_registered_model(model)
-        registered = f"model {model}"
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        registered = f"no model {model} yet"
-    return Check("MLflow", "ok", f"{uri}, {'' if experiment else 'no '}experiment {experiment_name()}, {registered}")
+    registered = []
+    for model in models:
+        try:
+            client.get_registered_model(model)
+            registered.append(f"model {model}")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            registered.append(f"no model {model} yet")
+    return Check("MLflow", "ok", f"{uri}, {'' if experiment else 'no '}experiment {experiment_name()}, {', '.join(registered)}")
 
 
 def _read_remote(source: DataSource) -> Check:

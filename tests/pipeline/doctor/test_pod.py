@@ -1,13 +1,21 @@
 """What only a pod sees."""
 
+import json
+
+import pytest
+from mlflow import MlflowClient
+
+from kd.errors import InputError
+from pipeline.doctor import pod
 from pipeline.doctor.check import Check
-from pipeline.doctor.pod import check_data, check_mlflow, check_volume
+from pipeline.doctor.pod import check_data, check_mlflow, check_volume, check_weights
+from tests.servers import mlflow_server
 
 
 def test_mlflow_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert check_mlflow("kdflow-student").state == "fault"
+    assert check_mlflow(["kdflow-student"]).state == "fault"
 
 
 def test_the_volume(monkeypatch, tmp_path):
@@ -25,3 +33,45 @@ def test_the_data_repository(monkeypatch):
     monkeypatch.setenv("KDFLOW_EXECUTION", "in a pod")
     (repository,) = check_data("data/mine", "/no/repository", "main")
     assert repository.state == "fault"
+
+
+def test_initial_weights(monkeypatch):
+    monkeypatch.delenv("KDFLOW_EXECUTION", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert check_weights(["", ""], "", "") == []
+    (file,) = check_weights(["darknet53.conv.74"] * 2, "", "")
+    assert file[:3] == ("initial weights darknet53.conv.74", "unknown", "no repository is given")
+    (version,) = check_weights(["models:/kdflow-student@champion"], "", "")
+    assert version.state == "unknown" and "MLFLOW_TRACKING_URI" in version.detail
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert check_weights(["models:/kdflow-student@champion"], "", "")[0].state == "fault"
+
+
+@pytest.mark.parametrize(
+    "resolved, check",
+    [
+        ("models:/kdflow-student/7", ("ok", "version 7")),
+        ("models:/kdflow-student/", ("ok", "do not exist yet: the training starts from random weights")),
+        (None, ("fault", "darknet53.conv.74: is not tracked by DVC as a whole")),
+    ],
+)
+def test_the_version_of_initial_weights(monkeypatch, resolved, check):
+    def resolve(init, repo, rev):
+        assert (init, repo, rev) == ("darknet53.conv.74", "https://git.example.com/data", "main")
+        if resolved is None:
+            raise InputError(init, "is not tracked by DVC as a whole", "run `dvc add`")
+        return json.dumps({"init": init, "version": resolved.rpartition("/")[2]})
+
+    monkeypatch.setattr(pod, "resolve_weights", resolve)
+    (found,) = check_weights(["darknet53.conv.74", ""], "https://git.example.com/data", "main")
+    assert found[1:3] == check
+
+
+@pytest.mark.slow
+def test_registered_models_are_looked_up(monkeypatch, tmp_path):
+    with mlflow_server(tmp_path / "mlflow") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        MlflowClient(url).create_registered_model("kdflow-student")
+        checked = check_mlflow(["kdflow-student", "kdflow-teacher"])
+    assert checked.state == "ok" and "model kdflow-student, no model kdflow-teacher yet" in checked.detail
