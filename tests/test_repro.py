@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from PIL import Image
 
 from kd.files import digest
 from kd.model.store import load_init_metadata
@@ -108,3 +109,23 @@ def test_a_new_content_of_the_initial_weights_trains_again(project: Path) -> Non
     assert ran(run(project, "repro", "train_baseline", "train_teacher")) == ["train_baseline"]
     expected = {"init": "init.safetensors", "init_digest": digest(project / "init.safetensors"), "init_origin": origin}
     assert load_init_metadata(model) == expected
+
+
+def test_pictures_without_labels_are_prepared_when_they_come_and_change(project: Path) -> None:
+    """Without a dependency on a folder that may not exist; run last, because the project has such pictures afterwards."""
+    Image.new("RGB", (64, 64), "green").save(folder(project) / "a.png")
+    assert ran(run(project, "repro", "prepare_data")) == []
+    parameters = yaml.safe_load((project / "params.yaml").read_text())
+    parameters["data"]["unlabelled"] = "more"
+    (project / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
+    for number, picture in enumerate(("a.png", "b.png"), 1):
+        Image.new("RGB", (64, 64), (50 * number, 0, 0)).save(folder(project) / picture)
+        assert ran(run(project, "repro", "prepare_data")) == ["prepare_data"]
+        assert len(list((project / "outputs/prepare_data/unlabelled/images").iterdir())) == number
+    assert ran(run(project, "repro", "prepare_data")) == []
+
+
+def folder(project: Path) -> Path:
+    """The folder of the pictures without labels."""
+    (project / "more").mkdir(exist_ok=True)
+    return project / "more"

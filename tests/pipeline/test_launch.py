@@ -201,6 +201,22 @@ def test_data_that_change_while_the_pipeline_runs_are_refused(
     assert exit.value.code == 2 and f"changed from {version}" in capsys.readouterr().err
 
 
+def test_pictures_without_labels_that_change_while_the_pipeline_runs_are_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDFLOW_EXECUTION", "one")
+    for folder in ("mine", "more"):
+        (project / folder).mkdir()
+        (project / folder / "a.txt").write_text(folder)
+    data = sections("prepare_data")["data"] | {"path": "mine", "unlabelled": "more"}
+    version, *_ = launch.resolve_versions(sections("register_model") | {"data": data}, "", "")
+    assert version == f"{digest(project / 'mine')} {digest(project / 'more')}"
+    (project / "more/b.txt").write_text("one more")
+    with pytest.raises(SystemExit) as exit:
+        launch.launch_prepare_data(data, version, artifact(project / "out"))
+    assert exit.value.code == 2 and f"changed from {version}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("variables", "remedy"), [({}, "--no-cache"), ({"KDFLOW_CLUSTER": "true"}, "build the image from a new commit")])
 def test_a_cached_artifact_that_was_deleted_is_named(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], remedy: str

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from PIL import Image
 
 from components.params.models import Params
 from components.prepare_data.data_source import DataSource, check_remote, fetch_data, resolve_source
@@ -234,3 +235,27 @@ def test_local_and_fetched_data_give_the_same_output(
     assert digest(tmp_path / "direct") == digest(tmp_path / "fetched")
     assert "90" in (tmp_path / "fetched/summary.json").read_text(), "the dropped box is listed, without the temporary folder"
     assert run.of("dataset")[1] == ("data/coco", str(source), run.of("dataset")[0][2], "data", source.version, source.commit)
+
+
+def test_pictures_without_labels_come_from_the_same_repository(
+    repo: Path, writers: dict[str, Any], params_with: Callable[..., Params], run: Any, tmp_path: Path
+) -> None:
+    boxes = [(0, 2.0, 2.0, 20.0, 20.0), (1, 30.0, 5.0, 20.0, 30.0)]
+    folder = writers["coco"]({split: {f"{split}{i}": (64, 48, boxes) for i in range(3)} for split in ("train", "val", "test")})
+    more = tmp_path / "more"
+    more.mkdir()
+    Image.new("RGB", (33, 22), "green").save(more / "a.png")
+    shutil.copytree(folder, repo / "data/coco")
+    commit_data(repo, {}, "data/coco")
+    shutil.copytree(more, repo / "data/more")
+    commit_data(repo, {}, "data/more")
+    for output in (tmp_path / "direct", tmp_path / "fetched"):
+        output.mkdir()
+    prepare_data(params_with(f"data.path={folder}", f"data.unlabelled={more}", "data.image_size=64"), run, None, tmp_path / "direct")
+    sources = [resolve_source(path, repo.as_uri()) for path in ("data/coco", "data/more")]
+    changes = ("data.path=data/coco", "data.unlabelled=data/more", "data.image_size=64")
+    prepare_data(params_with(*changes), run, sources[0], tmp_path / "fetched", sources[1])
+    assert (tmp_path / "fetched/unlabelled/images/a.png").exists()
+    assert digest(tmp_path / "direct") == digest(tmp_path / "fetched")
+    summary_digest = run.of("dataset")[0][2]
+    assert run.of("dataset")[3] == ("data/more", str(sources[1]), summary_digest, "unlabelled", sources[1].version, sources[1].commit)
