@@ -39,11 +39,19 @@ def add_parser(commands: Commands) -> None:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of a step: one attempt. `state` is the phase of its node in Argo's workflow, such as Running, Succeeded or Error."""
+    """A pod of a step: one attempt.
+
+    Args:
+        name: the pod's name.
+        state: the phase of its node in Argo's workflow, such as Running, Succeeded or Error.
+        started: when it started.
+        message: why it failed, and what it wrote to its termination log: `main: Error (exit code 1): error: ...`.
+    """
 
     name: str
     state: str
     started: str
+    message: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -81,7 +89,7 @@ def _find_pods(workflow: Any, nodes: Mapping[str, Any], step: str) -> list[Pod]:
         node = nodes[key]
         if node["type"] == "Pod":
             name = "-".join((workflow["metadata"]["name"], node["templateName"], key.rpartition("-")[2]))
-            found[key] = Pod(name, node.get("phase", ""), node.get("startedAt") or "")
+            found[key] = Pod(name, node.get("phase", ""), node.get("startedAt") or "", node.get("message") or "")
         waiting += [child for child in node.get("children", ()) if child in nodes and _part_of(nodes[child]["displayName"], step)]
     return sorted(found.values(), key=lambda pod: pod.started)
 
@@ -110,13 +118,21 @@ def read_log(client: "Client", run_id: str, pod: Pod) -> str:
 
 
 def error_line(client: "Client", run_id: str, step: str) -> str:
-    """What the last attempt of a step reported after `error: `, or the exception that ended it; "" if its log has neither, or is gone."""
+    """What the last attempt of a step reported after `error: `, or the exception that ended it; "" if neither is found.
+
+    Without a log, what the attempt wrote to its termination log is used.
+    """
     try:
         pods = pods_of_step(client, run_id, step)
-        lines = read_log(client, run_id, pods[-1]).splitlines() if pods else []
     except ServerError:
         return ""
-    return next((match[1] or match[2] for line in reversed(lines) if (match := CAUSE.match(line))), "")
+    if not pods:
+        return ""
+    try:
+        text = read_log(client, run_id, pods[-1])
+    except ServerError:
+        text = pods[-1].message.partition("): ")[2]
+    return next((match[1] or match[2] for line in reversed(text.splitlines()) if (match := CAUSE.match(line))), "")
 
 
 def _part_of(name: str, step: str) -> bool:

@@ -73,6 +73,13 @@ def test_status_prints_the_error_line_of_the_failed_step(kfp, command, failed):
     assert f"Logs:  kdflow pipeline logs {failed} STEP" in shown.out and "kubectl" not in shown.out
 
 
+def test_status_prints_the_error_line_of_a_step_whose_log_is_gone(kfp, command, failed):
+    del kfp.archive[pod_of("train", 2)]
+    (workflow,) = kfp.workflows
+    workflow["status"]["nodes"]["kdflow-x-train2"]["message"] = "main: Error (exit code 1): error: data: is empty; add pictures\n"
+    assert "train failed: data: is empty; add pictures\n" in command("status", failed).out
+
+
 def test_status_prints_the_exception_of_the_failed_step(kfp, command, failed):
     kfp.archive[pod_of("train", 2)] = "Traceback (most recent call last):\n  File ...\nZeroDivisionError: by zero\nF1123 exit status 1\n"
     assert "train failed: ZeroDivisionError: by zero\n" in command("status", failed).out
