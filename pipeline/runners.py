@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import components
 import kd
+from components.runtime.store import checkpoint_folder
 from components.runtime.text import one_line
-from components.shared.training import checkpoint_folder
 from kd.errors import InputError
 from kd.files import digest, digest_json
 from pipeline import launch

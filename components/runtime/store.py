@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from components.runtime.execution import current_execution, open_parent
+from components.runtime.execution import Execution, current_execution, open_parent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,6 +57,11 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or "kdflow"
 
 
+def checkpoint_folder() -> Path:
+    """The folder for checkpoints, set by `KDFLOW_CHECKPOINTS`. It is not a DVC output, because DVC deletes those before a stage runs."""
+    return Path(os.environ.get("KDFLOW_CHECKPOINTS", ".checkpoints"))
+
+
 def import_mlflow() -> None:
     """Import MLflow with telemetry, progress bars and log messages turned off; errors are still raised."""
     for name, value in _QUIET_SETTINGS.items():
@@ -85,13 +90,13 @@ def connect_to_mlflow() -> "MlflowClient":
     return MlflowClient(tracking_uri())
 
 
-def open_parent_run(client: "MlflowClient") -> tuple[str, str]:
-    """The experiment's id, and the run id of the parent run of this execution, which is created if it does not exist.
+def open_parent_run(client: "MlflowClient", execution: Execution | None = None) -> tuple[str, str]:
+    """The experiment's id, and the run id of the parent run of the (present) execution, which is created if it does not exist.
 
     The first step of a pipeline calls this, so that steps that start at the same time find one parent.
     """
     experiment_id = _get_or_create_experiment(client)
-    return experiment_id, open_parent(client, experiment_id, current_execution())
+    return experiment_id, open_parent(client, experiment_id, execution or current_execution())
 
 
 def _get_or_create_experiment(client: "MlflowClient") -> str:

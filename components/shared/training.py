@@ -1,7 +1,6 @@
 """Shared by the three training steps: settings from the parameters, the checkpoint, metrics in MLflow, and the output files."""
 
 import csv
-import os
 import sys
 from copy import deepcopy
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import torch
 import kd
 from components.params.models import Detector, Params, Train
 from components.runtime.execution import is_main_process
+from components.runtime.store import checkpoint_folder
 from components.runtime.tracking import Run
 from components.shared.initial_network import better_network, describe_origin, initial_network
 from components.shared.initial_weights import InitialWeights, find_weights
@@ -128,11 +128,6 @@ def train_config(section: Train, fine_tune: bool) -> TrainConfig:
     """The settings of a training; those in `fine_tune` replace the others if the initial weights have all classes."""
     settings = section.model_dump(exclude={"fine_tune"})
     return TrainConfig(**settings | ({name: value for name, value in section.fine_tune if value} if fine_tune else {}))
-
-
-def checkpoint_folder() -> Path:
-    """The folder for checkpoints, set by `KDFLOW_CHECKPOINTS`. It is not a DVC output, because DVC deletes those before a stage runs."""
-    return Path(os.environ.get("KDFLOW_CHECKPOINTS", ".checkpoints"))
 
 
 def write_history(path: Path, history: list[EpochMetrics]) -> None:
