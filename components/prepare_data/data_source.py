@@ -1,5 +1,6 @@
 """Download a dataset that DVC tracks at a git revision. Credentials for git and the DVC remote come from the environment."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from components.prepare_data.network import causes, is_network_fault, retry_network_faults
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from kd.files import digest
@@ -36,6 +38,7 @@ class DataSource:
         return f"{mask_passwords(self.repo)}@{self.commit}:{self.path}" if self.repo else self.path
 
 
+@retry_network_faults
 def resolve_source(path: str, repo: str = "", rev: str = "") -> DataSource:
     """Resolve `path` at revision `rev` of `repo` to a commit and a version, without downloading the data.
 
@@ -55,6 +58,7 @@ def resolve_source(path: str, repo: str = "", rev: str = "") -> DataSource:
         return DataSource(path, _find_output(opened, repo, path).hash_info.value, repo, opened.get_rev())
 
 
+@retry_network_faults
 def check_remote(source: DataSource) -> None:
     """Read the list of files of `source` from its DVC remote; nothing is checked for a folder on this machine.
 
@@ -90,9 +94,11 @@ def fetch_data(source: DataSource) -> Iterator[Path]:
         yield folder
 
 
+@retry_network_faults
 def _download(source: DataSource, folder: Path) -> None:
     from dvc.api import DVCFileSystem
 
+    shutil.rmtree(folder, ignore_errors=True)  # of a former attempt
     try:
         DVCFileSystem(source.repo, rev=source.commit).get(source.path, str(folder), recursive=True)
     except Exception as error:  # git, DVC and the clients of remotes share no base class
@@ -162,21 +168,15 @@ def _check_exists(folder: Path) -> Path:
 
 def _download_problem(error: Exception) -> tuple[str, str]:
     """The problem and the remedy of a failed download."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, PermissionError) or "Credentials" in type(cause).__name__ for cause in causes):
+    found = list(causes(error))
+    if any(isinstance(cause, PermissionError) or "Credentials" in type(cause).__name__ for cause in found):
         return f"the remote refuses the credentials ({_reason(error)})", "correct them in the environment"
-    if any(isinstance(cause, FileNotFoundError) for cause in causes):
+    if any(isinstance(cause, FileNotFoundError) for cause in found) and not is_network_fault(error):
         return f"the remote lacks a file ({_reason(error)})", "run `dvc push` on the machine with the data"
     return f"the remote cannot be read ({_reason(error)})", "check its address and the network, then run again"
 
 
-def _causes(error: BaseException | None) -> Iterator[Exception]:
-    while isinstance(error, Exception):
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _reason(error: Exception) -> str:
     """The message of the first cause of `error`, because `error` itself only names the requested file."""
-    with_message = [cause for cause in _causes(error) if str(cause)]
+    with_message = [cause for cause in causes(error) if str(cause)]
     return one_line((with_message[1:2] or with_message or [error])[0])
