@@ -13,6 +13,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ from PIL import Image
 
 Inputs = dict[str, NDArray[np.float32] | NDArray[np.int64]]
 BATCH = 16
+LARGE_MEGAPIXELS = 8
+"""Of pictures with more, one is decoded at a time."""
 LOG_VARIABLE = "KDFLOW_SERVING_LOG"
 LIMITS = {"confidence": (0, 1), "nms_iou": (0, 1), "most": (1, 100_000)}
 """The least and the greatest value of each parameter of a prediction."""
@@ -61,6 +64,8 @@ class OnnxDetector:
         options.log_severity_level = 3  # otherwise it warns about each optional input
         self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         self._letterbox = letterbox
+        # one thread for large pictures: a server has many threads, and the C library keeps freed memory for each
+        self._large_pictures = ThreadPoolExecutor(1)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.classes, self.image_size = tuple(json.loads(metadata["classes"])), int(metadata["image_size"])
 
@@ -97,8 +102,14 @@ class OnnxDetector:
 
     def _letterboxed(self, index: int, picture: Any) -> tuple[NDArray[np.uint8], Any, tuple[int, int]]:
         """A picture in the network's square, its position in it, and its size."""
-        image = self._decode(index, picture)
-        return (*self._letterbox.letterbox_array(image, self.image_size), image.size)
+        try:
+            source = io.BytesIO(_decode_base64(picture)) if isinstance(picture, bytes | str) else picture
+            if self._count_pixels(source) > LARGE_MEGAPIXELS * 1e6:
+                return self._large_pictures.submit(self._fit, source).result()
+            return self._fit(source)
+        except (ValueError, OSError) as error:
+            name = picture if isinstance(picture, Path) else f"picture {index}"
+            raise ValueError(f"{name} cannot be decoded: {error}") from None
 
     def _detect(self, squares: list[tuple[NDArray[np.uint8], Any, tuple[int, int]]], settings: Inputs) -> list[Detections]:
         inputs = np.stack([square for square, *_ in squares]).transpose(0, 3, 1, 2).astype(np.float32) / 255
@@ -110,25 +121,29 @@ class OnnxDetector:
             detections.append(Detections(clipped, scores[own], labels[own]))
         return detections
 
-    def _decode(self, index: int, picture: Any) -> Image.Image:
-        try:
-            image: Image.Image = self._to_image(picture)
-        except (ValueError, OSError) as error:
-            name = picture if isinstance(picture, Path) else f"picture {index}"
-            raise ValueError(f"{name} cannot be decoded: {error}") from None
-        return image
+    def _fit(self, source: Any) -> tuple[NDArray[np.uint8], Any, tuple[int, int]]:
+        image = self._to_image(source)
+        return (*self._letterbox.letterbox_array(image, self.image_size), image.size)
 
-    def _to_image(self, picture: Any) -> Any:
-        match picture:
+    def _count_pixels(self, source: Any) -> int:
+        """The number of pixels of a picture that is not decoded yet."""
+        if not isinstance(source, Path | io.BytesIO):
+            return 0
+        with self._letterbox.open_picture(source) as image:
+            return int(image.width * image.height)
+
+    def _to_image(self, source: Any) -> Any:
+        match source:
             case Image.Image():
-                return self._letterbox.as_rgb(picture)
+                return self._letterbox.as_rgb(source)
             case np.ndarray():
-                return self._letterbox.from_array(picture)
+                return self._letterbox.from_array(source)
+            case io.BytesIO():
+                source.seek(0)
+                return self._letterbox.decode_picture(source)
             case Path():
-                return self._letterbox.decode_picture(picture)
-            case bytes() | str():
-                return self._letterbox.decode_picture(io.BytesIO(_decode_base64(picture)))
-        raise ValueError(f"it is a {type(picture).__name__}")
+                return self._letterbox.decode_picture(source)
+        raise ValueError(f"it is a {type(source).__name__}")
 
 
 class BadRequest(MlflowException):

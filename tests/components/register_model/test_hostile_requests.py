@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -137,6 +138,14 @@ def test_sixteen_of_the_largest_pictures_in_one_request_take_less_than_a_gigabyt
     pictures = [encode(png(mode, 8000, 1000 * MAX_MEGAPIXELS // 8)) for mode in ("RGB", "RGBA", "P")]
     status, content = server.post({"inputs": [pictures[index % 3] for index in range(16)]})
     assert status == 200 and len(content["predictions"]) == 16
+    assert lives(server) and server.peak_megabytes() < LIMIT
+
+
+@pytest.mark.slow
+def test_large_pictures_of_several_requests_at_once_are_decoded_one_after_the_other(server: Server) -> None:
+    content = {"inputs": [encode(png("RGBA", 8000, 1000 * MAX_MEGAPIXELS // 8))]}
+    with ThreadPoolExecutor(4) as pool:
+        assert [status for status, _ in pool.map(server.post, [content] * 4)] == [200] * 4
     assert lives(server) and server.peak_megabytes() < LIMIT
 
 
