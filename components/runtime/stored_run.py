@@ -32,7 +32,7 @@ class StoredRun:
         self._monitor: SystemMetricsMonitor | None = None
 
     @classmethod
-    def start(cls, step: str) -> "StoredRun":
+    def open_run(cls, step: str) -> "StoredRun":
         """The run of a step: that in `MLFLOW_RUN_ID`, or a new one under the parent run of this execution."""
         client = connect_to_mlflow()
         if run_id := os.environ.get("MLFLOW_RUN_ID"):
@@ -41,14 +41,14 @@ class StoredRun:
             experiment_id, parent_id = open_parent_run(client)
             close_children(client, experiment_id, parent_id, step)
             close_dead_runs(client, experiment_id)
-            run = cls.create(client, step, (experiment_id, parent_id), process_tags())
+            run = cls.create_run(client, step, (experiment_id, parent_id), process_tags())
         run.set_tag("kdflow.step", step)
         run.set_tag("kdflow.threads", str(thread_count()))
         run._monitor = _monitor_system(run.run_id)
         return run
 
     @classmethod
-    def create(
+    def create_run(
         cls, client: "MlflowClient", step: str, parent: tuple[str, str], tags: dict[str, str], start_time: int | None = None
     ) -> "StoredRun":
         """A new run named like the step; `start_time` in milliseconds since 1970."""

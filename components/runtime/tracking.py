@@ -22,7 +22,7 @@ from components.runtime.store import import_mlflow, sqlite_file, tracking_uri
 from components.runtime.stored_run import StoredRun
 from components.runtime.termination import on_sigterm
 from components.runtime.text import mask_passwords
-from components.runtime.unsent import Record, UnsentRun, copy_artifact, is_refused, save_unsent, send_unsent, store_digest, unsent_folder
+from components.runtime.unsent import Call, UnsentRun, copy_artifact, is_refused, save_unsent, send_unsent, store_digest, unsent_folder
 
 START_TIMEOUT = 8.0  # seconds for the first answer of a server
 TIMEOUT = 60.0  # seconds for an upload, for the last records, or to create a sqlite store on a busy machine
@@ -55,7 +55,7 @@ class Run:
         self._recorder = BackgroundRecorder()
         self._stored: StoredRun | None = None
         self._step, self._started, self._timeout = step, _now(), TIMEOUT
-        self._unsent: list[Record] = []
+        self._unsent: list[Call] = []
         self._folder = unsent_folder().resolve() / f"{self._started}-{uuid.uuid4().hex[:8]}"
         self._recorder.submit(self._start)
         self._submit("log_params", {name: str(value) for name, value in params.flat().items()})
@@ -85,18 +85,18 @@ class Run:
 
     def log_artifact(self, path: Path) -> None:
         """Upload a file or folder. Returns when it is uploaded or copied, because the step may move it afterwards."""
-        record = self._submit("log_artifact", str(path))
+        call = self._submit("log_artifact", str(path))
         self._flush()
-        if record in self._unsent:
+        if call in self._unsent:
             with suppress(OSError):
-                record.arguments[0] = str(copy_artifact(path, self._folder))
+                call.arguments[0] = str(copy_artifact(path, self._folder))
 
     def set_tag(self, name: str, value: str) -> None:
         """Set a tag of the run."""
         self._submit("set_tag", name, value)
 
     def _start(self) -> None:
-        self._stored = StoredRun.start(self._step)
+        self._stored = StoredRun.open_run(self._step)
 
     def _kill(self) -> None:
         """Set the status to KILLED at once, ahead of the records that wait. If it fails, the next attempt of the step does it."""
@@ -110,23 +110,23 @@ class Run:
             if self._recorder.flush(HEARTBEAT):
                 self._recorder.submit(lambda: self._stored.beat() if self._stored else None)
 
-    def _submit(self, method: str, *arguments: Any) -> Record:
+    def _submit(self, method: str, *arguments: Any) -> Call:
         """Queue a call of a method of `StoredRun`."""
-        record = Record(method, list(arguments))
-        self._unsent.append(record)
-        self._recorder.submit(lambda: self._send(record))
-        return record
+        call = Call(method, list(arguments))
+        self._unsent.append(call)
+        self._recorder.submit(lambda: self._send(call))
+        return call
 
-    def _send(self, record: Record) -> None:
+    def _send(self, call: Call) -> None:
         if not self._stored:
             return
         try:
-            getattr(self._stored, record.method)(*record.arguments)
+            getattr(self._stored, call.method)(*call.arguments)
         except Exception as error:
             if is_refused(error):
-                self._unsent.remove(record)
+                self._unsent.remove(call)
             raise
-        self._unsent.remove(record)
+        self._unsent.remove(call)
 
     def _flush(self) -> None:
         if self._stored and not self._recorder.flush(self._timeout):
@@ -159,9 +159,9 @@ class NullRun(Run):
     def __init__(self) -> None:
         self._recorder, self._stored, self._unsent = BackgroundRecorder(), None, []
 
-    def _submit(self, method: str, *arguments: Any) -> Record:
+    def _submit(self, method: str, *arguments: Any) -> Call:
         """Record nothing."""
-        return Record(method, list(arguments))
+        return Call(method, list(arguments))
 
 
 def _now() -> int:

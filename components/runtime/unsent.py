@@ -26,7 +26,7 @@ REFUSED = (400, 404, 409)
 """HTTP status codes that a repeated request would get again."""
 
 
-class Record(NamedTuple):
+class Call(NamedTuple):
     """A call of a method of `StoredRun`; the arguments can be written as JSON."""
 
     method: str
@@ -43,7 +43,7 @@ class UnsentRun(NamedTuple):
         started: in milliseconds since 1970.
         run_id: the run, if it could be created.
         is_ours: whether kdflow started the run, and ends it.
-        records: in their order.
+        calls: in their order.
     """
 
     store: str
@@ -52,7 +52,7 @@ class UnsentRun(NamedTuple):
     started: int
     run_id: str | None
     is_ours: bool
-    records: list[Record]
+    calls: list[Call]
 
 
 def unsent_folder() -> Path:
@@ -109,12 +109,12 @@ def _send(client: "MlflowClient", folder: Path, run: UnsentRun) -> None:
         stored = StoredRun(client, run.run_id, parent)
     else:
         assert parent, "a run that somebody else started has an id"
-        stored = StoredRun.create(client, run.step, parent, {"kdflow.step": run.step}, run.started)
+        stored = StoredRun.create_run(client, run.step, parent, {"kdflow.step": run.step}, run.started)
         run = run._replace(run_id=stored.run_id)
         save_unsent(folder, run)  # so that an interruption does not create a second run
-    for record in run.records:
+    for call in run.calls:
         try:
-            getattr(stored, record.method)(*record.arguments)
+            getattr(stored, call.method)(*call.arguments)
         except Exception as error:
             if not is_refused(error):
                 raise
@@ -124,7 +124,7 @@ def _read(file: Path) -> UnsentRun | None:
     """What `save_unsent` wrote to `file`; None if it is something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return UnsentRun(**content | {"records": [Record(*record) for record in content["records"]]})
+        return UnsentRun(**content | {"calls": [Call(*call) for call in content["calls"]]})
     except (FileNotFoundError, LookupError, TypeError, ValueError):
         return None
 

@@ -34,7 +34,7 @@ def next_step(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_that_could_not_even_start_is_recorded_later(settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(ValueError):
-        patch.setattr(StoredRun, "start", fail)
+        patch.setattr(StoredRun, "open_run", fail)
         with step_run("train_teacher", settings) as run:
             run.log_metrics({"map": 0.5}, step=1)
             run.log_metrics({"map": float("nan")}, step=2)
@@ -68,7 +68,7 @@ def test_the_last_records_of_a_run_are_sent_later_and_refused_ones_are_not(setti
             patch.setattr(StoredRun, method, fail)
         run.log_metrics({"map": 0.75}, step=2)
         run._end("FINISHED")
-    assert [name for name, _ in json.loads((folders()[0] / "records.json").read_text())["records"]] == ["log_metrics", "end"]
+    assert [name for name, _ in json.loads((folders()[0] / "records.json").read_text())["calls"]] == ["log_metrics", "end"]
     assert records()["train_teacher"].info.status == "RUNNING"
     next_step(settings, monkeypatch)
     record = records()["train_teacher"]
@@ -77,7 +77,7 @@ def test_the_last_records_of_a_run_are_sent_later_and_refused_ones_are_not(setti
 
 def test_a_store_that_is_still_down_keeps_the_records(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(StoredRun, "start", fail)
+        patch.setattr(StoredRun, "open_run", fail)
         with step_run("train_teacher", settings) as run:
             run.log_metrics({"map": 0.5})
     with monkeypatch.context() as patch:
@@ -92,7 +92,7 @@ def test_a_store_that_is_still_down_keeps_the_records(settings: Params, monkeypa
 
 def test_another_store_does_not_get_the_records(settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(StoredRun, "start", fail)
+        patch.setattr(StoredRun, "open_run", fail)
         with step_run("train_teacher", settings):
             pass
     (tmp_path / "other").mkdir()
@@ -106,14 +106,14 @@ def test_another_store_does_not_get_the_records(settings: Params, tmp_path: Path
 
 def test_a_damaged_file_is_ignored_and_old_runs_are_deleted(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unsent, "MAX_KEPT", 2)
-    for content in ("[", "[]", json.dumps({"records": 3}), ""):
+    for content in ("[", "[]", json.dumps({"calls": 3}), ""):
         folder = unsent.unsent_folder() / f"1-{len(folders())}"
         folder.mkdir(parents=True)
         (folder / "records.json").write_text(content)
     next_step(settings, monkeypatch)
     assert len(folders()) == 4 and records()["evaluate"].info.status == "FINISHED"
     with monkeypatch.context() as patch:
-        patch.setattr(StoredRun, "start", fail)
+        patch.setattr(StoredRun, "open_run", fail)
         with step_run("train_teacher", settings):
             pass
     assert len(folders()) == 2 and folders()[-1].name > "1-3"
