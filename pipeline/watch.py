@@ -61,7 +61,7 @@ class Watcher:
         self._reported: set[tuple[str, datetime]] = set()  # of runs that may fail again after a retry
         self._is_overdue = False
 
-    def look(self) -> list[Message]:
+    def check(self) -> list[Message]:
         """What there is to report now, oldest first.
 
         Raises:
@@ -141,7 +141,7 @@ def _watch(options: argparse.Namespace) -> None:
     watcher = Watcher(connect_to_server(options), since, max_age, lifetime)
     while True:
         try:
-            messages = watcher.look()
+            messages = watcher.check()
         except ServerError as error:
             if options.once or not error.is_transient:
                 raise

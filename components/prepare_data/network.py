@@ -1,4 +1,4 @@
-"""Faults of the network: how to tell them from wrong addresses and credentials, and to try again after one."""
+"""Distinguish a fault of the network from a wrong address or wrong credentials, and try again after one."""
 
 import functools
 import os
@@ -11,18 +11,18 @@ from typing import ParamSpec, TypeVar
 
 from kd.errors import InputError
 
-PAUSES = (5.0, 20.0, 60.0)
+DELAYS = (5.0, 20.0, 60.0)
 """Seconds before each further attempt."""
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
-def retry_network_faults(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+def retry_network_faults(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
     """Decorate a function that can be repeated: on a cluster, call it again after a fault of the network, which would end the run."""
 
     @functools.wraps(function)
-    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
-        for pause in PAUSES if "KDFLOW_CLUSTER" in os.environ else ():
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        for pause in DELAYS if "KDFLOW_CLUSTER" in os.environ else ():
             try:
                 return function(*arguments, **options)
             except InputError as error:

@@ -31,7 +31,7 @@ PAUSE, MAX_POLLS = 5.0, 120
 MAX_FAILURES = 10
 """A request is given up after this many failures in a row."""
 REMEDY = "Kubeflow's page of the run 'kdflow doctor' shows the reason"
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 @dsl.component(base_image="kdflow", install_kfp_package=False)
@@ -75,7 +75,7 @@ def check_in_cluster(client: "Client", cluster: Cluster, namespace: str, **argum
     return [Check("pod", "ok", f"ran {cluster.image}"), *(Check(*check) for check in json.loads(result))]
 
 
-def _ask(request: Callable[[], Result]) -> Result:
+def _ask(request: Callable[[], Answer]) -> Answer:
     """The result of a request, which is sent again if the server has a transient error."""
     for _ in range(MAX_FAILURES - 1):
         try:

@@ -13,7 +13,7 @@ from components.prepare_data.network import is_network_fault, retry_network_faul
 from kd.errors import InputError
 from tests.http_server import JsonHandler, serving_http
 
-ATTEMPTS = len(network.PAUSES) + 1
+ATTEMPTS = len(network.DELAYS) + 1
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_git_server_that_is_away_is_asked_again_and_one_that_refuses_is_not(
 def test_a_refused_connection_is_tried_again(address: str, on_a_cluster: list[float]) -> None:
     with pytest.raises(InputError):
         resolve_source("data", address, "main")
-    assert on_a_cluster == list(network.PAUSES)
+    assert on_a_cluster == list(network.DELAYS)
 
 
 def test_on_your_own_machine_it_fails_at_once(monkeypatch: pytest.MonkeyPatch, on_a_cluster: list[float]) -> None:
