@@ -2,9 +2,9 @@
 
 kdflow benchmark serving --model outputs/distill_student --data outputs/prepare_data
 
-A request has one picture. Clients post from threads, each over one connection, for the given number of requests. Plain ONNX Runtime
-decodes and detects in as many threads of this process, without HTTP. The cold start is the time from the start of the server to its
-first answer, and the memory the most that its process has had.
+A request has one picture. Clients post from threads, each over one connection. Plain ONNX Runtime decodes and detects in as many threads
+of this process, without HTTP. Both take turns, so that a slow moment of the machine affects both. The cold start is the time from the
+start of the server to its first answer, and the memory the most that its process has had.
 """
 
 import argparse
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     parser = argparse.ArgumentParser(prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("outputs/distill_student"), metavar="FOLDER", help="trained (%(default)s)")
     parser.add_argument("--data", type=Path, default=Path("outputs/prepare_data"), metavar="FOLDER", help="prepared data (%(default)s)")
-    parser.add_argument("--requests", type=count, default=200, help="requests at each concurrency (default: 200)")
+    parser.add_argument("--requests", type=count, default=100, help="requests of a round (default: 100)")
+    parser.add_argument("--rounds", type=count, default=7, help="rounds, whose medians are printed (default: 7)")
     parser.add_argument("--concurrency", type=count, nargs="+", default=[1, 8], help="clients at once (default: 1 8)")
     parser.add_argument("--log", action="store_true", help="with KDFLOW_SERVING_LOG")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (%(default)s)")
@@ -78,19 +79,21 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     network, spec = load_model(options.model / MODEL)
     split, nms = DetectionData(options.data / "test", spec.image_size), deployed_settings(load_params(options.params))
     pictures = [split.file(index).read_bytes() for index in range(min(options.requests, len(split)))]
-    print(f"{describe_machine()}; {os.cpu_count()} CPU cores; {options.requests} requests, {spec.image_size} px")
+    print(f"{describe_machine()}; {os.cpu_count()} CPU cores; {options.rounds} rounds of {options.requests} requests, {spec.image_size} px")
     print("| | clients | requests/s | median ms | p95 ms |\n|---|---|---|---|---|")
     with TemporaryDirectory() as name:
         folder = Path(name)
         export_onnx(network, spec, folder / "student.onnx", nms)
         package(folder / "student.onnx", folder / "package")
-        plain = plain_client(folder / "student.onnx", pictures, nms)
-        for clients in options.concurrency:
-            print_row("ONNX Runtime", clients, measure(lambda: plain, options.requests, clients))
         log = {"KDFLOW_SERVING_LOG": str(folder / "serving.jsonl")} if options.log else {}
         with serve(folder / "package", folder, pictures[0], log) as server:
-            for clients in options.concurrency:
-                print_row("server", clients, measure(lambda: http_client(server.port, pictures), options.requests, clients))
+            plain = plain_client(folder / "student.onnx", pictures, nms)
+            clients = {"ONNX Runtime": lambda: plain, "server": lambda: http_client(server.port, pictures)}
+            for number in options.concurrency:
+                rounds = [[measure(new, options.requests, number) for new in clients.values()] for _ in range(options.rounds)]
+                for kind, speeds in zip(clients, zip(*rounds, strict=True), strict=True):
+                    rate, middle, high = (float(np.median(values)) for values in zip(*speeds, strict=True))
+                    print(f"| {kind} | {number} | {rate:.0f} | {middle:.1f} | {high:.1f} |", flush=True)
             print(f"\ncold start {server.cold_start:.1f} s, peak memory {server.peak_megabytes()} MB")
 
 
@@ -111,11 +114,6 @@ def measure(new_client: Callable[[], Call], requests: int, clients: int) -> Spee
         times = [value for own in pool.map(run, [range(first, requests, clients) for first in range(clients)]) for value in own]
     rate = (requests + clients) / (time.perf_counter() - start)
     return Speed(rate, float(np.median(times)), float(np.percentile(times, 95)))
-
-
-def print_row(name: str, clients: int, speed: Speed) -> None:
-    """Print a row of the table."""
-    print(f"| {name} | {clients} | {speed.rate:.0f} | {speed.median:.1f} | {speed.p95:.1f} |", flush=True)
 
 
 def plain_client(exported: Path, pictures: Sequence[bytes], nms: NMSConfig) -> Call:
