@@ -25,7 +25,7 @@ def notify(command: str, message: dict[str, Any], timeout: float = TIMEOUT) -> N
         _warn(str(error))
         return
     try:
-        _, stderr = process.communicate(json.dumps(message, sort_keys=True), timeout=timeout)
+        _, stderr = process.communicate(json.dumps(message, sort_keys=True) + "\n", timeout=timeout)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -139,9 +140,13 @@ def _approve(args: argparse.Namespace, params: Params, promotion: "Promotion") -
 
 
 def _rollback(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
-    moved = promotion.rollback(args.reason, promotion.registry.version(args.version).number if args.version else "")
+    number = promotion.registry.version(args.version).number if args.version else ""
+    before = promotion.registry.aliases().get("champion")
+    moved = promotion.rollback(args.reason, number)
     champion = promotion.journal.sync_aliases().champion
     problem = "" if moved else "not rolled back, because the champion changed in the meantime; "
+    if moved and champion == before:
+        problem = f"nothing changed, because version {number} is not the champion; "
     print(f"{promotion.registry.name}: {problem}the champion is version {champion}")
     return 0 if moved else 1
 
@@ -187,6 +192,7 @@ def _seal(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
 def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     from components.register_model.registry import Registry
     from components.registry.copies import copy_version
+    from components.runtime.text import mask_passwords
 
     source = promotion.registry
     _warn(promotion)
@@ -194,7 +200,8 @@ def _copy(args: argparse.Namespace, params: Params, promotion: "Promotion") -> i
     target = Registry(args.to or source.name, args.to_store)
     number = copy_version(source, version, target)
     print(f"copied {source.name} version {version.number} to {target.name} version {number}")
-    print(f"to promote it in its store: kdflow registry --model {target.name} promote {number}")
+    store = f"MLFLOW_TRACKING_URI={shlex.quote(mask_passwords(args.to_store))} " if args.to_store else ""
+    print(f"to promote it there: {store}kdflow registry --model {shlex.quote(target.name)} promote {number}")
     return 0
 
 

@@ -82,3 +82,8 @@ def test_a_slow_command_is_stopped_with_its_child_processes(
 def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     notify("no-such-command-here", MESSAGE)
     assert "ended with 127" in capsys.readouterr().err
+
+
+def test_the_message_is_a_whole_line(tmp_path: Path) -> None:
+    notify(f"cat > {tmp_path}/message", MESSAGE)
+    assert (tmp_path / "message").read_text() == json.dumps(MESSAGE, sort_keys=True) + "\n"

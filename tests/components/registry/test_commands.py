@@ -137,6 +137,27 @@ def test_a_version_waits_for_an_approval(registry: Command, tmp_path: Path) -> N
     assert code == 2 and "does not wait for an approval (gate: promote)" in output
 
 
+def test_a_repeated_rollback_says_that_nothing_changed(registry: Command, tmp_path: Path) -> None:
+    new_store(tmp_path)
+    for name, share in (("a", 0.5), ("b", 0.8)):
+        register("kdflow-student", write_model(Path(f"{name}.onnx"), (share, share)))
+        Promotion(Registry("kdflow-student")).force("1" if name == "a" else "2", "first")
+    assert registry("rollback", "2") == (0, "kdflow-student: the champion is version 1\n")
+    unchanged = "kdflow-student: nothing changed, because version 2 is not the champion; the champion is version 1\n"
+    assert registry("rollback", "2") == (0, unchanged)
+
+
+def test_the_next_command_after_a_copy_names_the_other_store(registry: Command, tmp_path: Path) -> None:
+    new_store(tmp_path)
+    (tmp_path / "other").mkdir()
+    new_store(tmp_path / "other")
+    register("kdflow-student", write_model(Path("a.onnx"), (0.5, 0.5)))
+    uri = f"sqlite:///{tmp_path}/other/mlflow.db"
+    code, output = registry("copy", "1", "--to", "a b", "--to-store", uri)
+    assert code == 0 and f"to promote it there: MLFLOW_TRACKING_URI={uri} kdflow registry --model 'a b' promote 1\n" in output
+    assert "to promote it there: kdflow registry --model other promote 1\n" in registry("copy", "1", "--to", "other")[1]
+
+
 READ_ONLY = ("search_model_versions", "search_registered_models", "search_runs", "get_")
 
 
