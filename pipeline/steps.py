@@ -45,7 +45,7 @@ def resolve_data(
     from pipeline.launch import resolve_versions
 
     sections = {"data": data, "register_model": register_model, "student": student, "teacher": teacher}
-    return (*resolve_versions(sections, data_repo, data_rev), str(gpus if train_baseline else 0))
+    return (*resolve_versions(sections, data_repo, data_rev), str(int(gpus) if train_baseline else 0))
 
 
 @component

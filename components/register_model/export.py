@@ -6,6 +6,7 @@ settings: equal ones give equal bytes, so it contains no paths and no time.
 """
 
 import json
+import logging
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -134,6 +135,8 @@ def postprocess_model(candidates: int, classes: int, nms: NMSConfig, ir_version:
 
 
 def _export_network(module: nn.Module, image_size: int, opset: int) -> onnx.ModelProto:
+    for name in ("onnx_ir", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # Kubeflow's root logger would print two dozen lines about the graph
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation warnings inside torch
         program = torch.onnx.export(

@@ -117,7 +117,7 @@ def test_a_skipped_baseline_asks_for_no_gpu(
     monkeypatch.setattr(launch, "resolve_versions", lambda *arguments: ("data", "teacher", "student"))
     sections = dict.fromkeys(("data", "register_model", "student", "teacher", "data_repo", "data_rev"), "")
     resolve = steps.resolve_data.python_func
-    assert resolve(**sections, train_baseline=train_baseline, gpus=4) == ("data", "teacher", "student", gpus)
+    assert resolve(**sections, train_baseline=train_baseline, gpus=4.0) == ("data", "teacher", "student", gpus)
 
 
 def test_without_gpus_the_baseline_asks_for_none(compiled: Callable[..., Compiled]) -> None:

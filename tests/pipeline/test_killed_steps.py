@@ -130,4 +130,4 @@ def test_the_next_attempt_ends_with_the_bytes_of_an_undisturbed_run(project: Pat
     if step in TRAININGS:
         assert "resuming after epoch" in log.read_text()
     statuses = sorted(run.info.status for run in runs(project, step))
-    assert statuses == ["FINISHED", "FINISHED", "KILLED"], "the parent, the second attempt, and the first"
+    assert statuses in (["FINISHED"] * 2 + ["KILLED"], ["FAILED"] + ["FINISHED"] * 2), "the first attempt, the second, and their parent"

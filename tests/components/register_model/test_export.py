@@ -140,3 +140,10 @@ def test_the_export_depends_only_on_the_network(tmp_path: Path) -> None:
     assert content == (other_folder / "other name.onnx").read_bytes()
     for text in (str(ROOT), str(tmp_path), "site-packages", ".py", "stack_trace", "torch"):
         assert text.encode() not in content
+
+
+def test_the_log_of_a_step_on_kubeflow_has_no_lines_about_the_graph(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Kubeflow sets the root logger to INFO."""
+    with caplog.at_level("INFO"):
+        export_onnx(*random_network(), tmp_path / "model.onnx", NMSConfig(0.3, 0.5, 20), 18)
+    assert caplog.messages == []
