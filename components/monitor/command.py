@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
 
     expected = load_reference(args.version, args.data, params)
     window = read_window(args.log, expected, args.newest)
-    changes = compare(expected, window.records)
+    changes = compare(expected, window.pictures)
     drifting = [change for change in changes if change.exceeds(args.threshold)]
     if args.json:
         print(json.dumps(_as_json(expected["pictures"], window, changes, args.threshold), indent=2))
     else:
         _print_table(changes, args.threshold)
         others = f"{window.other_model} of another model and {window.other_settings} with other parameters are left out"
-        print(f"{len(window.records)} pictures, compared with {expected['pictures']} test pictures; {others}")
+        print(f"{len(window.pictures)} pictures, compared with {expected['pictures']} test pictures; {others}")
         print(printable(f"drift: {', '.join(change.feature for change in drifting)}" if drifting else "no drift"))
     sys.exit(1 if drifting else 0)
 
@@ -56,7 +56,7 @@ def _as_json(pictures: int, window: "Window", changes: "Sequence[Change]", thres
     return {
         "drift": any(change.exceeds(threshold) for change in changes),
         "threshold": threshold,
-        "pictures": len(window.records),
+        "pictures": len(window.pictures),
         "test_pictures": pictures,
         "other_model": window.other_model,
         "other_settings": window.other_settings,

@@ -32,12 +32,12 @@ class Window(NamedTuple):
     """The newest pictures of a log that can be compared, oldest first, and how many others there are.
 
     Attributes:
-        records: the pictures.
+        pictures: their records.
         other_model: the number of pictures that another model was used for.
         other_settings: the number of pictures with other parameters than the defaults of the model.
     """
 
-    records: list[PictureRecord]
+    pictures: list[PictureRecord]
     other_model: int
     other_settings: int
 

@@ -34,7 +34,7 @@ BATCH = 16
 LARGE_MEGAPIXELS = 8
 """Of pictures with more, one is decoded at a time."""
 LOG_VARIABLE = "KDFLOW_SERVING_LOG"
-LIMITS = {"confidence": (0, 1), "nms_iou": (0, 1), "most": (1, 100_000)}
+SETTING_RANGES = {"confidence": (0, 1), "nms_iou": (0, 1), "most": (1, 100_000)}
 """The least and the greatest value of each parameter of a prediction."""
 OUTPUTS = ("boxes", "scores", "labels", "pictures")
 
@@ -192,7 +192,7 @@ class ServedModel(PythonModel):
 
 def _check_settings(settings: dict[str, Any]) -> None:
     for name, value in settings.items():
-        low, high = LIMITS[name]
+        low, high = SETTING_RANGES[name]
         if not low <= value <= high:  # also for NaN
             raise ValueError(f"params: {name} must be in {low}..{high}, not {value:g}")
 
