@@ -126,3 +126,11 @@ def test_each_event_is_told_once_while_it_watches_and_a_server_that_is_away_does
 def test_a_server_that_refuses_ends_it(kfp, command):
     kfp.fault = lambda number, request: 500 if "/runs" in request or "/pipelines" in request else None
     assert command("watch", "--once").code == 2
+
+
+@pytest.mark.parametrize(
+    "option", ["--days=nan", "--days=inf", "--days=0", "--days=1e9", "--hours=nan", "--hours=-1", "--hours=1e12", "--hours=x"]
+)
+def test_a_time_that_is_none_is_an_error_of_the_option(option, kfp, command):
+    done = command("watch", "--once", option)
+    assert done.code == 2 and f"error: argument {option.partition('=')[0]}: " in done.err and "Traceback" not in done.err
