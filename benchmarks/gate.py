@@ -22,7 +22,7 @@ from components.params.models import Gate, Params
 from components.register_model.gate.bootstrap import Floats, Matches, mean_ap, paired_bootstrap, read_matches
 from components.register_model.gate.rules import GateInputs, Measurements, check_rules
 from components.register_model.gate.run_gate import make_comparison
-from kd.cli import count
+from kd.arguments import count
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_evaluation, split_results
 from kd.errors import InputError, clean_exit

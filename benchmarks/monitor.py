@@ -24,7 +24,7 @@ from components.register_model.export import export_onnx
 from components.register_model.reference import make_reference, record_pictures
 from components.register_model.serving_log import PictureRecord, Recorder
 from components.register_model.step import MODEL, deployed_settings
-from kd.cli import count
+from kd.arguments import count
 from kd.data.dataset import DetectionData
 from kd.data.pictures import read_picture
 from kd.errors import InputError, clean_exit

@@ -21,7 +21,7 @@ from components.evaluate.report.models import read_history
 from components.params.load import load_params
 from components.params.models import Params
 from components.prepare_data.anchors import kmeans_anchors
-from kd.cli import count
+from kd.arguments import count
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, clean_exit
 from kd.files import digest, digest_json, read_json, write_json

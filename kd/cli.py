@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kd.arguments import count, number
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, clean_exit, printable
@@ -188,21 +189,8 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     options.add_argument("--image-size", type=_side, default=416, help="side of the input in pixels, a multiple of 32 (%(default)s)")
 
 
-def _number(kind: type[int] | type[float], is_valid: Callable[[float], bool], rule: str) -> Callable[[str], float]:
-    """A type for argparse: a number that `is_valid` accepts; `rule` completes "must be"."""
-
-    def parse(text: str) -> float:
-        if not is_valid(kind(text)):
-            raise argparse.ArgumentTypeError(f"must be {rule}")
-        return kind(text)
-
-    parse.__name__ = kind.__name__  # argparse names it in messages
-    return parse
-
-
-_fraction = _number(float, lambda value: 0 <= value <= 1, "in 0..1")
-_multiplier = _number(float, lambda value: 0 < value <= MAX_SCALE, f"above 0 and at most {MAX_SCALE:g}")
-_side = _number(
+_fraction = number(float, lambda value: 0 <= value <= 1, "in 0..1")
+_multiplier = number(float, lambda value: 0 < value <= MAX_SCALE, f"above 0 and at most {MAX_SCALE:g}")
+_side = number(
     int, lambda value: 0 < value <= MAX_IMAGE_SIZE and value % COARSEST_STRIDE == 0, f"a multiple of 32 and at most {MAX_IMAGE_SIZE}"
 )
-count = _number(int, lambda value: value >= 1, "at least 1")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.params.load import load_params
 from components.register_model.notify import notify
+from kd.arguments import number
 from kd.errors import printable
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import load_cluster
@@ -30,6 +31,7 @@ EXAMPLES = """  %(prog)s --days 8                                   until it is 
 The command of --notify gets a message in JSON on its standard input: {"event": "failed", "run", "run_id", "step", "error", "link"} for a
 run that failed, {"event": "overdue", "days", "last", "link"} if no run succeeded for so many days. A stopped run has not failed.
 exit codes of --once: 0 nothing to report, 1 something was reported"""
+MAX_DAYS = 36_500
 Message = dict[str, Any]
 
 
@@ -37,9 +39,9 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = new_parser(commands, "watch", "notify of failed runs, and if there is no good run for too long", EXAMPLES)
     parser.add_argument("--notify", metavar="COMMAND", help="shell command (default: register_model.notify in params.yaml)")
-    parser.add_argument("--days", type=float, metavar="N", help="notify if no run has succeeded for N days (default: never)")
+    parser.add_argument("--days", type=_days, metavar="N", help="notify if no run has succeeded for N days (default: never)")
     parser.add_argument(
-        "--hours", type=float, default=24.0, metavar="N", help="at the start, report runs that failed in the last N hours (default: 24)"
+        "--hours", type=_hours, default=24.0, metavar="N", help="at the start, report runs that failed in the last N hours (default: 24)"
     )
     parser.add_argument("--once", action="store_true", help="look once, for a cron job")
     add_server_options(parser)
@@ -154,3 +156,7 @@ def _watch(options: argparse.Namespace) -> None:
         if options.once:
             sys.exit(int(bool(messages)))
         time.sleep(PAUSE)
+
+
+_days = number(float, lambda value: 0 < value <= MAX_DAYS, f"above 0 and at most {MAX_DAYS}")
+_hours = number(float, lambda value: 0 <= value <= 24 * MAX_DAYS, f"in 0..{24 * MAX_DAYS}")

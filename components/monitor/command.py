@@ -2,14 +2,15 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.params.load import load_params
-from kd.cli import count
-from kd.errors import clean_exit, printable
+from kd.arguments import count, number
+from kd.errors import InputError, clean_exit, printable
 
 if TYPE_CHECKING:
     from components.monitor.drift import Change
@@ -34,10 +35,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
     """Run the command line."""
     args = _parser(prog).parse_args(arguments)
     params = load_params(args.params, args.set)
-    from components.monitor.drift import compare
+    from components.monitor.drift import MIN_PICTURES, compare
     from components.monitor.records import read_window
     from components.monitor.sources import load_reference
 
+    if args.newest < MIN_PICTURES:
+        raise InputError("--newest", f"is {args.newest}, but a comparison needs {MIN_PICTURES} pictures", "raise it")
     expected = load_reference(args.version, args.data, params)
     window = read_window(args.log, expected, args.newest)
     changes = compare(expected, window.pictures)
@@ -83,10 +86,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("version", nargs="?", default="champion", metavar="VERSION", help="what to compare with (default: champion)")
     parser.add_argument("--newest", type=count, default=NEWEST, metavar="N", help="compare the newest N pictures (default: %(default)s)")
     threshold_help = "PSI of a drift, if it is also more than noise: 0.1 is a moderate change, 0.25 a large one (default: %(default)s)"
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="PSI", help=threshold_help)
+    parser.add_argument("--threshold", type=_threshold, default=THRESHOLD, metavar="PSI", help=threshold_help)
     data_help = "prepared data, to compute the reference from its test pictures, for versions of older releases"
     parser.add_argument("--data", type=Path, metavar="PATH", help=data_help)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter")
     return parser
+
+
+_threshold = number(float, lambda value: 0 <= value < math.inf, "0 or more")

@@ -48,8 +48,10 @@ class ReferenceFile(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "ReferenceFile":
-        if set(self.histograms) < set(FEATURES) or not set(self.classes) <= set(self.objects) & set(self.pictures_with):
+        if not set(FEATURES) <= set(self.histograms) or not set(self.classes) <= set(self.objects) & set(self.pictures_with):
             raise ValueError("a feature or a class is missing")
+        if min(self.objects.values(), default=0) < 0 or any(not 0 <= count <= self.pictures for count in self.pictures_with.values()):
+            raise ValueError("a class has fewer than 0 objects, or is in more pictures than there are")
         return self
 
 
@@ -102,4 +104,5 @@ def _checked(content: Any, name: str) -> Distributions:
             problem = f"is of {first['input']} test pictures, fewer than {MIN_PICTURES}"
             raise InputError(name, problem, "raise data.test, or add test pictures, and register the model again") from None
         field = ".".join(map(str, first["loc"])) or "it"
-        raise InputError(name, f"is not a monitoring reference ({field}: {first['msg']})", "give that of a registered version") from None
+        problem = f"is not a monitoring reference ({field}: {first['msg'].removeprefix('Value error, ')})"
+        raise InputError(name, problem, "give that of a registered version") from None

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from components.params.models import Params
-from components.params.yaml_text import BaseLoader, parse_yaml
+from components.params.yaml_text import SafeLoader, parse_yaml
 from kd.errors import InputError
 
 RENAMED = {
@@ -69,7 +69,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError("--set", f"the value of '{override}' is not YAML", "write section.name=value") from None
 
 
-class _Loader(BaseLoader):  # type: ignore[misc]
+class _Loader(SafeLoader):  # type: ignore[misc]
     """Parses 1e-3 as a number, as YAML 1.2 and DVC do; PyYAML parses it as a string."""
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C if PyYAML was built with it."""
 MAX_LENGTH = 2_000_000
 """Characters of a text."""
@@ -14,7 +14,7 @@ MAX_NUMBER = 1000
 """Characters of a value without quotes, which may be a number."""
 
 
-def parse_yaml(text: str, loader: Any = BaseLoader) -> Any:
+def parse_yaml(text: str, loader: Any = SafeLoader) -> Any:
     """The content of `text`.
 
     Raises:
@@ -34,7 +34,7 @@ def _check_limits(text: str) -> None:
     sizes: dict[str | None, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # of each open collection the anchor, and the number of nodes before it
     count = 0
-    for event in yaml.parse(text, BaseLoader):
+    for event in yaml.parse(text, SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise yaml.YAMLError(f"the alias *{event.anchor} is unknown, or inside of what it repeats")

@@ -86,10 +86,13 @@ class ServingLog:
         path: the log. Its folder must exist.
 
     Raises:
+        ValueError: if the log has the suffix .prom itself.
         OSError: if the log cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
+        if path.suffix == ".prom":
+            raise ValueError(f"{path}: has the suffix of the metrics, which would replace the log; name it .jsonl")
         self.path, self.metrics = path, path.with_suffix(".prom")
         self.append([])
 
@@ -107,7 +110,7 @@ class ServingLog:
                 for name, value in samples(record):
                     totals[name] = totals.get(name, 0) + value
             temporary = self.metrics.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(format_metrics(totals), encoding="utf-8")
+            temporary.write_bytes(format_metrics(totals).encode())
             temporary.replace(self.metrics)
 
 
@@ -148,8 +151,8 @@ def read_metrics(path: Path) -> dict[str, float]:
     """The series in a file that `format_metrics` wrote; empty if there is none."""
     if not path.exists():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+    lines = path.read_bytes().decode().split("\n")  # other line separators can be in the name of a class
+    return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines if line and not line.startswith("#"))}
 
 
 def _escape(name: str) -> str:

@@ -104,8 +104,9 @@ def train_network(
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)
         run.set_tag("kdflow.kept_init", str(network is start).lower())
-    pictures = training_pictures(data, unlabelled=distill is not None) | inherited if is_main_process() else ()
-    save_model(output / "model.safetensors", network, spec, origin, pictures)
+    is_trained = config.epochs > 0 and network is not start  # otherwise its weights have not seen these pictures
+    own = training_pictures(data, unlabelled=distill is not None) if is_trained and is_main_process() else set()
+    save_model(output / "model.safetensors", network, spec, origin, own | inherited)
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network)})
     run.log_artifact(output / "history.csv")

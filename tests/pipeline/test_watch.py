@@ -101,9 +101,11 @@ def test_runs_of_other_pipelines_and_failures_of_last_week_do_not_count(kfp, com
 def test_each_event_is_told_once_while_it_watches_and_a_server_that_is_away_does_not_end_it(kfp, command, start, inbox, monkeypatch):
     messages, words = inbox
     first = start(FAILED)
-    looks = []
+    looks, sleep = [], watch.time.sleep
 
     def next_look(seconds):
+        if seconds != watch.PAUSE:  # subprocess sleeps, too, while it waits for the command of --notify
+            return sleep(seconds)
         looks.append(seconds)
         if len(looks) == 2:
             start(FAILED, hours=0.1)
@@ -114,6 +116,7 @@ def test_each_event_is_told_once_while_it_watches_and_a_server_that_is_away_does
             kfp.runs[first]["finished_at"] = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         elif len(looks) == 7:
             raise Enough
+        return None
 
     monkeypatch.setattr(watch.time, "sleep", next_look)
     with pytest.raises(Enough):
@@ -126,3 +129,11 @@ def test_each_event_is_told_once_while_it_watches_and_a_server_that_is_away_does
 def test_a_server_that_refuses_ends_it(kfp, command):
     kfp.fault = lambda number, request: 500 if "/runs" in request or "/pipelines" in request else None
     assert command("watch", "--once").code == 2
+
+
+@pytest.mark.parametrize(
+    "option", ["--days=nan", "--days=inf", "--days=0", "--days=1e9", "--hours=nan", "--hours=-1", "--hours=1e12", "--hours=x"]
+)
+def test_a_time_that_is_none_is_an_error_of_the_option(option, kfp, command):
+    done = command("watch", "--once", option)
+    assert done.code == 2 and f"error: argument {option.partition('=')[0]}: " in done.err and "Traceback" not in done.err

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from components.params.yaml_text import BaseLoader, parse_yaml
+from components.params.yaml_text import SafeLoader, parse_yaml
 from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
 from components.prepare_data.layouts.files import is_hidden, list_files, parse_text, path_exists, read_lines, read_text, split_path
 from kd.data.letterbox import EXTENSIONS
@@ -116,7 +116,7 @@ def _read_yaml(file: Path) -> dict[Any, Any]:
     return content
 
 
-class _Loader(BaseLoader):  # type: ignore[misc]
+class _Loader(SafeLoader):  # type: ignore[misc]
     """Refuses repeated keys, of which PyYAML keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from components.params.models import RegisterModel
 
-LOWER_IS_RELAXED = ("min_", "confidence", "comparisons", "resamples")
+LOWER_IS_RELAXED = ("min_", "confidence", "comparisons", "resamples", "seed_std")
 HIGHER_IS_RELAXED = ("max_", "tolerance")
 """How names of limits start. Any change of another setting of the gate counts as relaxed, except to a manual approval."""
 

@@ -113,6 +113,31 @@ def test_a_file_that_is_no_reference_is_an_error(content: str, monitor: Command)
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"histograms": {"score": {"edges": [], "counts": [120]}, "other": {"edges": [], "counts": [120]}}},
+            "a feature or a class is missing",
+        ),
+        ({"pictures_with": {"cat": 121, "dog": 0}}, "a class has fewer than 0 objects, or is in more pictures than there are"),
+        ({"objects": {"cat": -1, "dog": 0}}, "a class has fewer than 0 objects, or is in more pictures than there are"),
+    ],
+)
+def test_a_reference_that_contradicts_itself_is_an_error(changes: dict[str, Any], problem: str, monitor: Command) -> None:
+    write_json(Path("wrong.json"), json.loads(Path("reference.json").read_text()) | changes)
+    expected = f"error: wrong.json: is not a monitoring reference (it: {problem}); give that of a registered version\n"
+    assert monitor("log.jsonl", "wrong.json") == (2, expected)
+
+
+def test_options_beyond_their_limits_are_an_error(monitor: Command) -> None:
+    code, out = monitor("log.jsonl", "reference.json", "--newest", "99")
+    assert (code, out) == (2, "error: --newest: is 99, but a comparison needs 100 pictures; raise it\n")
+    for value in ("nan", "inf", "-0.1", "much"):
+        code, out = monitor("log.jsonl", "reference.json", f"--threshold={value}")
+        assert code == 2 and "argument --threshold: " in out and "Traceback" not in out
+
+
 def test_versions_of_the_registry(monitor: Command, tmp_path: Path) -> None:
     assert "mlflow.db: is missing, so there is no registry here" in monitor("log.jsonl")[1]
     new_store(tmp_path)

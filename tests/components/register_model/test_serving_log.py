@@ -49,6 +49,21 @@ def test_metrics_are_the_totals_of_all_records_in_the_format_of_prometheus(tmp_p
     assert len(families) == len(set(families)) == 6 and not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("name", ["a\rb", "a\u2028b", "a\x85b", "a\nb", 'a "b" c'])
+def test_metrics_of_any_class_name_are_read_again(name: str, tmp_path: Path) -> None:
+    log = ServingLog(tmp_path / "log.jsonl")
+    for _ in range(2):
+        log.append([record(classes=[name], scores=[0.4], box_sizes=[1])])
+    [counted] = [value for series, value in read_metrics(log.metrics).items() if series.startswith("kdflow_detections_total")]
+    assert counted == 2
+
+
+def test_a_log_with_the_name_of_the_metrics_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"log\.prom: has the suffix of the metrics"):
+        ServingLog(tmp_path / "log.prom")
+    assert not list(tmp_path.iterdir())
+
+
 def test_threads_lose_no_record(tmp_path: Path) -> None:
     log = ServingLog(tmp_path / "log.jsonl")
     threads = [threading.Thread(target=lambda: [log.append([record()]) for _ in range(20)]) for _ in range(4)]

@@ -19,7 +19,7 @@ from components.train_teacher.step import train_teacher
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import build_model
-from kd.model.store import load_init_metadata, load_model, load_spec, save_model
+from kd.model.store import load_init_metadata, load_model, load_spec, load_training_pictures, save_model
 from tests.components.shared.conftest import new_folder
 from tests.kd.train.squares import CLASSES, spec_for
 
@@ -119,6 +119,7 @@ def test_a_teacher_that_is_worse_than_its_initial_weights_is_not_used(
     is_equal = all(torch.equal(value, after[name]) for name, value in before.items() if not name.endswith("num_batches_tracked"))
     assert kept == is_equal == (lr == 5.0)
     assert run.of("tag")[-1] == ("kdflow.kept_init", "true" if kept else "false")
+    assert load_training_pictures(tmp_path / "again/model.safetensors") == load_training_pictures(file)
 
 
 def test_a_teacher_without_epochs_has_its_initial_weights_and_a_score(
@@ -138,6 +139,7 @@ def test_a_teacher_without_epochs_has_its_initial_weights_and_a_score(
         if "head" in name and value.ndim in (1, 4):
             expected = expected.view(3, 8, -1)[:, [0, 1, 2, 3, 4, 7, 5]].reshape(value.shape)
         torch.testing.assert_close(value, expected, rtol=0, atol=0)
+    assert not load_training_pictures(tmp_path / "out/model.safetensors"), "it was trained on none"
     [row] = read_history(tmp_path / "out/history.csv")
     assert set(row) == {"epoch", "val_map", "val_map50"} and row["epoch"] == 0
     assert not list(checkpoints.glob("*")), "nothing to resume"

@@ -20,6 +20,7 @@ def relaxed(setting: str) -> list[str]:
         ("gate.min_map=0.01", "min_map 0.01 instead of 0.05"),
         ("gate.max_class_drop=0.5", "max_class_drop 0.5 instead of 0.1"),
         ("gate.confidence=0.6", "confidence 0.6 instead of 0.95"),
+        ("gate.seed_std=0", "seed_std 0.0 instead of 0.005"),
         ("gate.resamples=100", "resamples 100 instead of 1000"),
         ("gate.unjudged=[cat]", "unjudged ['cat'] instead of []"),
         ("gate.allow_other_classes=true", "allow_other_classes True instead of False"),
@@ -30,6 +31,8 @@ def test_a_relaxed_limit_is_named(setting: str, line: str) -> None:
     assert relaxed(setting) == [line]
 
 
-@pytest.mark.parametrize("setting", ["gate.min_map=0.1", "gate.max_class_drop=0.01", "gate.approval=manual", "name=other"])
+@pytest.mark.parametrize(
+    "setting", ["gate.min_map=0.1", "gate.max_class_drop=0.01", "gate.seed_std=0.01", "gate.approval=manual", "name=other"]
+)
 def test_a_stricter_limit_and_other_parameters_are_not(setting: str) -> None:
     assert relaxed(setting) == []
