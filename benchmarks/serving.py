@@ -32,7 +32,7 @@ from components.register_model.export import export_onnx
 from components.register_model.mlflow_model import package
 from components.register_model.served_model import OnnxDetector
 from components.register_model.step import MODEL, deployed_settings
-from kd.cli import count
+from kd.arguments import count
 from kd.data import letterbox
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig

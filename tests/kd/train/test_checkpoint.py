@@ -118,7 +118,7 @@ GOOD = {"network": nn.Linear(2, 3).state_dict(), "history": STATE["history"]}
         GOOD | {"history": [1.0]},
         GOOD | {"history": [{"epoch": "first"}]},
     ],
-    ids=str,
+    ids=["tensor", "list", "number", "empty", "no history", "other shape", "no state", "history of numbers", "history of text"],
 )
 def test_a_checkpoint_of_something_else_is_refused(state: object, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "a.pt")
