@@ -45,7 +45,7 @@ CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is inv
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> None:
     """Read and check a folder, print the findings, and draw the doubtful pictures and boxes."""
     options = _parser(prog).parse_args(arguments)
-    _check_out(options.out, options.folder)
+    _check_out(options.out, [options.folder, *([options.unlabelled] if options.unlabelled else [])])
     dataset = _load(options)
     pictures = [picture for split in dataset.splits.values() for picture in split]
     sizes = ", ".join(f"{len(part)} {split}" for split, part in dataset.splits.items())
@@ -69,14 +69,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> 
     sys.exit(1)
 
 
-def _check_out(out: Path, folder: Path) -> None:
-    """Raise `InputError` if `out` is no JPEG or PNG, cannot be written, or is a file of the dataset in `folder`."""
+def _check_out(out: Path, folders: Sequence[Path]) -> None:
+    """Raise `InputError` if `out` is no JPEG or PNG, cannot be written, or is a file of the dataset in `folders`."""
     if out.suffix.lower() not in DRAWN_FORMATS:
         raise InputError(f"--out '{out}'", "is not the name of a JPEG or PNG file", "give a name that ends with .jpg or .png")
     if out.exists() and not out.is_file():
         raise InputError(out, "is not a file", "choose another --out")
-    if out.exists() and out.name != OUT.name and out.resolve().is_relative_to(folder.resolve()):
-        raise InputError(out, f"is a file in the dataset {folder}, and would be replaced", "choose another --out, or remove the file")
+    inside = [folder for folder in folders if out.resolve().is_relative_to(folder.resolve())]
+    if out.exists() and out.name != OUT.name and inside:
+        raise InputError(out, f"is a file in the dataset {inside[0]}, and would be replaced", "choose another --out, or remove the file")
     check_writable(out, "--out")
 
 

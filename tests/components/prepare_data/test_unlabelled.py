@@ -112,3 +112,12 @@ def test_the_command_checks_them_too(labelled: Path, folder: Path, capsys: Any, 
         check([str(labelled), "--unlabelled", str(tmp_path / "none"), "--image-size", "64"])
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and "none: " in error and "data.unlabelled" not in error
+
+
+def test_check_overwrites_no_picture_that_is_left_out(labelled: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path(shutil.copy(folder / "x.png", folder / "z.png"))
+    before = copy.read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        check([str(labelled), "--unlabelled", str(folder), "--out", str(copy)])
+    assert stopped.value.code == 2 and copy.read_bytes() == before
+    assert f"z.png: is a file in the dataset {folder}, and would be replaced" in capsys.readouterr().err
