@@ -1,4 +1,4 @@
-"""End in MLflow what Kubeflow ended without a word: runs that were stopped in its user interface, or whose pods were deleted."""
+"""End in MLflow the runs that Kubeflow ended without them: those stopped in its user interface, or whose pods were deleted."""
 
 import os
 import sys

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.client import Client
 
 STYLES = {"succeeded": "green", "cached": "green", "failed": "red", "running": "cyan", "stopped": "yellow"}
-SILENT_DEATH = "died without a word, as a process does that is killed; more memory may help"
+SILENT_DEATH = "ended without an error message, as a process that is killed does; more memory may help"
 ENDED = ("succeeded", "failed", "stopped", "skipped")
 EXAMPLES = "  %(prog)s 7c1f0d1e-5d2c-4f1b-9a53-2b8f6f0c4a77"
 

@@ -85,7 +85,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("log", type=Path, metavar="LOG", help="the log, JSON lines")
     parser.add_argument("version", nargs="?", default="champion", metavar="VERSION", help="what to compare with (default: champion)")
     parser.add_argument("--newest", type=count, default=NEWEST, metavar="N", help="compare the newest N pictures (default: %(default)s)")
-    threshold_help = "PSI of a drift, if it is also more than noise: 0.1 is a moderate change, 0.25 a large one (default: %(default)s)"
+    threshold_help = "a feature drifts if its PSI is at least this, and more than noise; 0.25 is a large change (default: %(default)s)"
     parser.add_argument("--threshold", type=_threshold, default=THRESHOLD, metavar="PSI", help=threshold_help)
     data_help = "prepared data, to compute the reference from its test pictures, for versions of older releases"
     parser.add_argument("--data", type=Path, metavar="PATH", help=data_help)

@@ -33,7 +33,7 @@ class Change(NamedTuple):
     Attributes:
         feature: its name.
         psi: its population stability index, 0 or more.
-        noise: what the index exceeds only by chance without a change, with `FALSE_ALARM` for all features together.
+        noise: the limit of the index without a change; the chance that any of the features exceeds its own is `FALSE_ALARM`.
         expected: the shares of the bins in the reference.
         actual: the shares of the bins in the log.
     """

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from components.monitor.drift import MIN_PICTURES
 from components.params.models import Params
-from components.register_model.reference import FORMAT, Distributions
+from components.register_model.reference import FORMAT, Distributions, feature_values
 from components.runtime.store import limit_requests, sqlite_file
 from kd.errors import InputError
 from kd.files import read_json
 
-FEATURES = ("detections per picture", "score", "box size", "brightness")
+FEATURES = tuple(feature_values([]))
 
 
 class Histogram(BaseModel):

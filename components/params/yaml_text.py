@@ -7,11 +7,11 @@ import yaml
 SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader, in C if PyYAML was built with it."""
 MAX_LENGTH = 2_000_000
-"""Characters of a text."""
+"""The most characters of a text."""
 MAX_NODES, MAX_DEPTH = 50_000, 50
-"""Values with those that aliases repeat, and collections in collections."""
+"""The most values, counted again for each alias of them, and the most levels of lists and mappings in each other."""
 MAX_NUMBER = 1000
-"""Characters of a value without quotes, which may be a number."""
+"""The most characters of a value without quotes, which may be a number."""
 
 
 def parse_yaml(text: str, loader: Any = SafeLoader) -> Any:

@@ -20,7 +20,7 @@ MAX_LISTED = 3
 def load_unlabelled(
     folder: Path, splits: Mapping[str, Sequence[LabeledPicture]], inspections: Mapping[Path, Inspection], skip_unreadable: bool
 ) -> tuple[list[LabeledPicture], list[Finding]]:
-    """The pictures below `folder`, without boxes, each content once, and without those of the train split; and what is doubtful.
+    """The pictures below `folder` that repeat neither each other nor one of the train split, without boxes; and what is doubtful.
 
     Args:
         folder: any file in it that is no picture is left out.

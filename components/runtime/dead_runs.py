@@ -1,4 +1,4 @@
-"""Find the runs whose process died without a word, such as by SIGKILL, and close them as FAILED.
+"""Find the runs whose process died before it could set their status, such as by SIGKILL, and close them as FAILED.
 
 A run has tags for the host and the process of its step, and for when the process was last known to be alive. A process of this host
 can be looked up; one of another host counts as dead after `MAX_SILENCE` without a heartbeat.

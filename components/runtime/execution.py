@@ -79,7 +79,7 @@ def close_parent(client: "MlflowClient", experiment_id: str, parent_id: str) -> 
 
 
 def close_children(client: "MlflowClient", experiment_id: str, parent_id: str, step: str) -> None:
-    """Set the runs of `step` that are still RUNNING to KILLED: their processes ended without a word."""
+    """Set the runs of `step` that are still RUNNING to KILLED: their processes have ended without setting a status."""
     children = _search_runs(client, experiment_id, "mlflow.parentRunId", parent_id)
     _kill(client, [child for child in children if child.info.run_name == step])
 

@@ -18,7 +18,7 @@ MAX_LISTED = 3
 
 
 def training_pictures(data: Path, unlabelled: bool = True) -> set[str]:
-    """The digests of all prepared pictures outside the test split; without those without labels if not `unlabelled`."""
+    """The digests of all prepared pictures outside the test split; those without labels only if `unlabelled`."""
     others = {"test"} if unlabelled else {"test", UNLABELLED}
     return {name for images in data.glob("*/images") if images.parent.name not in others for name in _digests(images)}
 
@@ -28,8 +28,10 @@ def leaked_pictures(data: Path, pictures: Collection[str]) -> list[str]:
 
     A picture that the prepared `data` have both in the test split and in another one is not reported: `prepare_data` warns of it.
     """
-    elsewhere = set(pictures) - training_pictures(data) if pictures else set()
-    return sorted(file.name for name, file in _digests(data / "test/images").items() if name in elsewhere) if elsewhere else []
+    no_longer_trained_on = set(pictures) - training_pictures(data) if pictures else set()
+    if not no_longer_trained_on:
+        return []
+    return sorted(file.name for name, file in _digests(data / "test/images").items() if name in no_longer_trained_on)
 
 
 def check_leakage(model: str, data: Path, pictures: Collection[str]) -> None:

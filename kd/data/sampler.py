@@ -11,9 +11,9 @@ from kd.errors import InputError
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch.
 
-    Pictures without labels are added to each batch, after those with labels, so the steps of an epoch and the pictures with labels
-    in each of them are the same without them. They are drawn without replacement until all were seen, over several epochs if
-    there are many, or several times in an epoch if there are few.
+    Pictures without labels are added to each batch, after those with labels. They change neither the number of steps in an epoch nor
+    the pictures with labels in a step. They are drawn without replacement until all were seen, and then again: many of them last for
+    several epochs, few are seen several times in one.
 
     Args:
         pictures: number of pictures with labels.

@@ -1,11 +1,11 @@
-"""Limits of the numbers that rebuild a network, far above useful ones: a damaged file must not ask for more memory than there is."""
+"""Limits for the fields of a `ModelSpec`: far above useful values, but a damaged file must not ask for more memory than there is."""
 
 MAX_SCALE = 4.0
-"""Of the multipliers `width` and `depth`."""
+"""The largest multiplier `width` or `depth`."""
 MAX_IMAGE_SIZE = 4096
-"""Side of the square input in pixels."""
+"""The largest side of the square input, in pixels."""
 COARSEST_STRIDE = 32
-"""Of both architectures: the side of the input is a multiple of it."""
+"""The coarsest stride of both architectures; the side of the input is a multiple of it."""
 MAX_CLASSES = 10_000
 MAX_TENSORS = 10_000
-"""Of a model file; the largest network within these limits has 1,266."""
+"""The most tensors in a model file; the largest network within these limits has 1,266."""

@@ -87,7 +87,7 @@ def test_status_prints_the_exception_of_the_failed_step(kfp, command, failed):
 
 def test_status_of_a_step_that_left_no_error_line(kfp, command, failed):
     kfp.archive.clear()
-    assert re.search("train failed: died without a word", command("status", failed).out)
+    assert re.search("train failed: ended without an error message", command("status", failed).out)
 
 
 def test_status_prints_why_kubeflow_could_not_start_a_step(kfp, command, failed):

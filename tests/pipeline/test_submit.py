@@ -50,7 +50,10 @@ def test_wait_prints_each_change_and_ends_with_0(kfp, command):
             {"train": ended("FAILED", state_history=[{"state": "FAILED", "error": {"message": "main: exit code 2"}}])},
             "train failed: main: exit code 2",
         ),
-        ({"train": ended("FAILED")}, "train failed: died without a word, as a process does that is killed; more memory may help"),
+        (
+            {"train": ended("FAILED")},
+            "train failed: ended without an error message, as a process that is killed does; more memory may help",
+        ),
         ({"train": ended("SKIPPED"), "train_driver": ended("FAILED", error={"message": "no such secret"})}, "train failed: no such secret"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_step_without_a_word_and_a_stopped_run(kfp, command, start, inbox):
     start(GOOD)
     assert command("watch", "--once", *words).code == 1
     (message,) = messages()
-    assert message["error"].startswith("died without a word")
+    assert message["error"].startswith("ended without an error message")
 
 
 def test_links_lead_to_the_address_in_the_settings(kfp, command, start, inbox, monkeypatch, settings):
