@@ -69,7 +69,8 @@ def _run_checks(options: argparse.Namespace, cluster: Cluster) -> list[Check]:
 
     namespace, params = options.namespace or cluster.namespace, load_params(options.params, options.set)
     models = [name for name in (params.register_model.name, params.register_model.teacher) if name]
-    arguments: dict[str, Any] = {"path": params.data.path, "models": models, "weights": [params.teacher.init, params.student.init]}
+    data: dict[str, Any] = {"path": params.data.path, "unlabelled": params.data.unlabelled}
+    arguments = data | {"models": models, "weights": [params.teacher.init, params.student.init]}
     repository = {"repo": options.data_repo or cluster.data_repo or "", "rev": options.data_rev or cluster.data_rev or ""}
     try:
         client = connect_to_server(options)

@@ -35,11 +35,12 @@ Answer = TypeVar("Answer")
 
 
 @dsl.component(base_image="kdflow", install_kfp_package=False)
-def check_cluster(path: str, models: list, weights: list, repo: str, rev: str) -> None:
+def check_cluster(path: str, unlabelled: str, models: list, weights: list, repo: str, rev: str) -> None:
     """Print the results of the checks.
 
     Args:
         path: Folder of the data in the repository.
+        unlabelled: Folder of the pictures without labels there; may be empty.
         models: Names of the registered models.
         weights: Initial weights of the trainings, teacher.init and student.init.
         repo: Git repository with the data; may be empty.
@@ -47,7 +48,7 @@ def check_cluster(path: str, models: list, weights: list, repo: str, rev: str) -
     """
     from pipeline.doctor.pod import print_checks
 
-    print_checks(path, models, weights, repo, rev)
+    print_checks(path, unlabelled, models, weights, repo, rev)
 
 
 def check_in_cluster(client: "Client", cluster: Cluster, namespace: str, **arguments: Any) -> list[Check]:
@@ -89,8 +90,8 @@ def _ask(request: Callable[[], Answer]) -> Answer:
 
 def _start(client: "Client", cluster: Cluster, namespace: str, arguments: dict[str, Any]) -> str:
     @dsl.pipeline(name="kdflow-doctor", description="The checks of `kdflow pipeline doctor --in-cluster`.")
-    def doctor(path: str, models: list, weights: list, repo: str, rev: str) -> None:
-        task = check_cluster(path=path, models=models, weights=weights, repo=repo, rev=rev)
+    def doctor(path: str, unlabelled: str, models: list, weights: list, repo: str, rev: str) -> None:
+        task = check_cluster(path=path, unlabelled=unlabelled, models=models, weights=weights, repo=repo, rev=rev)
         configure_task(task, cluster.image, cluster, STEP)
         mount_checkpoints(task, cluster)
         task.set_caching_options(False)

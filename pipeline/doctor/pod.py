@@ -42,8 +42,8 @@ def check_mlflow(models: Sequence[str]) -> Check:
     return run_check("MLflow", remedy, lambda: _read_mlflow(uri, models))
 
 
-def check_data(path: str, repo: str, rev: str) -> list[Check]:
-    """Whether the data repository and its DVC remote can be read."""
+def check_data(path: str, unlabelled: str, repo: str, rev: str) -> list[Check]:
+    """Whether the data repository and its DVC remote can be read, and has the folder `unlabelled`, unless that is ""."""
     if not repo:
         return [Check("data repository", "unknown", "no repository is given", "add --data-repo and --data-rev")]
     try:
@@ -53,6 +53,9 @@ def check_data(path: str, repo: str, rev: str) -> list[Check]:
     else:
         checks = [Check("data repository", "ok", f"{source}, version {source.version}")]
         checks.append(run_check("DVC remote", "check its address and credentials", lambda: _read_remote(source)))
+        if unlabelled:
+            remedy = "track the folder with DVC in that repository, or correct data.unlabelled"
+            checks.append(run_check("pictures without labels", remedy, lambda: _read_unlabelled(unlabelled, source)))
     return [_as_seen_from_here(check) for check in checks]
 
 
@@ -61,15 +64,15 @@ def check_weights(weights: Sequence[str], repo: str, rev: str) -> list[Check]:
     return [_as_seen_from_here(_check_weights(f"initial weights {init}", init, repo, rev)) for init in dict.fromkeys(weights) if init]
 
 
-def check_pod(path: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> list[Check]:
+def check_pod(path: str, unlabelled: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> list[Check]:
     """All checks of this module."""
-    return [check_volume(), check_mlflow(models), *check_data(path, repo, rev), *check_weights(weights, repo, rev)]
+    return [check_volume(), check_mlflow(models), *check_data(path, unlabelled, repo, rev), *check_weights(weights, repo, rev)]
 
 
-def print_checks(path: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> None:
+def print_checks(path: str, unlabelled: str, models: Sequence[str], weights: Sequence[str], repo: str, rev: str) -> None:
     """Run the checks in this pod, and print them for `pipeline.doctor.in_cluster`."""
     apply_environment()
-    print(PREFIX + json.dumps(check_pod(path, models, weights, repo, rev)), flush=True)
+    print(PREFIX + json.dumps(check_pod(path, unlabelled, models, weights, repo, rev)), flush=True)
 
 
 def _as_seen_from_here(check: Check) -> Check:
@@ -113,6 +116,12 @@ def _read_mlflow(uri: str, models: Sequence[str]) -> Check:
                 raise
             registered.append(f"no model {model} yet")
     return Check("MLflow", "ok", f"{uri}, {'' if experiment else 'no '}experiment {experiment_name()}, {', '.join(registered)}")
+
+
+def _read_unlabelled(folder: str, data: DataSource) -> Check:
+    source = resolve_source(folder, data.repo, data.commit)
+    check_remote(source)
+    return Check("pictures without labels", "ok", f"{source}, version {source.version}")
 
 
 def _read_remote(source: DataSource) -> Check:

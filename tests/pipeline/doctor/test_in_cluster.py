@@ -25,7 +25,7 @@ def in_pod(kfp, monkeypatch):
 
 def test_a_pod_checks_what_only_it_sees(cluster, kfp, command, in_pod, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(tmp_path))
-    pod.print_checks("data/mine", ["kdflow-student"], ["", ""], "", "")
+    pod.print_checks("data/mine", "", ["kdflow-student"], ["", ""], "", "")
     monkeypatch.delenv("KDFLOW_CHECKPOINTS")
     in_pod(capsys.readouterr().out)
     done = command("doctor", "--in-cluster", "--image", IMAGE)
@@ -44,7 +44,14 @@ def test_the_command_of_the_pod(cluster, kfp, command, in_pod, tmp_path):
     command("doctor", "--in-cluster", "--image", IMAGE)
     (run,) = kfp.runs.values()
     (executor,) = run["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"].values()
-    inputs = {"path": str(tmp_path), "models": ["kdflow-student"], "weights": ["darknet53.conv.74", ""], "repo": "", "rev": ""}
+    inputs = {
+        "path": str(tmp_path),
+        "unlabelled": "",
+        "models": ["kdflow-student"],
+        "weights": ["darknet53.conv.74", ""],
+        "repo": "",
+        "rev": "",
+    }
     executor_input = json.dumps({"inputs": {"parameterValues": inputs}, "outputs": {"outputFile": str(tmp_path / "output.json")}})
     words = [*executor["container"]["command"], *executor["container"]["args"]]
     done = subprocess.run([word.replace("{{$}}", executor_input) for word in words], capture_output=True, text=True)

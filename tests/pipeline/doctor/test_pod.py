@@ -5,6 +5,7 @@ import json
 import pytest
 from mlflow import MlflowClient
 
+from components.prepare_data.data_source import DataSource
 from kd.errors import InputError
 from pipeline.doctor import pod
 from pipeline.doctor.check import Check
@@ -27,12 +28,28 @@ def test_the_volume(monkeypatch, tmp_path):
 
 def test_the_data_repository(monkeypatch):
     monkeypatch.delenv("KDFLOW_EXECUTION", raising=False)
-    assert [check.state for check in check_data("data/mine", "", "")] == ["unknown"]
-    (repository,) = check_data("data/mine", "/no/repository", "main")
+    assert [check.state for check in check_data("data/mine", "", "", "")] == ["unknown"]
+    (repository,) = check_data("data/mine", "", "/no/repository", "main")
     assert repository.state == "unknown" and "not from this machine: data_repo: /no/repository" in repository.detail
     monkeypatch.setenv("KDFLOW_EXECUTION", "in a pod")
-    (repository,) = check_data("data/mine", "/no/repository", "main")
+    (repository,) = check_data("data/mine", "", "/no/repository", "main")
     assert repository.state == "fault"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_pictures_without_labels_are_looked_for_in_the_commit_of_the_data(monkeypatch, exists):
+    def resolve(path, repo, rev):
+        if path == "data/more" and not exists:
+            raise InputError("data.unlabelled", "'data/more' is not in the repository", "add it")
+        assert (path, rev) in {("data/mine", "main"), ("data/more", "c0ffee")}
+        return DataSource(path, f"version-of-{path}", repo, "c0ffee")
+
+    monkeypatch.setattr(pod, "resolve_source", resolve)
+    monkeypatch.setattr(pod, "check_remote", lambda source: None)
+    *_, found = check_data("data/mine", "data/more", "https://git.example.com/data", "main")
+    assert found[:2] == ("pictures without labels", "ok" if exists else "fault")
+    assert ("version-of-data/more" in found.detail) == exists
+    assert len(check_data("data/mine", "", "https://git.example.com/data", "main")) == 2
 
 
 def test_initial_weights(monkeypatch):
