@@ -25,7 +25,7 @@ EPILOG = """examples:
   {prog} serving.jsonl
   {prog} serving.jsonl models:/kdflow-student@champion --json
   {prog} serving.jsonl 3 --data outputs/prepare_data
-  {prog} serving.jsonl --newest 200 || dvc repro
+  {prog} serving.jsonl --newest 200; [ $? -ne 1 ] || dvc repro
 
 exit codes: 0 no drift; 1 drift; 2 an error, such as too few pictures"""
 
