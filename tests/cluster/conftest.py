@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes.utils import parse_quantity
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -54,6 +55,11 @@ class Cluster:
     def settings(self) -> ClusterSettings:
         """What `pipeline/cluster.yaml` says."""
         return load_cluster()
+
+    @property
+    def adds_like_dvc_repro(self) -> bool:
+        """Whether each step computes on one thread and without a GPU, as `dvc repro` does here. Otherwise sums have another order."""
+        return not any(step.gpu or parse_quantity(step.cpu) >= 2 for step in self.settings.steps.values())
 
     def kdflow(self, *words: str, code: int = 0) -> str:
         """The output of a command, which ends with this exit code."""
@@ -145,7 +151,7 @@ def until(condition: Callable[[], object], seconds: float = TIMEOUT) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster. The seed is new, so that no step is in Kubeflow's cache."""
+    """The cluster. The seeds of pictures and trainings are new, so that no step is in Kubeflow's cache."""
     if not os.environ.get("KF_PIPELINES_ENDPOINT"):
         pytest.skip("KF_PIPELINES_ENDPOINT names no cluster")
     if missing := [name for name in REQUIRED_VARIABLES if not os.environ.get(name)]:
@@ -153,7 +159,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     project = small_project(tmp_path_factory.mktemp("cluster") / "project")
     params = project / "params.yaml"
     seed = int(time.time()) % 2**31
-    params.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | {"seed": seed}, sort_keys=False))
+    content = yaml.safe_load(params.read_text()) | {"seed": seed}
+    content["compose_scenes"]["seed"] = seed
+    params.write_text(yaml.safe_dump(content, sort_keys=False))
     dvc(project, "repro", "-q", seconds=TIMEOUT)
     _push_data(project / DATA, tmp_path_factory.mktemp("data"), rev := f"test-{seed}")
     yield Cluster(project, rev)
