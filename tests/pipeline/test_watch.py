@@ -20,7 +20,7 @@ def inbox(tmp_path, monkeypatch):
     """Where the command of --notify appends what it gets: the messages, and the words of the option."""
     file = tmp_path / "inbox"
     file.touch()
-    program = f"import sys; open({str(file)!r}, 'a').write(sys.stdin.read() + '\\n')"
+    program = f"import sys; open({str(file)!r}, 'a').write(sys.stdin.read())"
     words = ("--notify", shlex.join([sys.executable, "-c", program]))
     return lambda: [json.loads(line) for line in file.read_text().splitlines()], words
 

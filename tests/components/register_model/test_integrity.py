@@ -135,7 +135,7 @@ def test_every_use_refuses_a_swapped_file_and_changes_nothing(capsys: pytest.Cap
             main(["--model", "m", *arguments])
         assert caught.value.code == code
     output = capsys.readouterr()
-    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 9 files are the registered") == 2
+    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 10 files are the registered") == 2
 
 
 def test_digests_that_are_no_json_and_another_preprocessing_are_refused() -> None:

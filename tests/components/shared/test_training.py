@@ -98,7 +98,7 @@ def test_runs_of_the_same_training_at_the_same_time_give_the_same_bytes(
     [
         ("params.yaml/below", "seed=0", "params.yaml"),
         ("/proc/nowhere/out", "seed=0", "/proc/nowhere"),
-        ("out", "teacher.train.epochs=0", "parameter 'teacher.train.epochs' is 0"),
+        ("out", "teacher.train.epochs=-1", "parameter 'teacher.train.epochs' is -1"),
         ("out", "teacher.train.epoch=3", "'teacher.train.epoch=3' is not an assignment to a parameter"),
     ],
 )
