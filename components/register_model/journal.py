@@ -126,9 +126,10 @@ class Journal:
 
     def missing_numbers(self) -> list[int]:
         """The numbers of the entries that were deleted and not accepted by `settle`."""
-        versions, tags = self.registry.search(self.name, {}), {}
+        tags: dict[str, str] = {}
         with self.registry.wrap_errors(ignore="RESOURCE_DOES_NOT_EXIST"):
             tags = self.registry.client.get_registered_model(self.name).tags
+        versions = self.registry.search(self.name, {})  # after the tag, because another process may append an entry in between
         numbers = {int(version.version) for version in versions}
         accepted = {int(number) for version in versions for number in version.tags.get(f"{PREFIX}missing", "").split()}
         newest = max([*numbers, int(tags.get(NEWEST_TAG, 0))], default=0)

@@ -207,3 +207,18 @@ def test_entries_are_read_beyond_one_page(journal: Journal, monkeypatch: pytest.
     for number in range(5):
         journal.append("register", "", str(1 + number % 3), str(number))
     assert [entry.why for entry in journal.entries()] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_entry_that_another_process_appends_meanwhile_is_not_missing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal.append("promote", "", "1", "first")
+    search, appended = Registry.search, []
+
+    def search_then_append(registry: Registry, name: str, tags: dict[str, str]) -> object:
+        found = search(registry, name, tags)
+        if not appended:
+            appended.append(True)
+            Journal(Registry("m")).append("promote", "1", "2", "better")
+        return found
+
+    monkeypatch.setattr(Registry, "search", search_then_append)
+    assert journal.missing_numbers() == [] and appended
