@@ -40,8 +40,8 @@ from kd.errors import InputError, clean_exit
 from kd.model.store import load_model
 
 HOST, WAIT_SECONDS = "127.0.0.1", 300
-Call = Callable[[int], object]
-"""Detects in the picture of a number."""
+Client = Callable[[int], object]
+"""Sends the picture of a number to be detected, and returns the answer."""
 
 
 class Speed(NamedTuple):
@@ -52,7 +52,7 @@ class Speed(NamedTuple):
     p95: float
 
 
-class Server(NamedTuple):
+class ModelServer(NamedTuple):
     """A running server: its port, the seconds of its cold start, and its process."""
 
     port: int
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
             print(f"\ncold start {server.cold_start:.1f} s, peak memory {server.peak_megabytes()} MB")
 
 
-def measure(new_client: Callable[[], Call], requests: int, clients: int) -> Speed:
+def measure(new_client: Callable[[], Client], requests: int, clients: int) -> Speed:
     """The speed of `requests` calls by `clients` threads, after one call of each that is not measured."""
 
     def run(calls: Sequence[int]) -> list[float]:
@@ -116,13 +116,13 @@ def measure(new_client: Callable[[], Call], requests: int, clients: int) -> Spee
     return Speed(rate, float(np.median(times)), float(np.percentile(times, 95)))
 
 
-def plain_client(exported: Path, pictures: Sequence[bytes], nms: NMSConfig) -> Call:
+def plain_client(exported: Path, pictures: Sequence[bytes], nms: NMSConfig) -> Client:
     """A client that decodes and detects in this process."""
     detector = OnnxDetector(exported, letterbox)
     return lambda index: detector([pictures[index % len(pictures)]], nms.confidence, nms.nms_iou, nms.max_detections)
 
 
-def http_client(port: int, pictures: Sequence[bytes]) -> Call:
+def http_client(port: int, pictures: Sequence[bytes]) -> Client:
     """A client with a connection of its own.
 
     Raises:
@@ -143,7 +143,7 @@ def http_client(port: int, pictures: Sequence[bytes]) -> Call:
 
 
 @contextmanager
-def serve(packaged: Path, folder: Path, picture: bytes, environment: dict[str, str]) -> Iterator[Server]:
+def serve(packaged: Path, folder: Path, picture: bytes, environment: dict[str, str]) -> Iterator[ModelServer]:
     """Start `mlflow models serve` and wait for its first answer; stop it at the end.
 
     Raises:
@@ -162,7 +162,7 @@ def serve(packaged: Path, folder: Path, picture: bytes, environment: dict[str, s
             if started.poll() is not None or time.perf_counter() - start > WAIT_SECONDS:
                 raise InputError("mlflow models serve", f"does not start: {log.read_text()[-500:]}", "repair what it names")
             time.sleep(0.05)
-        yield Server(port, time.perf_counter() - start, process)
+        yield ModelServer(port, time.perf_counter() - start, process)
     finally:
         for one in [*process.children(recursive=True), process] if process.is_running() else []:
             one.terminate()

@@ -218,12 +218,7 @@ class Registry:
             ChangedFiles: if a file differs from the registered one, or no digests are recorded.
             InputError: if there is none, because an older release registered the version.
         """
-        with TemporaryDirectory() as folder:
-            copy = self.verify(version, Path(folder))
-            if MODEL not in copy.digests:
-                problem = f"has no {MODEL}, because an older release registered it"
-                raise InputError(copy.name, problem, "train and register it again, or set init to a file")
-            return copy.read(MODEL)
+        return self._read_file(version, MODEL, "train and register it again, or set init to a file")
 
     def read_reference(self, version: Version) -> bytes:
         """The content of the monitoring reference of a version, after all files of the version were verified.
@@ -232,12 +227,14 @@ class Registry:
             ChangedFiles: if a file differs from the registered one, or no digests are recorded.
             InputError: if there is none, because an older release registered the version.
         """
+        return self._read_file(version, REFERENCE_FILE, "add --data with the prepared data, to compute it from the test pictures")
+
+    def _read_file(self, version: Version, file: str, remedy: str) -> bytes:
         with TemporaryDirectory() as folder:
             copy = self.verify(version, Path(folder))
-            if REFERENCE_FILE not in copy.digests:
-                problem = f"has no {REFERENCE_FILE}, because an older release registered it"
-                raise InputError(copy.name, problem, "add --data with the prepared data, to compute it from the test pictures")
-            return copy.read(REFERENCE_FILE)
+            if file not in copy.digests:
+                raise InputError(copy.name, f"has no {file}, because an older release registered it", remedy)
+            return copy.read(file)
 
     def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
         """Upload a file to the folder `artifact_path` of the run that registered a version."""

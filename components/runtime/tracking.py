@@ -22,7 +22,16 @@ from components.runtime.store import import_mlflow, sqlite_file, tracking_uri
 from components.runtime.stored_run import StoredRun
 from components.runtime.termination import on_sigterm
 from components.runtime.text import mask_passwords
-from components.runtime.unsent import Call, UnsentRun, copy_artifact, is_refused, save_unsent, send_unsent, store_digest, unsent_folder
+from components.runtime.unsent import (
+    UnsentCall,
+    UnsentRun,
+    copy_artifact,
+    is_refused,
+    save_unsent,
+    send_unsent,
+    store_digest,
+    unsent_folder,
+)
 
 START_TIMEOUT = 8.0  # seconds for the first answer of a server
 TIMEOUT = 60.0  # seconds for an upload, for the last records, or to create a sqlite store on a busy machine
@@ -55,7 +64,7 @@ class Run:
         self._recorder = BackgroundRecorder()
         self._stored: StoredRun | None = None
         self._step, self._started, self._timeout = step, _now(), TIMEOUT
-        self._unsent: list[Call] = []
+        self._unsent: list[UnsentCall] = []
         self._folder = unsent_folder().resolve() / f"{self._started}-{uuid.uuid4().hex[:8]}"
         self._recorder.submit(self._start)
         self._submit("log_params", {name: str(value) for name, value in params.flat().items()})
@@ -110,14 +119,14 @@ class Run:
             if self._recorder.flush(HEARTBEAT):
                 self._recorder.submit(lambda: self._stored.beat() if self._stored else None)
 
-    def _submit(self, method: str, *arguments: Any) -> Call:
+    def _submit(self, method: str, *arguments: Any) -> UnsentCall:
         """Queue a call of a method of `StoredRun`."""
-        call = Call(method, list(arguments))
+        call = UnsentCall(method, list(arguments))
         self._unsent.append(call)
         self._recorder.submit(lambda: self._send(call))
         return call
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: UnsentCall) -> None:
         if not self._stored:
             return
         try:
@@ -159,9 +168,9 @@ class NullRun(Run):
     def __init__(self) -> None:
         self._recorder, self._stored, self._unsent = BackgroundRecorder(), None, []
 
-    def _submit(self, method: str, *arguments: Any) -> Call:
+    def _submit(self, method: str, *arguments: Any) -> UnsentCall:
         """Record nothing."""
-        return Call(method, list(arguments))
+        return UnsentCall(method, list(arguments))
 
 
 def _now() -> int:

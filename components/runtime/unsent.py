@@ -26,7 +26,7 @@ REFUSED = (400, 404, 409)
 """HTTP status codes that a repeated request would get again."""
 
 
-class Call(NamedTuple):
+class UnsentCall(NamedTuple):
     """A call of a method of `StoredRun`; the arguments can be written as JSON."""
 
     method: str
@@ -52,7 +52,7 @@ class UnsentRun(NamedTuple):
     started: int
     run_id: str | None
     is_ours: bool
-    calls: list[Call]
+    calls: list[UnsentCall]
 
 
 def unsent_folder() -> Path:
@@ -124,7 +124,7 @@ def _read(file: Path) -> UnsentRun | None:
     """What `save_unsent` wrote to `file`; None if it is something else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return UnsentRun(**content | {"calls": [Call(*call) for call in content["calls"]]})
+        return UnsentRun(**content | {"calls": [UnsentCall(*call) for call in content["calls"]]})
     except (FileNotFoundError, LookupError, TypeError, ValueError):
         return None
 

@@ -16,7 +16,7 @@ from components.runtime.store import checkpoint_folder
 from components.runtime.tracking import Run
 from components.shared.initial_network import better_network, describe_origin, initial_network
 from components.shared.initial_weights import InitialWeights, find_weights
-from components.shared.training_pictures import check_leakage, training_pictures
+from components.shared.training_pictures import refuse_leakage, training_pictures
 from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
@@ -72,7 +72,7 @@ def train_network(
     source = find_weights(section.init, weights)
     inherited = _inherited_pictures(source, teacher)
     if source:
-        check_leakage(source.init, data, inherited)
+        refuse_leakage(source.init, data, inherited)
     initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
     origin = describe_origin(source, section.init_license) if source else {}
     for name, value in origin.items():

@@ -28,13 +28,12 @@ def leaked_pictures(data: Path, pictures: Collection[str]) -> list[str]:
 
     A picture that the prepared `data` have both in the test split and in another one is not reported: `prepare_data` warns of it.
     """
-    no_longer_trained_on = set(pictures) - training_pictures(data) if pictures else set()
-    if not no_longer_trained_on:
-        return []
-    return sorted(file.name for name, file in _digests(data / "test/images").items() if name in no_longer_trained_on)
+    known = {name: file for name, file in _digests(data / "test/images").items() if name in pictures} if pictures else {}
+    elsewhere = training_pictures(data) if known else set()  # the largest splits are read only if it matters
+    return sorted(file.name for name, file in known.items() if name not in elsewhere)
 
 
-def check_leakage(model: str, data: Path, pictures: Collection[str]) -> None:
+def refuse_leakage(model: str, data: Path, pictures: Collection[str]) -> None:
     """Refuse a model that was trained on pictures of the test split.
 
     Raises:
