@@ -4,13 +4,13 @@ import time
 
 import pytest
 
-from benchmarks.serving import Call, http_client, measure
+from benchmarks.serving import Client, http_client, measure
 
 
 def test_each_request_is_made_once_by_clients_of_their_own() -> None:
     clients: list[list[int]] = []
 
-    def new_client() -> Call:
+    def new_client() -> Client:
         calls: list[int] = []
         clients.append(calls)
 
