@@ -18,11 +18,11 @@ from PIL import Image
 
 from benchmarks.machine import describe_machine
 from components.monitor.command import THRESHOLD
-from components.monitor.drift import MIN_PICTURES, compare
+from components.monitor.drift import MIN_PICTURES, measure_drift
 from components.params.load import load_params
 from components.register_model.export import export_onnx
 from components.register_model.reference import make_reference, record_pictures
-from components.register_model.serving_log import PictureRecord, Recorder
+from components.register_model.serving_log import PictureRecord, PredictionRecorder
 from components.register_model.step import MODEL, deployed_settings
 from kd.arguments import count
 from kd.data.dataset import DetectionData
@@ -40,7 +40,7 @@ class RecordedPictures(NamedTuple):
     unchanged: list[PictureRecord]
     darker: list[PictureRecord]
     present: list[set[str]]
-    recorder: Recorder
+    recorder: PredictionRecorder
 
 
 @clean_exit()
@@ -83,7 +83,7 @@ def count_drifts(recorded: RecordedPictures, size: int, trials: int, seed: int =
     for trial in range(trials):
         order, name = generator.permutation(total), classes[trial % len(classes)]
         half, others = order[: total // 2], order[total // 2 :]
-        recorder = Recorder(classes, "", {})
+        recorder = PredictionRecorder(classes, "", {})
         recorder.records = [recorded.unchanged[index] for index in half]
         expected = make_reference(recorder)
         kinds = {
@@ -93,7 +93,7 @@ def count_drifts(recorded: RecordedPictures, size: int, trials: int, seed: int =
             "without the detections of a class": [without_class(recorded.unchanged[index], name) for index in others[:size]],
         }
         for kind, records in kinds.items():
-            drifts[kind] = drifts.get(kind, 0) + any(change.exceeds(THRESHOLD) for change in compare(expected, records))
+            drifts[kind] = drifts.get(kind, 0) + any(change.exceeds(THRESHOLD) for change in measure_drift(expected, records))
     return drifts
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 N = TypeVar("N", int, float)
 
 
-def number(kind: type[N], is_valid: Callable[[N], bool], rule: str) -> Callable[[str], N]:
+def number_type(kind: type[N], is_valid: Callable[[N], bool], rule: str) -> Callable[[str], N]:
     """A type for argparse: a number that `is_valid` accepts; `rule` completes "must be"."""
 
     def parse(text: str) -> N:
@@ -20,4 +20,4 @@ def number(kind: type[N], is_valid: Callable[[N], bool], rule: str) -> Callable[
     return parse
 
 
-count = number(int, lambda value: value >= 1, "at least 1")
+count = number_type(int, lambda value: value >= 1, "at least 1")

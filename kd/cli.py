@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kd.arguments import count, number
+from kd.arguments import count, number_type
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.errors import InputError, clean_exit, printable
@@ -189,8 +189,8 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     options.add_argument("--image-size", type=_side, default=416, help="side of the input in pixels, a multiple of 32 (%(default)s)")
 
 
-_fraction = number(float, lambda value: 0 <= value <= 1, "in 0..1")
-_multiplier = number(float, lambda value: 0 < value <= MAX_SCALE, f"above 0 and at most {MAX_SCALE:g}")
-_side = number(
+_fraction = number_type(float, lambda value: 0 <= value <= 1, "in 0..1")
+_multiplier = number_type(float, lambda value: 0 < value <= MAX_SCALE, f"above 0 and at most {MAX_SCALE:g}")
+_side = number_type(
     int, lambda value: 0 < value <= MAX_IMAGE_SIZE and value % COARSEST_STRIDE == 0, f"a multiple of 32 and at most {MAX_IMAGE_SIZE}"
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.params.load import load_params
 from components.register_model.notify import notify
-from kd.arguments import number
+from kd.arguments import number_type
 from kd.errors import printable
 from pipeline.cli import Commands, new_parser
 from pipeline.cluster import load_cluster
@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=_watch)
 
 
-class Watcher:
+class RunWatcher:
     """What was reported, so that each failure is reported once, and a missing success once until there is one.
 
     Args:
@@ -74,7 +74,7 @@ class Watcher:
         runs = recent_runs(self._client, oldest - self._lifetime)
         failed = [run for run in runs if run.state == "FAILED" and run.finished_at > self._since]
         failed = [run for run in failed if (run.run_id, run.finished_at) not in self._reported]
-        messages = [message for run in reversed(failed) if (message := failure(self._client, run.run_id))]
+        messages = [message for run in reversed(failed) if (message := failure_message(self._client, run.run_id))]
         self._reported |= {(run.run_id, run.finished_at) for run in failed}
         return messages + self._overdue(runs, now)
 
@@ -106,7 +106,7 @@ def recent_runs(client: "Client", since: datetime) -> list[Any]:
     return [run for run in found if (of := run.pipeline_version_reference) and of.pipeline_id == pipeline_id]
 
 
-def failure(client: "Client", run_id: str) -> Message | None:
+def failure_message(client: "Client", run_id: str) -> Message | None:
     """The message about a run that failed: the steps, their error lines, and a link. None if somebody stopped the run.
 
     Raises:
@@ -140,7 +140,7 @@ def _watch(options: argparse.Namespace) -> None:
     max_age = None if options.days is None else timedelta(days=options.days)
     since = datetime.now(UTC) - timedelta(hours=options.hours)
     lifetime = timedelta(seconds=load_cluster().run.deadline)
-    watcher = Watcher(connect_to_server(options), since, max_age, lifetime)
+    watcher = RunWatcher(connect_to_server(options), since, max_age, lifetime)
     while True:
         try:
             messages = watcher.check()
@@ -158,5 +158,5 @@ def _watch(options: argparse.Namespace) -> None:
         time.sleep(PAUSE)
 
 
-_days = number(float, lambda value: 0 < value <= MAX_DAYS, f"above 0 and at most {MAX_DAYS}")
-_hours = number(float, lambda value: 0 <= value <= 24 * MAX_DAYS, f"in 0..{24 * MAX_DAYS}")
+_days = number_type(float, lambda value: 0 < value <= MAX_DAYS, f"above 0 and at most {MAX_DAYS}")
+_hours = number_type(float, lambda value: 0 <= value <= 24 * MAX_DAYS, f"in 0..{24 * MAX_DAYS}")

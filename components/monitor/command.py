@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.params.load import load_params
-from kd.arguments import count, number
+from kd.arguments import count, number_type
 from kd.errors import InputError, clean_exit, printable
 
 if TYPE_CHECKING:
-    from components.monitor.drift import Change
-    from components.monitor.records import Window
+    from components.monitor.drift import FeatureDrift
+    from components.monitor.records import LogWindow
 
 NEWEST, THRESHOLD = 1000, 0.1
 DESCRIPTION = """Compare the log of a served model with the detections in the test pictures, by the population stability index.
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
     """Run the command line."""
     args = _parser(prog).parse_args(arguments)
     params = load_params(args.params, args.set)
-    from components.monitor.drift import MIN_PICTURES, compare
+    from components.monitor.drift import MIN_PICTURES, measure_drift
     from components.monitor.records import read_window
     from components.monitor.sources import load_reference
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
         raise InputError("--newest", f"is {args.newest}, but a comparison needs {MIN_PICTURES} pictures", "raise it")
     expected = load_reference(args.version, args.data, params)
     window = read_window(args.log, expected, args.newest)
-    changes = compare(expected, window.pictures)
+    changes = measure_drift(expected, window.pictures)
     drifting = [change for change in changes if change.exceeds(args.threshold)]
     if args.json:
         print(json.dumps(_as_json(expected["pictures"], window, changes, args.threshold), indent=2))
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
     sys.exit(1 if drifting else 0)
 
 
-def _as_json(pictures: int, window: "Window", changes: "Sequence[Change]", threshold: float) -> dict[str, object]:
+def _as_json(pictures: int, window: "LogWindow", changes: "Sequence[FeatureDrift]", threshold: float) -> dict[str, object]:
     return {
         "drift": any(change.exceeds(threshold) for change in changes),
         "threshold": threshold,
@@ -63,11 +63,11 @@ def _as_json(pictures: int, window: "Window", changes: "Sequence[Change]", thres
         "test_pictures": pictures,
         "other_model": window.other_model,
         "other_settings": window.other_settings,
-        "features": [{**change._asdict(), "change": change.amount, "drift": change.exceeds(threshold)} for change in changes],
+        "features": [{**change._asdict(), "change": change.severity, "drift": change.exceeds(threshold)} for change in changes],
     }
 
 
-def _print_table(changes: "Sequence[Change]", threshold: float) -> None:
+def _print_table(changes: "Sequence[FeatureDrift]", threshold: float) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -75,7 +75,7 @@ def _print_table(changes: "Sequence[Change]", threshold: float) -> None:
     table = Table("feature", "PSI", "noise up to", "change", "")
     for change in changes:
         mark = "[red bold]drift" if change.exceeds(threshold) else ""
-        table.add_row(escape(printable(change.feature)), f"{change.psi:.3f}", f"{change.noise:.3f}", change.amount, mark)
+        table.add_row(escape(printable(change.feature)), f"{change.psi:.3f}", f"{change.noise:.3f}", change.severity, mark)
     Console(highlight=False).print(table)
 
 
@@ -95,4 +95,4 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-_threshold = number(float, lambda value: 0 <= value < math.inf, "0 or more")
+_threshold = number_type(float, lambda value: 0 <= value < math.inf, "0 or more")

@@ -27,7 +27,7 @@ EMPTY = 0.5
 """What is added to each count, because the index is infinite for an empty bin."""
 
 
-class Change(NamedTuple):
+class FeatureDrift(NamedTuple):
     """The change of a feature.
 
     Attributes:
@@ -49,14 +49,14 @@ class Change(NamedTuple):
         return self.psi >= max(threshold, self.noise)
 
     @property
-    def amount(self) -> str:
+    def severity(self) -> str:
         """The change in words: none, moderate or large."""
         if not self.exceeds(MODERATE):
             return "none"
         return "large" if self.psi >= LARGE else "moderate"
 
 
-def compare(expected: Distributions, records: Sequence[PictureRecord]) -> list[Change]:
+def measure_drift(expected: Distributions, records: Sequence[PictureRecord]) -> list[FeatureDrift]:
     """The change of each feature from a reference to the records of a log. Classes that the reference does not have are ignored."""
     samples = list(_samples(expected, records))
     comparisons = len(samples)
@@ -87,10 +87,10 @@ def _samples(expected: Distributions, records: Sequence[PictureRecord]) -> Itera
         yield f"pictures with {name}", before, after, pictures
 
 
-def _change(feature: str, before: list[int], after: list[int], pictures: tuple[int, int], comparisons: int) -> Change:
+def _change(feature: str, before: list[int], after: list[int], pictures: tuple[int, int], comparisons: int) -> FeatureDrift:
     sizes = [max(1, min(total, sum(counts))) for total, counts in zip(pictures, (before, after), strict=True)]
     quantile = float(chi2.ppf(1 - FALSE_ALARM / comparisons, len(before) - 1)) if len(before) > 1 else math.inf
-    return Change(feature, psi(before, after), quantile * sum(1 / size for size in sizes), _shares(before), _shares(after))
+    return FeatureDrift(feature, psi(before, after), quantile * sum(1 / size for size in sizes), _shares(before), _shares(after))
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

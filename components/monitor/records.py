@@ -14,8 +14,8 @@ from components.register_model.serving_log import PictureRecord
 from kd.errors import InputError
 
 
-class LogLine(BaseModel):
-    """A line of the log, see `components.register_model.serving_log.Recorder`; `time` in seconds since 1970."""
+class ServingLogLine(BaseModel):
+    """A line of the log, see `components.register_model.serving_log.PredictionRecorder`; `time` in seconds since 1970."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -28,7 +28,7 @@ class LogLine(BaseModel):
     classes: list[str]
 
 
-class Window(NamedTuple):
+class LogWindow(NamedTuple):
     """The newest pictures of a log that can be compared, oldest first, and how many others there are.
 
     Attributes:
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     other_settings: int
 
 
-def read_window(log: Path, expected: Distributions, most: int) -> Window:
+def read_window(log: Path, expected: Distributions, most: int) -> LogWindow:
     """The newest pictures, at most `most`, for which the model of a reference was used with the same settings.
 
     Raises:
@@ -61,16 +61,16 @@ def read_window(log: Path, expected: Distributions, most: int) -> Window:
         others = f"{other_model} of another model and {other_settings} with other parameters are left out"
         problem = f"has {len(window)} pictures to compare, fewer than {MIN_PICTURES} ({others})"
         raise InputError(log, problem, "wait for more pictures, or name the version that is served")
-    return Window(list(window), other_model, other_settings)
+    return LogWindow(list(window), other_model, other_settings)
 
 
-def _read_lines(log: Path) -> Iterator[LogLine]:
+def _read_lines(log: Path) -> Iterator[ServingLogLine]:
     number = 0
     try:
         with log.open(encoding="utf-8") as file:
             for number, text in enumerate(file, 1):  # noqa: B007 - named in the errors below
                 if text.endswith("\n"):  # the server may be writing the last line
-                    yield LogLine.model_validate(json.loads(text))
+                    yield ServingLogLine.model_validate(json.loads(text))
     except FileNotFoundError:
         raise InputError(log, "is missing", "give the file in KDFLOW_SERVING_LOG of the server") from None
     except UnicodeDecodeError:

@@ -32,7 +32,7 @@ class Histogram(BaseModel):
         return self
 
 
-class ReferenceFile(BaseModel):
+class MonitoringReference(BaseModel):
     """A monitoring reference, see `components.register_model.reference.make_reference`."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -47,7 +47,7 @@ class ReferenceFile(BaseModel):
     pictures_with: dict[str, int]
 
     @model_validator(mode="after")
-    def _check(self) -> "ReferenceFile":
+    def _check(self) -> "MonitoringReference":
         if not set(FEATURES) <= set(self.histograms) or not set(self.classes) <= set(self.objects) & set(self.pictures_with):
             raise ValueError("a feature or a class is missing")
         if min(self.objects.values(), default=0) < 0 or any(not 0 <= count <= self.pictures for count in self.pictures_with.values()):
@@ -97,7 +97,7 @@ def _compute(network: bytes, data: Path, params: Params) -> Any:
 
 def _checked(content: Any, name: str) -> Distributions:
     try:
-        return ReferenceFile.model_validate(content).model_dump()
+        return MonitoringReference.model_validate(content).model_dump()
     except ValidationError as error:
         [first, *_] = error.errors()
         if first["loc"] == ("pictures",) and isinstance(first["input"], int):

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from components.prepare_data.network import causes, is_network_fault, retry_network_faults
+from components.prepare_data.network import exception_chain, is_network_fault, retry_network_faults
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from kd.files import digest
@@ -168,7 +168,7 @@ def _check_exists(folder: Path) -> Path:
 
 def _download_problem(error: Exception) -> tuple[str, str]:
     """The problem and the remedy of a failed download."""
-    found = list(causes(error))
+    found = list(exception_chain(error))
     if any(isinstance(cause, PermissionError) or "Credentials" in type(cause).__name__ for cause in found):
         return f"the remote refuses the credentials ({_reason(error)})", "correct them in the environment"
     if any(isinstance(cause, FileNotFoundError) for cause in found) and not is_network_fault(error):
@@ -178,5 +178,5 @@ def _download_problem(error: Exception) -> tuple[str, str]:
 
 def _reason(error: Exception) -> str:
     """The message of the first cause of `error`, because `error` itself only names the requested file."""
-    with_message = [cause for cause in causes(error) if str(cause)]
+    with_message = [cause for cause in exception_chain(error) if str(cause)]
     return one_line((with_message[1:2] or with_message or [error])[0])

@@ -37,10 +37,11 @@ def retry_network_faults(function: Callable[Arguments, Answer]) -> Callable[Argu
 
 def is_network_fault(error: Exception) -> bool:
     """Whether a cause of `error` is that a server could not be reached, broke the connection, or answered with a status of 500 or more."""
-    return any(isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)) or _status(cause) >= 500 for cause in causes(error))
+    unreachable = (ConnectionError, TimeoutError, socket.gaierror)
+    return any(isinstance(cause, unreachable) or _status(cause) >= 500 for cause in exception_chain(error))
 
 
-def causes(error: BaseException | None) -> Iterator[Exception]:
+def exception_chain(error: BaseException | None) -> Iterator[Exception]:
     """`error` and what it was raised from or during, outermost first."""
     while isinstance(error, Exception):
         yield error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.register_model.served_model import OnnxDetector
-from components.register_model.serving_log import DIGITS, PictureRecord, Recorder
+from components.register_model.serving_log import DIGITS, PictureRecord, PredictionRecorder
 from kd.data import letterbox
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
@@ -29,18 +29,18 @@ def write_reference(exported: Path, data: DetectionData, nms: NMSConfig, file: P
     write_json(file, make_reference(record_pictures(exported, pictures, nms)))
 
 
-def record_pictures(exported: Path | bytes, pictures: Iterable[Path | Image.Image], nms: NMSConfig) -> Recorder:
+def record_pictures(exported: Path | bytes, pictures: Iterable[Path | Image.Image], nms: NMSConfig) -> PredictionRecorder:
     """Run an ONNX file, or its content, on pictures as the served model does, and record each picture."""
     content = exported if isinstance(exported, bytes) else exported.read_bytes()
     detector = OnnxDetector(content, letterbox)
     settings = {"confidence": round(nms.confidence, 6), "nms_iou": round(nms.nms_iou, 6), "most": nms.max_detections}
-    recorder = Recorder(detector.classes, hashlib.sha256(content).hexdigest(), settings)
+    recorder = PredictionRecorder(detector.classes, hashlib.sha256(content).hexdigest(), settings)
     for picture in pictures:
         detector([picture], nms.confidence, nms.nms_iou, nms.max_detections, recorder)
     return recorder
 
 
-def make_reference(recorder: Recorder) -> Distributions:
+def make_reference(recorder: PredictionRecorder) -> Distributions:
     """The distributions of the recorded pictures.
 
     Returns:

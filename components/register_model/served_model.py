@@ -176,7 +176,7 @@ class ServedModel(PythonModel):
     ) -> list[dict[str, list[Any]]]:
         """For each row's "picture": boxes (x0, y0, x1, y1) in that picture's pixels, scores and class names, best first."""
         names, settings = self.detector.classes, params or {}
-        recorder = self.logging.Recorder(names, self.model, settings) if self.log else None
+        recorder = self.logging.PredictionRecorder(names, self.model, settings) if self.log else None
         try:
             _check_settings(settings)
             detections = self.detector(list(model_input["picture"]), **settings, observe=recorder)

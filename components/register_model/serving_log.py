@@ -30,7 +30,7 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
 PictureRecord = dict[str, Any]
 
 
-class Recorder:
+class PredictionRecorder:
     """Collects a record for each picture of a prediction.
 
     A record has "brightness": the mean of all pixels, in 0..1; "scores"; "box_sizes": square roots of the boxes' shares of the

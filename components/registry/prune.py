@@ -35,14 +35,14 @@ class Execution(NamedTuple):
         return f"execution {parent.data.tags[EXECUTION_TAG]} ({parent.info.run_name}), {len(self.runs)} runs, ended on {_day(self.ended)}"
 
 
-class Removable(NamedTuple):
+class PruneList(NamedTuple):
     """What `remove` removes."""
 
     versions: list[Version]
     executions: list[Execution]
 
 
-def find_removable(journal: Journal, before: int) -> Removable:
+def find_removable(journal: Journal, before: int) -> PruneList:
     """The rejected versions that were registered, and the executions that ended, before `before` (milliseconds since 1970, UTC).
 
     An execution is kept as a whole if a version that is kept, of any registered model, belongs to one of its runs.
@@ -56,10 +56,10 @@ def find_removable(journal: Journal, before: int) -> Removable:
         of_versions = _pages(lambda token: registry.client.search_model_versions(page_token=token))
         kept = {version.run_id for version in of_versions if version.name != registry.name or str(version.version) not in numbers}
     executions = [execution for execution in _finished_executions(registry) if execution.ended < before]
-    return Removable(versions, [one for one in executions if not kept.intersection(run.info.run_id for run in one.runs)])
+    return PruneList(versions, [one for one in executions if not kept.intersection(run.info.run_id for run in one.runs)])
 
 
-def remove(journal: Journal, removable: Removable) -> None:
+def remove(journal: Journal, removable: PruneList) -> None:
     """Remove the versions that are still rejected and unused, and mark the runs as deleted; MLflow can restore runs until `mlflow gc`."""
     registry = journal.registry
     for version in removable.versions:
@@ -71,7 +71,7 @@ def remove(journal: Journal, removable: Removable) -> None:
             registry.client.delete_run(run.info.run_id)
 
 
-def describe(registry: Registry, removable: Removable) -> Iterator[str]:
+def describe(registry: Registry, removable: PruneList) -> Iterator[str]:
     """One line for each version and execution."""
     for version in removable.versions:
         yield f"{registry.name} version {version.number}, rejected, registered on {_day(version.created)}"

@@ -55,7 +55,7 @@ class StoredRun:
         run = client.create_run(parent[0], start_time, {"mlflow.parentRunId": parent[1], **tags}, step)
         return cls(client, str(run.info.run_id), parent)
 
-    def beat(self) -> None:
+    def record_heartbeat(self) -> None:
         """Record that the process is alive."""
         self.set_tag(HEARTBEAT_TAG, f"{time.time():.0f}")
 

@@ -117,7 +117,7 @@ class Run:
         """Record every minute that the process is alive, unless the store is behind."""
         while not self._ended.wait(HEARTBEAT):
             if self._recorder.flush(HEARTBEAT):
-                self._recorder.submit(lambda: self._stored.beat() if self._stored else None)
+                self._recorder.submit(lambda: self._stored.record_heartbeat() if self._stored else None)
 
     def _submit(self, method: str, *arguments: Any) -> UnsentCall:
         """Queue a call of a method of `StoredRun`."""

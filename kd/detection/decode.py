@@ -44,7 +44,7 @@ class Candidates(NamedTuple):
         """[..., K] logits."""
         return self.raw[..., 5:]
 
-    def first(self, pictures: int) -> "Candidates":
+    def first_pictures(self, pictures: int) -> "Candidates":
         """The candidates of the first `pictures` of a batch."""
         return self._replace(raw=self.raw[:pictures])
 

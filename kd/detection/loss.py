@@ -41,7 +41,7 @@ class DetectionLoss:
 
         Candidates in pictures without labels are left out: they are neither objects nor background.
         """
-        candidates = candidates.first(len(batch.pictures) - batch.unlabelled)
+        candidates = candidates.first_pictures(len(batch.pictures) - batch.unlabelled)
         assignment = assign_targets(batch, self.anchors, self.image_size)
         count = max(len(assignment.objects), 1)
         assigned = candidates.at(assignment.pictures, assignment.candidates)

@@ -1,7 +1,7 @@
 """The trials of the monitor, with random records instead of a trained model."""
 
 from benchmarks.monitor import RecordedPictures, count_drifts, without_class
-from components.register_model.serving_log import Recorder
+from components.register_model.serving_log import PredictionRecorder
 from tests.components.monitor.test_drift import CLASSES, pictures
 
 UNCHANGED = pictures(400, 0)
@@ -10,7 +10,7 @@ UNCHANGED = pictures(400, 0)
 def test_each_kind_of_pictures_drifts_but_the_unchanged_ones() -> None:
     darker = [{**record, "brightness": record["brightness"] / 2} for record in UNCHANGED]
     present = [set(record["classes"]) for record in UNCHANGED]
-    drifts = count_drifts(RecordedPictures(UNCHANGED, darker, present, Recorder(CLASSES, "", {})), 100, 6)
+    drifts = count_drifts(RecordedPictures(UNCHANGED, darker, present, PredictionRecorder(CLASSES, "", {})), 100, 6)
     assert drifts == {
         "unchanged": 0, "at half brightness": 6, "without the objects of a class": 6, "without the detections of a class": 6
     }  # fmt: skip

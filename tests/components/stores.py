@@ -1,16 +1,26 @@
-"""New MLflow stores, copied from a template, because creating the tables takes longer than most tests."""
+"""Projects with new MLflow stores, copied from a template, because creating the tables takes longer than most tests."""
 
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from components.runtime.store import import_mlflow, tracking_uri
 
+ROOT = Path(__file__).parents[2]
 _FOLDER = tempfile.TemporaryDirectory()
+
+
+def enter_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the working folder, with the committed parameters, and with its own store as the default."""
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(folder)
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
 
 
 def new_store(folder: Path) -> None:

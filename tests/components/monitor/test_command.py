@@ -14,20 +14,16 @@ from components.register_model.serving_log import ServingLog
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
-from tests.components.stores import new_store
+from tests.components.stores import enter_project, new_store
 from tests.components.stub_models import PICTURES, create_run, write_data, write_model
 
-ROOT = Path(__file__).parents[3]
 Command = Callable[..., tuple[int | None, str]]
 
 
 @pytest.fixture
 def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in a folder with a log of 120 pictures and their reference; gives its exit code and output."""
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    enter_project(tmp_path, monkeypatch)
     write_data(Path("data"))
     split = DetectionData(Path("data/test"), 64)
     files = [split.file(index) for index in range(PICTURES)] * 3
@@ -44,7 +40,7 @@ def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def edit(**changes: Any) -> None:
-    """Change every record of the log."""
+    """FeatureDrift every record of the log."""
     lines = [json.dumps(json.loads(line) | changes) for line in Path("log.jsonl").read_text().splitlines()]
     Path("log.jsonl").write_text("".join(f"{line}\n" for line in lines))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.monitor.drift import Change, compare, psi
+from components.monitor.drift import FeatureDrift, measure_drift, psi
 from components.register_model.reference import make_reference
 
 CLASSES = ["cat", "dog", "owl"]
@@ -29,9 +29,9 @@ def pictures(count: int, seed: int, brightness: float = 1.0, without: str = "") 
     return records
 
 
-def changes(records: list[dict[str, Any]], test_pictures: int = 500) -> dict[str, Change]:
+def changes(records: list[dict[str, Any]], test_pictures: int = 500) -> dict[str, FeatureDrift]:
     recorder: Any = SimpleNamespace(records=pictures(test_pictures, 0), classes=CLASSES, common={})
-    return {change.feature: change for change in compare(make_reference(recorder), records)}
+    return {change.feature: change for change in measure_drift(make_reference(recorder), records)}
 
 
 def drifting(records: list[dict[str, Any]], test_pictures: int = 500) -> set[str]:
@@ -59,12 +59,12 @@ def test_darker_pictures_and_a_class_that_is_gone_drift() -> None:
 def test_without_any_detection_the_change_is_large() -> None:
     silent = [{**record, "scores": [], "box_sizes": [], "classes": []} for record in pictures(100, 1)]
     found = changes(silent)
-    assert found["detections per picture"].amount == "large" and found["pictures with cat"].actual == [0, 1]
+    assert found["detections per picture"].severity == "large" and found["pictures with cat"].actual == [0, 1]
     assert not found["score"].exceeds(0.1), "no score is no evidence about scores"
 
 
 def test_a_small_index_of_many_pictures_is_no_drift() -> None:
-    change = Change("x", 0.09, 0.01, [], [])
-    assert not change.exceeds(0.1) and change.amount == "none"
-    assert change._replace(psi=0.12).amount == "moderate" and change._replace(psi=0.12, noise=0.2).amount == "none"
-    assert not change._replace(psi=0.12).exceeds(0.25) and change._replace(psi=0.3).amount == "large"
+    change = FeatureDrift("x", 0.09, 0.01, [], [])
+    assert not change.exceeds(0.1) and change.severity == "none"
+    assert change._replace(psi=0.12).severity == "moderate" and change._replace(psi=0.12, noise=0.2).severity == "none"
+    assert not change._replace(psi=0.12).exceeds(0.25) and change._replace(psi=0.3).severity == "large"

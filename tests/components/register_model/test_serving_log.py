@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.register_model import serving_log
 from components.register_model.served_model import Detections
-from components.register_model.serving_log import Recorder, ServingLog, read_metrics
+from components.register_model.serving_log import PredictionRecorder, ServingLog, read_metrics
 from kd.files import digest
 from tests.components.packaged import model_folder, picture_files
 
@@ -23,7 +23,7 @@ def record(**changes: object) -> dict[str, object]:
 
 
 def test_a_record_has_sizes_as_shares_of_the_picture_and_brightness_of_the_pixels() -> None:
-    recorder = Recorder(("cat", "dog"), "abc", SETTINGS)
+    recorder = PredictionRecorder(("cat", "dog"), "abc", SETTINGS)
     boxes = np.array([[0, 0, 100, 50], [10, 10, 20, 20]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.5], np.float32), np.array([1, 0]))
     recorder(np.full((5, 10, 3), 51, np.uint8), (200, 100), found)

@@ -14,7 +14,7 @@ from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
 from components.registry.commands import EXAMPLES, _parser, main
 from components.runtime import store
-from tests.components.stores import new_store
+from tests.components.stores import enter_project, new_store
 from tests.components.stub_models import register, write_data, write_model
 
 ROOT = Path(__file__).parents[3]
@@ -24,10 +24,7 @@ Command = Callable[..., tuple[int | None, str]]
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in a folder with parameters; gives its exit code and output."""
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    enter_project(tmp_path, monkeypatch)
 
     def run(*arguments: str) -> tuple[int | None, str]:
         with pytest.raises(SystemExit) as caught:
