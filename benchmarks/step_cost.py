@@ -23,7 +23,6 @@ from components.params.load import load_params
 from components.params.models import Detector, Params
 from kd.data.anchors import COCO_ANCHORS
 from kd.data.loader import Batch
-from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.setup import Distillation, build_distillation
@@ -126,7 +125,7 @@ def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Wo
 def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, batch: Batch, config: TrainConfig) -> Work:
     """A training step as in `kd.train.engine.train_one_epoch`, without average, check and progress."""
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last).train()
-    optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors, spec.image_size)
+    optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors, spec.image_size).to(DEVICE)
     autocast = config.autocast_dtype(DEVICE)
     batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
@@ -137,7 +136,7 @@ def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, 
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
             output = network(batch.pictures)
-            predictions = flatten_heads(output.heads, spec.anchors)
+            predictions = criterion.candidates(output.heads)
             if distillation:
                 terms = distillation.loss(output, predictions, teacher_output, distillation.maps(batch, teacher_output), batch, 0.0)
         optimizer.zero_grad()

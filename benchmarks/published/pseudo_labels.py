@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates
+from kd.detection.decode import Candidates, flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.response_loss import teacher_detections
 from kd.distillation.setup import Distillation
@@ -35,10 +35,10 @@ class PseudoLabelLoss(nn.Module):
         if not batch.unlabelled:
             return {}
         first = len(batch.pictures) - batch.unlabelled
-        detected, objectness, classes = teacher_detections(teacher.heads, self.teacher.anchors, batch)
-        kept = (detected.batch_index >= first) & (objectness * classes.amax(dim=1) > CONFIDENCE)
-        boxes, labels, batch_index = (column[kept] for column in detected[1:4])
-        labelled = Batch(batch.pictures[first:], boxes, labels, batch_index - first, {})
+        candidates = flatten_heads({stride: head[first:] for stride, head in teacher.heads.items()}, self.teacher.anchors)
+        found = teacher_detections(candidates)
+        confident = found.objectness * found.classes.amax(dim=2) > CONFIDENCE
+        labelled = Batch(batch.pictures[first:], *found._replace(valid=found.valid & confident).objects(), {})
         terms = self.loss(predictions._replace(raw=predictions.raw[first:]), labelled)
         return {f"distill_pseudo_{name}": term for name, term in terms.items()}
 

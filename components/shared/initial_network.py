@@ -10,8 +10,8 @@ from components.runtime.execution import is_main_process
 from components.shared.initial_weights import InitialWeights
 from kd.data.anchors import Anchors
 from kd.data.dataset import DetectionData
+from kd.detection.assignment import shape_iou
 from kd.detection.evaluate import NMSConfig, score_detector
-from kd.detection.loss import shape_iou
 from kd.errors import InputError, printable
 from kd.model.build import Network, build_model
 from kd.model.initial_weights import load_initial_weights

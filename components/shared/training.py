@@ -25,7 +25,8 @@ from kd.model.spec import ModelSpec
 from kd.model.store import load_training_pictures, save_model
 from kd.train.config import TrainConfig
 from kd.train.distributed import init_distributed
-from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged, train
+from kd.train.divergence import TrainingDiverged
+from kd.train.engine import BuildDistillation, EpochMetrics, train
 
 
 class Diverged(InputError):

@@ -61,11 +61,21 @@ class Detections(NamedTuple):
     labels: Tensor
 
 
-def flatten_heads(heads: dict[int, Tensor], anchors: Anchors) -> Candidates:
-    """The candidates of heads [B, 3 * (5 + K), S / stride, S / stride], in float32."""
+def flatten_heads(heads: dict[int, Tensor], anchors: Anchors, priors: Tensor | None = None) -> Candidates:
+    """The candidates of heads [B, 3 * (5 + K), S / stride, S / stride], in float32.
+
+    `priors` are `candidate_priors` on the heads' device; without them, each call copies the anchors to the device.
+    """
     strides = sorted(heads)
     raw = torch.cat([_flatten(heads[stride]) for stride in strides], dim=1).float()
-    return Candidates(raw, torch.cat([_priors(heads[stride], stride, anchors[stride]) for stride in strides]))
+    if priors is None:
+        priors = torch.cat([_priors(heads[stride].shape[-1], stride, anchors[stride], raw.device) for stride in strides])
+    return Candidates(raw, priors)
+
+
+def candidate_priors(anchors: Anchors, image_size: int) -> Tensor:
+    """[P, 5] the `priors` of all candidates, see `Candidates`."""
+    return torch.cat([_priors(image_size // stride, stride, anchors[stride]) for stride in sorted(anchors)])
 
 
 def stride_offsets(image_size: int, strides: list[int]) -> dict[int, int]:
@@ -118,10 +128,9 @@ def _flatten(head: Tensor) -> Tensor:
     return head.view(batch, 3, channels // 3, rows, columns).permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
-def _priors(head: Tensor, stride: int, anchors: list[tuple[float, float]]) -> Tensor:
-    """Cell, stride and anchor of each candidate of a head, [3 * H * W, 5]."""
-    rows, columns = head.shape[2:]
-    y, x = torch.meshgrid(torch.arange(rows, device=head.device), torch.arange(columns, device=head.device), indexing="ij")
+def _priors(side: int, stride: int, anchors: list[tuple[float, float]], device: torch.device | None = None) -> Tensor:
+    """Cell, stride and anchor of each candidate of a head with side x side cells, [3 * side^2, 5]."""
+    y, x = torch.meshgrid(torch.arange(side, device=device), torch.arange(side, device=device), indexing="ij")
     cells = torch.stack([x, y, torch.full_like(x, stride)], dim=-1).float()
-    shapes = torch.tensor(anchors, device=head.device)[:, None, None].expand(-1, rows, columns, -1)
+    shapes = torch.tensor(anchors, dtype=torch.float32, device=device)[:, None, None].expand(-1, side, side, -1)
     return torch.cat([cells.expand(3, -1, -1, -1), shapes], dim=-1).flatten(0, 2)

@@ -5,109 +5,79 @@ object by `SHAPE_IOU` is trained on it (the published network takes the best anc
 IoU loss (Zheng et al., 2020), and the target of objectness is the IoU of the predicted box.
 """
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
-from torchvision.ops import box_iou, complete_box_iou_loss
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from kd.data.anchors import Anchors
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates, stride_offsets
+from kd.detection.assignment import Assignment, TargetAssigner
+from kd.detection.boxes import complete_iou_loss
+from kd.detection.decode import Candidates, candidate_priors, flatten_heads
 
-SHAPE_IOU = 0.3
 IGNORE_IOU = 0.6
 """Background candidates that overlap an object by more than this are ignored (section 2.1 of YOLOv3)."""
 WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}
 
 
-class Assignment(NamedTuple):
-    """Candidates and the objects they are trained on: picture [N], candidate [N], object [N] indices."""
+class DetectionLoss(nn.Module):
+    """From candidates and a batch to the weighted terms of the loss. It has no parameters; its buffers are on the device of the heads."""
 
-    pictures: Tensor
-    candidates: Tensor
-    objects: Tensor
-
-
-class DetectionLoss:
-    """From candidates and a batch to the weighted terms of the loss."""
+    priors: Tensor
 
     def __init__(self, anchors: Anchors, image_size: int) -> None:
-        self.anchors, self.image_size = anchors, image_size
+        super().__init__()
+        self.anchors, self.assign = anchors, TargetAssigner(anchors, image_size)
+        self.register_buffer("priors", candidate_priors(anchors, image_size), persistent=False)
 
-    def __call__(self, candidates: Candidates, batch: Batch) -> dict[str, Tensor]:
+    def candidates(self, heads: dict[int, Tensor]) -> Candidates:
+        """`flatten_heads` with the anchors of this loss."""
+        return flatten_heads(heads, self.anchors, self.priors)
+
+    def forward(self, candidates: Candidates, batch: Batch) -> dict[str, Tensor]:
         """The terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of assignments.
 
         Candidates in pictures without labels are left out: they are neither objects nor background.
         """
         candidates = candidates.first_pictures(len(batch.pictures) - batch.unlabelled)
-        assignment = assign_targets(batch, self.anchors, self.image_size)
-        count = max(len(assignment.objects), 1)
-        assigned = candidates.at(assignment.pictures, assignment.candidates)
-        box_loss = complete_box_iou_loss(assigned.boxes, batch.boxes[assignment.objects])
-        labels = one_hot(batch.labels[assignment.objects], assigned.classes.shape[-1]).float()
+        assignment = self.assign(batch.boxes, batch.batch_index, len(candidates.raw))
+        trained = assignment.trained.to(candidates.raw.dtype)
+        assigned = assignment.select(candidates)
+        box_loss = complete_iou_loss(assigned.boxes, batch.boxes[assignment.objects])
+        labels = batch.labels[assignment.objects, None] == torch.arange(assigned.classes.shape[-1], device=batch.labels.device)
+        class_loss = binary_cross_entropy_with_logits(assigned.classes, labels.to(trained.dtype), reduction="none").sum(dim=1)
         terms = {
-            "box": box_loss.sum(),
-            "objectness": self._objectness_loss(candidates, batch, assignment, 1 - box_loss.detach()),
-            "class": binary_cross_entropy_with_logits(assigned.classes, labels, reduction="sum"),
+            "box": (box_loss * trained).sum(),
+            "objectness": _objectness_loss(candidates, batch, assignment, (1 - box_loss.detach()).clamp(0, 1) * trained),
+            "class": (class_loss * trained).sum(),
         }
+        count = trained.sum().clamp(min=1)
         return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
 
-    def _objectness_loss(self, candidates: Candidates, batch: Batch, assignment: Assignment, iou: Tensor) -> Tensor:
-        objectness = candidates.objectness.contiguous()
-        target = torch.zeros_like(objectness)
-        target[assignment.pictures, assignment.candidates] = iou.clamp(0, 1)
-        with torch.no_grad():
-            counted = ~overlapping_objects(candidates.boxes, batch)
-        counted[assignment.pictures, assignment.candidates] = True
-        loss = binary_cross_entropy_with_logits(objectness, target, reduction="none")
-        return (loss * counted).sum()
 
-
-def assign_targets(batch: Batch, anchors: Anchors, image_size: int) -> Assignment:
-    """Assign each object to the cell of its center, at every anchor of similar shape and always at the most similar one.
-
-    A candidate to which several objects are assigned keeps the object of the most similar shape; among equals, the first.
-    """
-    starts = stride_offsets(image_size, list(anchors))
-    shapes = batch.boxes.new_tensor([shape for stride in sorted(anchors) for shape in anchors[stride]])
-    strides = torch.tensor([stride for stride in sorted(anchors) for _ in anchors[stride]], device=batch.boxes.device)
-    first = torch.tensor([starts[s] + a * (image_size // s) ** 2 for s in sorted(anchors) for a in range(3)], device=batch.boxes.device)
-    sides = batch.boxes[:, 2:] - batch.boxes[:, :2]
-    overlap = shape_iou(sides, shapes)
-    chosen = overlap > SHAPE_IOU
-    if len(sides):
-        chosen[torch.arange(len(sides), device=chosen.device), overlap.argmax(dim=1)] = True
-    objects, anchor = chosen.nonzero(as_tuple=True)
-    centers = (batch.boxes[objects, :2] + batch.boxes[objects, 2:]) / 2
-    cells = image_size // strides[anchor]
-    column, row = (torch.minimum((centers[:, i] / strides[anchor]).long().clamp(min=0), cells - 1) for i in (0, 1))
-    assignment = Assignment(batch.batch_index[objects], first[anchor] + row * cells + column, objects)
-    return _resolve_conflicts(assignment, overlap[objects, anchor])
-
-
-def _resolve_conflicts(assignment: Assignment, overlap: Tensor) -> Assignment:
-    if not len(overlap):
-        return assignment
-    key = assignment.pictures * (assignment.candidates.max() + 1) + assignment.candidates
-    rank = overlap.argsort(descending=True, stable=True).argsort()
-    best = rank.new_full((int(key.max()) + 1,), len(rank)).scatter_reduce(0, key, rank, "amin")
-    kept = rank == best[key]
-    return Assignment(*(part[kept] for part in assignment))
-
-
-def shape_iou(sides: Tensor, shapes: Tensor) -> Tensor:
-    """IoU [M, A] of boxes with sides [M, 2] and [A, 2] that share their center."""
-    intersection = torch.minimum(sides[:, None], shapes[None]).prod(dim=-1)
-    return intersection / (sides.prod(dim=-1)[:, None] + shapes.prod(dim=-1)[None] - intersection)
+def _objectness_loss(candidates: Candidates, batch: Batch, assignment: Assignment, target: Tensor) -> Tensor:
+    """The sum over all candidates but those that overlap an object without being assigned to it; `target` is [N], 0 if not trained."""
+    objectness = candidates.objectness.contiguous()
+    keys = assignment.pictures * objectness.shape[1] + assignment.candidates
+    targets, trained = (
+        torch.zeros_like(objectness).flatten().scatter_reduce(0, keys, values, "amax").view_as(objectness)
+        for values in (target, assignment.trained.to(target.dtype))
+    )
+    with torch.no_grad():
+        ignored = overlapping_objects(candidates.boxes, batch) & (trained == 0)
+    loss = binary_cross_entropy_with_logits(objectness, targets, reduction="none")
+    return (loss * ~ignored).sum()
 
 
 def overlapping_objects(boxes: Tensor, batch: Batch) -> Tensor:
     """[B, P] bool: which candidates overlap an object of their picture by more than `IGNORE_IOU`."""
-    overlaps = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
-    for picture in range(len(boxes)):
-        objects = batch.boxes[batch.batch_index == picture]
-        if len(objects):
-            overlaps[picture] = (box_iou(boxes[picture], objects) > IGNORE_IOU).any(dim=1)
-    return overlaps
+    (x0, y0, x1, y1), (left, top, right, bottom) = boxes.unbind(-1), batch.boxes[:, :, None].unbind(1)
+    area, own = (x1 - x0) * (y1 - y0), batch.batch_index
+    # each object with all candidates of its picture, [M, P]; in place, because this is the largest part of the loss
+    width = torch.minimum(x1[own], right).sub_(torch.maximum(x0[own], left)).clamp_(min=0)
+    height = torch.minimum(y1[own], bottom).sub_(torch.maximum(y0[own], top)).clamp_(min=0)
+    intersection = width.mul_(height)
+    union = area[own].add_((right - left) * (bottom - top)).sub_(intersection)
+    overlaps = intersection.div_(union) > IGNORE_IOU
+    counts = boxes.new_zeros(boxes.shape[:2]).index_add_(0, batch.batch_index, overlaps.to(boxes.dtype))
+    return counts > 0

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from kd.data.loader import Batch
-from kd.detection.decode import Candidates
+from kd.detection.assignment import TargetAssigner
+from kd.detection.decode import Candidates, candidate_priors, flatten_heads
 from kd.distillation.adapter import Adapter
 from kd.distillation.channel_loss import channel_loss
 from kd.distillation.feature_loss import feature_loss
@@ -50,6 +51,8 @@ class DistillationLoss(nn.Module):
     `tap_loss` is the loss of one tap, in place of the one that `config` names.
     """
 
+    teacher_priors: Tensor
+
     def __init__(
         self,
         pairs: list[TapPair],
@@ -61,7 +64,8 @@ class DistillationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.pairs, self.statistics, self.config = pairs, statistics, config
-        self.teacher, self.student = teacher, student
+        self.teacher, self.assign = teacher, TargetAssigner(student.anchors, student.image_size)
+        self.register_buffer("teacher_priors", candidate_priors(teacher.anchors, teacher.image_size), persistent=False)
         self.tap_loss = tap_loss or TAP_LOSSES[config.loss]
         self.adapters = nn.ModuleDict(
             {str(pair.teacher): Adapter(pair.channels, len(statistics[pair.teacher].mean), pair.upscale_factor) for pair in pairs}
@@ -83,7 +87,7 @@ class DistillationLoss(nn.Module):
             loss = self.tap_loss(adapted, teacher_features[tap], maps[tap], self.statistics[tap])
             terms[f"distill_{tap}"] = self.config.weight_at(progress) * shares[tap.part] * loss
         if self.config.response:
-            detections = teacher_detections(teacher.heads, self.teacher.anchors, batch)
-            loss = response_loss(predictions, self.student.anchors, self.student.image_size, detections)
+            detections = teacher_detections(flatten_heads(teacher.heads, self.teacher.anchors, self.teacher_priors))
+            loss = response_loss(predictions, self.assign, detections)
             terms["distill_response"] = self.config.response * loss
         return terms

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from kd.data.loader import Batch
-from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
 from kd.distillation.response_loss import add_detections
@@ -34,7 +33,7 @@ class InfoMapGenerator:
     def __init__(self, teacher: Network, spec: ModelSpec, method: str, taps: Sequence[Tap], statistics: Statistics | None = None) -> None:
         self.teacher, self.spec, self.method, self.taps = teacher, spec, method, taps
         self.statistics = statistics or {}
-        self.loss = DetectionLoss(spec.anchors, spec.image_size)
+        self.loss = DetectionLoss(spec.anchors, spec.image_size).to(next(teacher.parameters()).device)
 
     def __call__(self, batch: Batch, output: Output | None = None) -> dict[Tap, Tensor]:
         """Maps [B, S / stride, S / stride] by tap.
@@ -71,7 +70,7 @@ class InfoMapGenerator:
     def _gradient_maps(self, batch: Batch) -> dict[Tap, Tensor]:
         output = self.teacher(batch.pictures.detach().requires_grad_())
         features = [output.taps()[tap] for tap in self.taps]
-        batch = add_detections(batch, output.heads, self.spec.anchors)
-        loss = torch.stack(list(self.loss(flatten_heads(output.heads, self.spec.anchors), batch).values())).sum()
+        candidates = self.loss.candidates(output.heads)
+        loss = torch.stack(list(self.loss(candidates, add_detections(batch, output.heads, self.spec.anchors)).values())).sum()
         gradients = torch.autograd.grad(loss, features)
         return {t: info_map.gradient(f.detach().float(), g.float()) for t, f, g in zip(self.taps, features, gradients, strict=True)}

@@ -13,7 +13,6 @@ from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData, find_unlabelled
 from kd.data.loader import Batch, TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
-from kd.detection.decode import flatten_heads
 from kd.detection.evaluate import NMSConfig, score_detector
 from kd.detection.loss import DetectionLoss
 from kd.model.build import Network, build_model
@@ -21,6 +20,7 @@ from kd.model.spec import ModelSpec
 from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
+from kd.train.divergence import DivergenceCheck, check_weights
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
 from kd.train.lr_schedule import lr_factor
@@ -33,10 +33,6 @@ if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on
 EpochMetrics = dict[str, float]
 BuildDistillation = Callable[[Network, ModelSpec, int, torch.dtype | None, int], "Distillation"]
 """From student, its spec, number of pictures, autocast dtype and seed to a distillation; see `kd.distillation.setup`."""
-
-
-class TrainingDiverged(Exception):
-    """The loss is not finite."""
 
 
 def train(
@@ -74,7 +70,7 @@ def train(
 
     Raises:
         InputError: if the data or maps do not fit, or a checkpoint is broken or cannot be written.
-        TrainingDiverged: if the loss is not finite.
+        TrainingDiverged: if the loss or a weight is not finite.
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = (initial or build_model(spec, seed)).to(processes.device)
@@ -91,7 +87,7 @@ def train(
     student = processes.wrap(network)
     if distillation:
         distillation = replace(distillation, loss=processes.wrap(distillation.loss))
-    criterion = DetectionLoss(spec.anchors, spec.image_size)
+    criterion = DetectionLoss(spec.anchors, spec.image_size).to(processes.device)
     ema = ModelEMA(network, config.ema_decay)
     optimizer = build_optimizer(trained, config)
 
@@ -101,6 +97,7 @@ def train(
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
         losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress_bar)
+        check_weights((trained, ema.network), epoch, len(batch_sampler))
         history.append({"epoch": epoch + 1.0, **losses})
         if processes.is_main:
             if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
@@ -140,6 +137,7 @@ def train_one_epoch(
     if epoch < config.freeze_epochs:  # batch normalization must not change either
         trained[0].get_submodule("backbone").eval()
     steps, device = len(loader), next(trained.parameters()).device
+    divergence = DivergenceCheck(epoch, device)
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
     for index, loaded in enumerate(loader):
@@ -154,7 +152,7 @@ def train_one_epoch(
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
             output = student(batch.pictures)
-            predictions = flatten_heads(output.heads, criterion.anchors)
+            predictions = criterion.candidates(output.heads)
             if distillation:
                 maps = distillation.maps(batch, teacher_output)
                 distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))
@@ -162,7 +160,7 @@ def train_one_epoch(
         terms = detection_terms | distill_terms
         loss = torch.stack(list(terms.values())).sum()
 
-        _check_finite(loss, terms, epoch, index)
+        divergence.update(index, loss, terms)
         if index == 0 and distill_terms:
             ratio = {"gradient_ratio": gradient_ratio(student, detection_terms, distill_terms)}
         optimizer.zero_grad()
@@ -174,7 +172,8 @@ def train_one_epoch(
         values = {name: term.detach() for name, term in terms.items()}
         for name, value in values.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value
-        progress_bar.step(epoch, values)
+        progress_bar.step(epoch, values, divergence)
+    divergence.raise_if_diverged()
     return {name: float(total / steps) for name, total in sums.items()} | ratio
 
 
@@ -183,12 +182,6 @@ def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, st
     backbone_factor = 0.0 if step < config.freeze_epochs * steps else config.backbone_lr
     for group in optimizer.param_groups:
         group["lr"] = config.lr * factor * (backbone_factor if group["is_backbone"] else 1.0)
-
-
-def _check_finite(loss: Tensor, terms: dict[str, Tensor], epoch: int, step: int) -> None:
-    if not torch.isfinite(loss):
-        values = ", ".join(f"{name} {term.item():.3g}" for name, term in terms.items())
-        raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}, step {step + 1} ({values})")
 
 
 def _validate(network: Network, spec: ModelSpec, val: DetectionData) -> EpochMetrics:

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from kd.progress import Progress
+from kd.train.divergence import DivergenceCheck
 
 
 class TrainingProgress:
@@ -18,10 +19,19 @@ class TrainingProgress:
         if self.progress and done:
             self.write(f"{title}: resuming after epoch {done} of {epochs}")
 
-    def step(self, epoch: int, terms: dict[str, Tensor]) -> None:
-        """Count one batch."""
+    def step(self, epoch: int, terms: dict[str, Tensor], divergence: DivergenceCheck) -> None:
+        """Count one batch. Only if a line is due, the device is waited for.
+
+        Raises:
+            TrainingDiverged: if a line is due and `divergence` has found something.
+        """
+
+        def note() -> str:
+            divergence.raise_if_diverged()
+            return f"epoch {epoch + 1}/{self.epochs}  " + _format(terms)
+
         if self.progress:
-            self.progress.advance(self.batch, lambda: f"epoch {epoch + 1}/{self.epochs}  " + _format(terms))
+            self.progress.advance(self.batch, note)
 
     def write(self, line: str) -> None:
         """Print a line above the bar."""

@@ -1,12 +1,15 @@
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from kd.data.anchors import COCO_ANCHORS
 from kd.data.loader import Batch
-from kd.detection.decode import flatten_heads, stride_offsets
-from kd.detection.loss import IGNORE_IOU, SHAPE_IOU, DetectionLoss, assign_targets, overlapping_objects, shape_iou
+from kd.detection.decode import Candidates, candidate_priors, flatten_heads, stride_offsets
+from kd.detection.loss import IGNORE_IOU, DetectionLoss, overlapping_objects
+from tests.kd.detection.loss_reference import profiled, random_batch, reference_assignment, reference_loss
 
 SIDE, CLASSES = 64, 2
 ANCHORS = {16: [(8.0, 8.0), (16.0, 8.0), (8.0, 16.0)], 32: [(32.0, 32.0), (48.0, 24.0), (24.0, 48.0)]}
@@ -35,7 +38,7 @@ def candidate_index(stride: int, anchor: int, row: int, column: int) -> int:
 
 
 def assigned(batch: Batch) -> set[tuple[int, int, int]]:
-    return {(int(p), int(c), int(o)) for p, c, o in zip(*assign_targets(batch, ANCHORS, SIDE), strict=True)}
+    return {(*key, number) for key, number in reference_assignment(batch, ANCHORS, SIDE).items()}
 
 
 def perfect_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
@@ -55,44 +58,6 @@ def perfect_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
         values[4:] = -20
         values[4] = values[5 + label] = 20
     return heads
-
-
-def test_an_object_is_assigned_to_the_cell_of_its_center_at_anchors_of_its_shape() -> None:
-    found = assigned(batch_of((1, 0, around(40, 20, 8, 8))))
-    shapes = {
-        (stride, a): (min(8, w) * min(8, h)) / (64 + w * h - min(8, w) * min(8, h))
-        for stride in ANCHORS
-        for a, (w, h) in enumerate(ANCHORS[stride])
-    }
-    similar = {key for key, overlap in shapes.items() if overlap > SHAPE_IOU}
-    assert (16, 0) in similar
-    assert found == {(1, candidate_index(stride, anchor, 20 // stride, 40 // stride), 0) for stride, anchor in similar}
-
-
-def test_an_object_of_any_shape_is_assigned_to_the_most_similar_anchor() -> None:
-    assert assigned(batch_of((0, 0, around(32, 5, 60, 3)))) == {(0, candidate_index(16, 1, 0, 2), 0)}
-
-
-def test_a_center_on_the_far_edge_belongs_to_the_last_cell() -> None:
-    assert {c for _, c, _ in assigned(batch_of((0, 0, [48.0, 48.0, 80.0, 80.0])))} >= {candidate_index(32, 0, 1, 1)}
-
-
-def test_a_candidate_keeps_the_object_of_the_most_similar_shape() -> None:
-    overlapping = batch_of((0, 0, around(20, 20, 28, 28)), (0, 1, around(20, 20, 32, 32)), (1, 0, around(20, 20, 28, 28)))
-    objects = {(p, c): o for p, c, o in assigned(overlapping)}
-    assert objects[0, candidate_index(32, 0, 0, 0)] == 1 and objects[1, candidate_index(32, 0, 0, 0)] == 2
-    assert len(objects) == len(assign_targets(overlapping, ANCHORS, SIDE).objects)
-
-
-def test_equal_objects_do_not_share_a_candidate() -> None:
-    duplicates = assign_targets(batch_of((0, 0, around(20, 20, 8, 8)), (0, 1, around(20, 20, 8, 8))), ANCHORS, SIDE)
-    assert len(duplicates.candidates.unique()) == len(duplicates.candidates)
-
-
-def test_shape_iou_depends_on_the_sides_only() -> None:
-    assert shape_iou(torch.tensor([[10.0, 10.0]]), torch.tensor([[10.0, 10.0], [5.0, 20.0], [20.0, 20.0]])).tolist() == [
-        pytest.approx([1, 50 / 150, 0.25])
-    ]
 
 
 def test_a_perfect_prediction_has_almost_no_loss() -> None:
@@ -170,3 +135,45 @@ def test_pictures_without_labels_change_neither_the_loss_nor_its_gradient() -> N
         torch.stack(list(terms.values())).sum().backward()
     for stride, head in heads.items():
         assert torch.equal(head.grad[:2], alone[stride].grad) and not head.grad[2:].any() and head.grad[:2].any()
+
+
+def inverse(boxes: Tensor, priors: Tensor) -> Tensor:
+    """The raw predictions [N, 4] that decode to the boxes."""
+    center = ((boxes[:, :2] + boxes[:, 2:]) / 2 / priors[:, 2:3] - priors[:, :2]).clamp(1e-3, 1 - 1e-3)
+    return torch.cat([center.logit(), ((boxes[:, 2:] - boxes[:, :2]) / priors[:, 3:]).log()], dim=1)
+
+
+@pytest.mark.parametrize("counts", [[0, 0], [3, 0, 1], [0, 60], [5, 1, 12, 0, 30]])
+def test_values_and_gradients_are_those_of_loops(counts: list[int]) -> None:
+    batch = random_batch(counts, CLASSES, SIDE, len(counts), torch.float64)
+    priors = candidate_priors(ANCHORS, SIDE).double()
+    raw = torch.randn(len(counts), len(priors), 5 + CLASSES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for number, picture in enumerate(batch.batch_index.tolist()):  # all candidates of the object's cell predict the object
+        box = batch.boxes[number].expand(len(priors), 4)
+        cell = ((box[:, :2] + box[:, 2:]) / 2 / priors[:, 2:3]).long()
+        inside = (cell == priors[:, :2]).all(dim=1)
+        raw[picture, inside, :4] = inverse(box, priors)[inside] + 0.02 * raw[picture, inside, :4]
+    raw.requires_grad_()
+    candidates = Candidates(raw, priors)
+    assigned_ones = torch.tensor([key in reference_assignment(batch, ANCHORS, SIDE) for key in np.ndindex(*raw.shape[:2])])
+    ignored = overlapping_objects(candidates.boxes.detach(), batch).flatten() & ~assigned_ones
+    assert ignored.any() or sum(counts) == 0
+    terms, expected = DetectionLoss(ANCHORS, SIDE).double()(candidates, batch), reference_loss(candidates, batch, ANCHORS, SIDE)
+    torch.testing.assert_close(terms, expected, rtol=1e-11, atol=1e-11)
+    for name in terms:
+        if terms[name].requires_grad and expected[name].requires_grad:
+            gradients = [torch.autograd.grad(found[name], raw, retain_graph=True)[0] for found in (terms, expected)]
+            torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-11)
+
+
+def test_the_number_of_operators_does_not_grow_with_the_batch_and_none_waits() -> None:
+    anchors, side, calls = COCO_ANCHORS["yolov3"], 96, {}
+    loss = DetectionLoss(anchors, side)
+    for pictures in (8, 64):
+        batch = random_batch([i % 7 for i in range(pictures)], 80, side, 0)
+        heads = {stride: torch.randn(pictures, 3 * 85, side // stride, side // stride, requires_grad=True) for stride in anchors}
+        candidates = loss.candidates(heads)
+        calls[pictures], waiting = profiled(lambda: loss(candidates, batch))  # noqa: B023
+        assert waiting == []
+        assert profiled(lambda: torch.stack(list(loss(loss.candidates(heads), batch).values())).sum().backward())[1] == []  # noqa: B023
+    assert calls[8] == calls[64] <= 300

@@ -20,6 +20,7 @@ from kd.data.dataset import DetectionData
 from kd.data.letterbox import GREY
 from kd.data.loader import Batch, TrainingDataset
 from kd.data.placement import Placement, warp, warp_boxes
+from kd.detection.decode import flatten_heads
 from kd.distillation import info_map
 from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
 from kd.distillation.map_generator import InfoMapGenerator
@@ -102,8 +103,9 @@ def test_pictures_without_labels_get_maps_after_those_with_labels(
     (more / "annotations.json").write_text(json.dumps(blobs.ground_truth | {"annotations": []}))
     write_info_maps(teacher, SPEC, blobs, method, 3, tmp_path / "both", {}, DetectionData(more, SIDE))
     both = MapStore(tmp_path / "both", [TAP], 2 * PICTURES)
-    detected = teacher_detections(teacher(whole.pictures).heads, SPEC.anchors, whole).objects
-    assert len(detected.boxes) > PICTURES
+    objects = teacher_detections(flatten_heads(teacher(whole.pictures).heads, SPEC.anchors)).objects()
+    assert len(objects[0]) > PICTURES
+    detected = Batch(whole.pictures, *objects, {})
     expected = generator(detected)[TAP]
     for index in range(PICTURES):
         assert torch.equal(both[index][TAP], plain[index][TAP])

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from components.distill_student.step import distill_student
 from components.params.load import load_params
 from components.runtime.tracking import NullRun
 from kd.data.augment import AugmentConfig
+from kd.data.dataset import DetectionData
+from kd.data.loader import TrainingDataset, collate
 from kd.detection.decode import Candidates
+from kd.detection.loss import DetectionLoss
 from kd.distillation import loss as distillation_loss
 from kd.distillation.feature_loss import feature_loss
 from kd.distillation.loss import DistillConfig
@@ -23,9 +27,15 @@ from kd.files import digest
 from kd.model.build import Network, build_model
 from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
+from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
-from kd.train.engine import BuildDistillation, EpochMetrics, TrainingDiverged
-from tests.kd.train.squares import Job, job, spec_for
+from kd.train.divergence import TrainingDiverged
+from kd.train.ema import ModelEMA
+from kd.train.engine import BuildDistillation, EpochMetrics, train_one_epoch
+from kd.train.optimizer import build_optimizer
+from kd.train.progress import TrainingProgress
+from tests.kd.detection.loss_reference import profiled
+from tests.kd.train.squares import SIDE, Job, job, spec_for
 
 ROOT = Path(__file__).parents[3]
 VARIED = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3, close_mosaic=0.25)
@@ -124,8 +134,45 @@ def test_a_loss_that_is_not_finite_stops_the_training(
     def broken(self: object, candidates: Candidates, batch: object) -> dict:
         return {"box": candidates.objectness.sum() * 0 + (math.nan if next(calls) == step else 1.0)}
 
-    monkeypatch.setattr("kd.detection.loss.DetectionLoss.__call__", broken)
+    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
     with pytest.raises(TrainingDiverged, match=rf"not finite in epoch {step // 2 + 1}, step {step % 2 + 1} \(box nan\)"):
+        job(squares, tmp_path / "a.pt", 3).run(single)
+    state = load_checkpoint(tmp_path / "a.pt")
+    assert len(state["history"] if state else []) == step // 2
+
+
+def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, tmp_path: Path, distill: Callable) -> None:
+    """Only what an epoch does once may: the gradient ratio, the means of the losses and the check of them."""
+    network = build_model(spec_for(), 0)
+    distillation = distill(response=1.0)(network, spec_for(), 8, None, 0)
+    trained = nn.ModuleList([network, distillation.loss])
+    config = TrainConfig(1, batch=4, precision="fp32")
+    dataset = TrainingDataset(DetectionData(squares / "train", SIDE), AugmentConfig(), 1, 0, distillation.stored_maps)
+    batch = collate([dataset[0, index] for index in range(4)])
+    optimizer, ema = build_optimizer(trained, config), ModelEMA(network, 0.9)
+    silent = TrainingProgress("", 1, 1, 4, 0, enabled=False)
+    criterion = DetectionLoss(spec_for().anchors, SIDE)
+
+    def epoch(steps: int) -> list[str]:
+        arguments = (trained, network, criterion, distillation, [batch] * steps, optimizer, ema, config, 0, None, silent)
+        return profiled(lambda: train_one_epoch(*arguments))[1]
+
+    assert len(epoch(2)) == len(epoch(4)) > 0
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_no_checkpoint_has_a_weight_that_is_not_finite(
+    squares: Path, single: Processes, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of the last step of an epoch is finite, but its gradient is not."""
+    calls = iter(range(100))
+
+    def broken(self: object, candidates: Candidates, batch: object) -> dict:
+        zero = candidates.objectness.sum() * 0
+        return {"box": zero.sqrt() if next(calls) == step else zero + 1.0}
+
+    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
+    with pytest.raises(TrainingDiverged, match=f"a weight is not finite in epoch {step // 2 + 1}, step 2"):
         job(squares, tmp_path / "a.pt", 3).run(single)
     state = load_checkpoint(tmp_path / "a.pt")
     assert len(state["history"] if state else []) == step // 2
