@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 Action = Literal["register", "adopt", "promote", "force", "rollback", "settle"]
 CHAMPION, CHALLENGER = "champion", "challenger"
-FIELDS = ("action", "previous", "version", "who", "why", "token", "missing")
+FIELDS = ("action", "previous", "version", "who", "why", "token", "missing", "notification")
+OPTIONAL = ("missing", "notification")
 PREFIX = "kdflow."
+PENDING, SENT = "pending", "sent"
 NEWEST_TAG = "kdflow.newest"
 """The tag of the journal with the number of its newest entry, so that somebody who deletes that entry is noticed."""
 DESCRIPTION = "kdflow's journal of '{}': each version is one move of an alias. `kdflow registry history` reads it; do not change it."
@@ -45,6 +47,7 @@ class Entry(NamedTuple):
         why: the reason.
         token: unique id of the entry; two entries with the same one come from a retried request.
         missing: for "settle", the numbers of the missing entries, separated by spaces.
+        notification: "pending" until others were notified of the move, then "sent"; "" if nobody is notified.
         when: milliseconds since 1970, UTC, by the clock of the store.
         number: its number in the store.
     """
@@ -56,6 +59,7 @@ class Entry(NamedTuple):
     why: str
     token: str
     missing: str = ""
+    notification: str = ""
     when: int = 0
     number: int = 0
 
@@ -151,11 +155,27 @@ class Journal:
                 lines.append(f"@{alias} of {name} is {actual}, but version {version} in the journal; `kdflow registry settle` sets it")
         return lines
 
-    def append(self, action: Action, previous: str, version: str, why: str) -> bool:
-        """Append a move and update the aliases. Returns False if the move is void because another one came first."""
+    def append(self, action: Action, previous: str, version: str, why: str, notify: bool = False) -> Entry | None:
+        """Append a move and update the aliases. Returns None if the move is void because another one came first.
+
+        With `notify`, the entry records that others are to be notified; see `pending_notifications`.
+        """
         token = uuid.uuid4().hex
-        self._write(Entry(action, previous, version, current_user(), why, token))
-        return token not in self._update_aliases().void
+        self._write(Entry(action, previous, version, current_user(), why, token, notification=PENDING if notify else ""))
+        if token in self._update_aliases().void:
+            return None
+        return next(entry for entry in self.entries() if entry.token == token)
+
+    def pending_notifications(self) -> list[Entry]:
+        """The valid moves of which nobody was notified yet, oldest first."""
+        entries = self.entries()
+        void = replay(entries).void
+        return [entry for entry in entries if entry.notification == PENDING and entry.token not in void]
+
+    def mark_notified(self, entry: Entry) -> None:
+        """Record that others were notified of a move."""
+        with self.registry.wrap_errors():
+            self.registry.client.set_model_version_tag(self.name, str(entry.number), f"{PREFIX}notification", SENT)
 
     def pending_action(self) -> str:
         """The last valid move of the champion, such as "rollback", if @champion was not updated after it; otherwise ""."""
@@ -213,7 +233,7 @@ class Journal:
     def _write(self, entry: Entry) -> None:
         registry = self.registry
         registry.create_model(self.name, DESCRIPTION.format(registry.name))
-        tags = {PREFIX + field: value for field in FIELDS if (value := getattr(entry, field)) or field != "missing"}
+        tags = {PREFIX + field: value for field in FIELDS if (value := getattr(entry, field)) or field not in OPTIONAL}
         source = entry.version or next(iter(registry.aliases().values()), "1")
         with registry.wrap_errors():
             registry.client.create_model_version(self.name, f"models:/{registry.name}/{source}", tags=tags)

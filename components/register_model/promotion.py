@@ -8,7 +8,8 @@ from components.params.models import Params
 from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
 from components.register_model.gate.run_gate import PENDING, GateResult, load_version, run_gate
-from components.register_model.journal import Action, Journal, reference_version, rolled_back
+from components.register_model.journal import Action, Journal, State, reference_version, rolled_back
+from components.register_model.move_notifications import decision_message, notify_of_move, send_pending
 from components.register_model.notify import notify
 from components.register_model.registry import Registry
 from kd.errors import InputError
@@ -23,6 +24,22 @@ class Promotion:
     def __init__(self, registry: Registry, notify_command: str = "") -> None:
         """Run the shell command `notify_command`, "" for none, after every decision."""
         self.registry, self.journal, self.notify_command = registry, Journal(registry), notify_command
+
+    def sync_aliases(self) -> State:
+        """Set the aliases to the state of the journal, notify of moves that were interrupted before that, and return the state.
+
+        Raises:
+            InputError: if entries of the journal are missing.
+        """
+        state = self.journal.sync_aliases()
+        if self.notify_command:
+            send_pending(self.journal, self.notify_command)
+        return state
+
+    def settle(self, why: str) -> State:
+        """Like `sync_aliases`, but if entries are missing, the version with the alias stays the champion, for the reason `why`."""
+        self.journal.settle(why)
+        return self.sync_aliases()
 
     def register_challenger(
         self,
@@ -53,7 +70,7 @@ class Promotion:
         Raises:
             InputError: if the champion cannot be loaded (nothing is registered then), or the registry fails.
         """
-        state = self.journal.sync_aliases()
+        state = self.sync_aliases()
         existing = self.registry.versions(digest(file))
         compared_with = reference_version(self.journal.entries(), existing[0].number if existing else "")
         if compared_with:
@@ -75,7 +92,7 @@ class Promotion:
             data: prepared data with a test split.
             relaxed: the limits that were relaxed on the command line, and why, for the record; "" for none.
         """
-        champion = self.journal.sync_aliases().champion
+        champion = self.sync_aliases().champion
         entries = self.journal.entries()
         gate_result = run_gate(self.registry, self.registry.version(number), reference_version(entries, number), params, data)
         if rollback := rolled_back(entries, number):
@@ -94,8 +111,9 @@ class Promotion:
         """
         reference, number, why = gate_result.reference_version, gate_result.version, "; ".join(gate_result.reasons)
         if gate_result.decision != "promote":
-            self._notify(gate_result.decision, reference, number, why)
-        elif self.journal.sync_aliases().champion != number:
+            if self.notify_command:
+                notify(self.notify_command, decision_message(gate_result.decision, self.registry.name, number, reference, why))
+        elif self.sync_aliases().champion != number:
             return self._move("promote", reference, number, why)
         return True
 
@@ -107,7 +125,7 @@ class Promotion:
         Raises:
             InputError: if the version does not wait, was compared with another champion, was rolled back, or cannot be loaded.
         """
-        version, state = self.registry.version(number), self.journal.sync_aliases()
+        version, state = self.registry.version(number), self.sync_aliases()
         name, run_again = f"{self.registry.name} version {number}", f"`kdflow registry promote {number}` runs the gate"
         if (decision := version.tags.get(version_card.GATE_TAG, "not run")) != PENDING:
             raise InputError(name, f"does not wait for an approval (gate: {decision})", run_again)
@@ -127,7 +145,7 @@ class Promotion:
 
     def force(self, number: str, why: str) -> bool:
         """Make a version the champion without the gate. Returns False if the champion changed in the meantime."""
-        version, state = self.registry.version(number), self.journal.sync_aliases()
+        version, state = self.registry.version(number), self.sync_aliases()
         if state.champion == number:
             raise InputError(f"{self.registry.name} version {number}", "is the champion already", "choose another version")
         load_version(self.registry, number)
@@ -147,9 +165,9 @@ class Promotion:
             InputError: if there is no previous champion, or it cannot be loaded.
         """
         if self.journal.pending_action() == "rollback":
-            self.journal.sync_aliases()
+            self.sync_aliases()
             return True
-        state = self.journal.sync_aliases()
+        state = self.sync_aliases()
         if number and number != state.champion:
             return True
         if len(state.champions) < 2:
@@ -168,12 +186,7 @@ class Promotion:
         self.registry.set_tags(version.number, version_card.gate_tags(gate_result), version_card.description(gate_result, version))
 
     def _move(self, action: Action, previous: str, version: str, why: str) -> bool:
-        moved = self.journal.append(action, previous, version, why)
-        if moved:
-            self._notify(action, previous, version, why)
-        return moved
-
-    def _notify(self, event: str, previous: str, version: str, why: str) -> None:
-        if self.notify_command:
-            message = {"event": event, "model": self.registry.name, "version": version, "previous": previous, "why": why}
-            notify(self.notify_command, message)
+        entry = self.journal.append(action, previous, version, why, notify=bool(self.notify_command))
+        if entry and self.notify_command:
+            notify_of_move(self.journal, self.notify_command, entry)
+        return entry is not None

@@ -74,7 +74,7 @@ def promote_version(args: argparse.Namespace, params: Params, promotion: "Promot
     if bool(option) != bool(args.reason):
         problem = f"{option} needs --reason" if option else "--reason needs --force, or --set that relaxes a limit"
         raise InputError("promote", problem, 'write --reason "..."; it is recorded' if option else "leave it out")
-    champion = promotion.journal.sync_aliases().champion
+    champion = promotion.sync_aliases().champion
     number = promotion.registry.version(args.version).number
     name = f"{promotion.registry.name} version {number}"
     if number == champion:
@@ -112,7 +112,7 @@ def roll_back(args: argparse.Namespace, params: Params, promotion: "Promotion") 
     number = promotion.registry.version(args.version).number if args.version else ""
     before = promotion.registry.aliases().get("champion")
     moved = promotion.rollback(args.reason, number)
-    champion = promotion.journal.sync_aliases().champion
+    champion = promotion.sync_aliases().champion
     problem = "" if moved else "not rolled back, because the champion changed in the meantime; "
     if moved and champion == before:
         problem = f"nothing changed, because version {number} is not the champion; "
@@ -180,7 +180,7 @@ def copy_to(args: argparse.Namespace, params: Params, promotion: "Promotion") ->
 
 def settle_journal(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     """Set the aliases as in the journal."""
-    state = promotion.journal.settle(args.reason)
+    state = promotion.settle(args.reason)
     print(f"{promotion.registry.name}: the champion is version {state.champion or 'none'}, the challenger {state.challenger or 'none'}")
     return 0
 
