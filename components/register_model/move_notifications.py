@@ -1,7 +1,7 @@
 """Notifications of moves of the champion. If a process is killed before it sends one, the next command that moves an alias does.
 
-Nothing can make sure that a killed process did or did not run a command. So a move is marked after its notification: none is lost,
-and one is repeated only if the process was killed between the two.
+Nobody knows whether a command whose process was killed did its work. So a move is marked after its notification: none is lost, and
+one is repeated if the process was killed while the command ran.
 """
 
 import sys

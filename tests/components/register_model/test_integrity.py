@@ -19,11 +19,12 @@ from components.registry.copies import copy_version
 from kd.errors import InputError
 from kd.files import digest
 from tests.components.stores import new_store
-from tests.components.stub_models import register, write_data, write_model
+from tests.components.stub_models import create_run, write_data, write_model
 
 ROOT = Path(__file__).parents[3]
 FILES = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "served_model.py", "input_example.json",
-         "serving_input_example.json", "artifacts/a.onnx", "artifacts/letterbox.py")  # fmt: skip
+         "serving_input_example.json", "artifacts/a.onnx", "artifacts/letterbox.py", "artifacts/serving_log.py", "model.safetensors",
+         "monitoring_reference.json")  # fmt: skip
 CODE = "import pathlib; pathlib.Path('ran').touch()\n"
 
 
@@ -35,8 +36,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new_store(tmp_path)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     write_data(Path("outputs/prepare_data"))
+    others = {"model": Path("weights"), "reference": Path("reference")}
+    for file in others.values():
+        file.write_text(file.name)
     for name, shares in (("a", (0.5, 0.5)), ("b", (0.8, 0.8))):
-        register("m", write_model(Path(f"{name}.onnx"), shares))
+        Registry("m").register(write_model(Path(f"{name}.onnx"), shares), create_run(), {"kdflow.export_difference": "0"}, **others)
     Promotion(Registry("m")).force("1", "first")
 
 
@@ -100,6 +104,10 @@ def test_a_swapped_file_is_refused(swap: str) -> None:
     assert not Path("ran").exists()
 
 
+def test_every_file_of_a_version_is_swapped_above() -> None:
+    assert set(FILES) == set(json.loads(Registry("m").version("1").tags[FILES_TAG])) and len(SWAPS) >= 20
+
+
 def test_a_change_between_check_and_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     verify_copy = registry_module.verify_copy
 
@@ -135,7 +143,7 @@ def test_every_use_refuses_a_swapped_file_and_changes_nothing(capsys: pytest.Cap
             main(["--model", "m", *arguments])
         assert caught.value.code == code
     output = capsys.readouterr()
-    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 10 files are the registered") == 2
+    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 12 files are the registered") == 2
 
 
 def test_digests_that_are_no_json_and_another_preprocessing_are_refused() -> None:
