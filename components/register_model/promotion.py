@@ -48,8 +48,7 @@ class Promotion:
         tags: Mapping[str, str],
         params: Params,
         data: Path,
-        model: Path | None = None,
-        reference: Path | None = None,
+        files: Mapping[str, Path] | None = None,
     ) -> tuple[GateResult, bool]:
         """Register an ONNX file as the challenger, run the gate, and make it the champion if it passes.
 
@@ -61,8 +60,7 @@ class Promotion:
             tags: the lineage of the model.
             params: the rules of the gate.
             data: prepared data with a test split.
-            model: the model.safetensors that the ONNX file was exported from.
-            reference: the monitoring reference, see `components.register_model.reference`.
+            files: other files of the version by name, see `Registry.register`.
 
         Returns:
             The gate result, and False if the version passed but another one became the champion in the meantime.
@@ -75,7 +73,7 @@ class Promotion:
         compared_with = reference_version(self.journal.entries(), existing[0].number if existing else "")
         if compared_with:
             load_version(self.registry, compared_with)
-        number = self.registry.register(file, run_id, tags, model, reference=reference)
+        number = self.registry.register(file, run_id, tags, files)
         if state.challenger != number:
             self.journal.append("register", state.champion, number, "registered")
         gate_result = self.run_gate(number, params, data)

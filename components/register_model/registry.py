@@ -35,6 +35,8 @@ MODEL = "model.safetensors"
 """A file of a version: what the ONNX file was exported from."""
 REFERENCE_FILE = "monitoring_reference.json"
 """A file of a version: what `kdflow monitor` compares a log with."""
+SBOM_FILE = "sbom.cdx.json"
+"""A file of a version: the packages that it was made with."""
 
 
 class Version(NamedTuple):
@@ -112,14 +114,13 @@ class Registry:
         exported: Path,
         run_id: str,
         tags: Mapping[str, str],
-        model: Path | None = None,
+        files: Mapping[str, Path] | None = None,
         folder_name: str = "model",
-        reference: Path | None = None,
     ) -> str:
         """Register the ONNX file `exported` as an output of the run, with `tags`, unless a version has this content already.
 
-        The files of the version include the `model` that was exported, so that a training can start from it, and the monitoring
-        `reference`. They are in the folder `folder_name` of the run's artifacts.
+        `files` by name are added to the files of the version: the `MODEL` that was exported, so that a training can start from it, the
+        `REFERENCE_FILE` and the `SBOM_FILE`. All are in the folder `folder_name` of the run's artifacts.
 
         The version is created after its files were uploaded and together with its tags. So an interrupted registration leaves no
         incomplete version and can be repeated. If two processes register the same content at once, the lower number is kept.
@@ -135,12 +136,11 @@ class Registry:
         with self.wrap_errors():
             with TemporaryDirectory() as folder:
                 package(exported, Path(folder) / folder_name)
-                for file, name in ((model, MODEL), (reference, REFERENCE_FILE)):
-                    if file:
-                        shutil.copyfile(file, Path(folder) / folder_name / name)
-                files = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
+                for name, file in (files or {}).items():
+                    shutil.copyfile(file, Path(folder) / folder_name / name)
+                digests = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
-            own_tags = {CONTENT_TAG: content, FILES_TAG: files, PREPROCESSING_TAG: PREPROCESSING}
+            own_tags = {CONTENT_TAG: content, FILES_TAG: digests, PREPROCESSING_TAG: PREPROCESSING}
             created = self.client.create_model_version(self.name, f"runs:/{run_id}/{folder_name}", run_id, tags={**tags, **own_tags})
         first = self.versions(content)[0].number
         if first != str(created.version):

@@ -11,6 +11,7 @@ from components.register_model.parity import Parity, compare_export
 from components.register_model.promotion import SUPERSEDED, Promotion
 from components.register_model.reference import write_reference
 from components.register_model.registry import REFERENCE_FILE, Registry
+from components.register_model.sbom import write_sbom
 from components.register_model.teacher import register_teacher
 from components.runtime.execution import current_execution, git_tags
 from components.runtime.store import tracking_uri
@@ -69,8 +70,8 @@ def register_model(
     with TemporaryDirectory() as folder:
         reference = Path(folder) / REFERENCE_FILE  # not an output of the step: its counts depend on rounding errors
         write_reference(exported, DetectionData(data / "test", load_spec(student / MODEL).image_size), deployed_settings(params), reference)
-        model, tags = student / MODEL, _tags(lineage, params)
-        gate_result, not_superseded = promotion.register_challenger(exported, run.id, tags, params, data, model, reference)
+        files = {MODEL: student / MODEL, REFERENCE_FILE: reference, **write_sbom(exported, Path(folder))}
+        gate_result, not_superseded = promotion.register_challenger(exported, run.id, _tags(lineage, params), params, data, files)
     decision = gate_result.to_json() | ({} if not_superseded else {"decision": "reject", "reasons": [SUPERSEDED]})
     scores = {name: {key: finite_or_none(value) for key, value in values.items()} for name, values in lineage["scores"].items()}
     write_json(output / "decision.json", {**decision, **lineage, "scores": scores})

@@ -11,6 +11,7 @@ from components.params.models import Params
 from components.register_model.export import export_onnx
 from components.register_model.journal import Journal, rolled_back
 from components.register_model.registry import MODEL, Registry
+from components.register_model.sbom import write_sbom
 from components.register_model.version_card import GATE_TAG, REASONS_TAG, escape_markdown
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig, detect
@@ -43,7 +44,8 @@ def register_teacher(params: Params, run_id: str, data: Path, model: Path, tags:
         exported = Path(folder) / "teacher.onnx"
         nms = NMSConfig(section.confidence, params.evaluate.nms_iou, params.evaluate.max_detections)
         export_onnx(network, spec, exported, nms, section.opset)
-        number = registry.register(exported, run_id, tags, model, "teacher")
+        files = {MODEL: model, **write_sbom(exported, Path(folder))}
+        number = registry.register(exported, run_id, tags, files, "teacher")
     state = journal.sync_aliases()
     if state.challenger != number:
         journal.append("register", state.champion, number, "registered")

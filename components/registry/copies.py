@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.register_model.integrity import check_preprocessing
-from components.register_model.registry import MODEL, REFERENCE_FILE, Registry, Version
+from components.register_model.registry import MODEL, REFERENCE_FILE, SBOM_FILE, Registry, Version
 from components.register_model.version_card import LINEAGE_TAGS
 from components.runtime.text import mask_passwords
 from kd.errors import InputError
@@ -30,13 +30,13 @@ def copy_version(source: Registry, version: Version, target: Registry) -> str:
         check_preprocessing(copy.name, version.tags)
         file = Path(folder) / "student.onnx"
         file.write_bytes(copy.network())
-        others = {name: Path(folder) / name for name in (MODEL, REFERENCE_FILE) if name in copy.digests}
+        others = {name: Path(folder) / name for name in (MODEL, REFERENCE_FILE, SBOM_FILE) if name in copy.digests}
         for name, path in others.items():
             path.write_bytes(copy.read(name))
         origin = {"kdflow.copied_from": f"models:/{source.name}/{version.number}", "kdflow.copied_from_store": mask_passwords(source.uri)}
         tags = {tag: version.tags[tag] for tag in COPIED_TAGS if tag in version.tags}
         run_id = _create_run(target, f"copy of {source.name} {version.number}")
-        return target.register(file, run_id, {**tags, **origin}, others.get(MODEL), reference=others.get(REFERENCE_FILE))
+        return target.register(file, run_id, {**tags, **origin}, others)
 
 
 def _create_run(target: Registry, name: str) -> str:

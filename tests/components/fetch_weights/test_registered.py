@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from components.fetch_weights.step import fetch_weights
 from components.params.models import Params
 from components.register_model.integrity import ChangedFiles
-from components.register_model.registry import Registry
+from components.register_model.registry import MODEL, Registry
 from components.runtime.tracking import tracking_uri
 from components.shared.initial_weights import find_weights
 from kd.errors import InputError
@@ -29,7 +29,9 @@ def registry(execution_one: None, tmp_path: Path) -> Registry:
     """A registry with two versions of "m" with their models; the first is the champion."""
     for seed in (1, 2):
         save_model(tmp_path / f"{seed}.safetensors", *random_network(seed=seed))
-        Registry("m").register(write_model(tmp_path / f"{seed}.onnx", [seed / 4]), create_run(), {}, tmp_path / f"{seed}.safetensors")
+        Registry("m").register(
+            write_model(tmp_path / f"{seed}.onnx", [seed / 4]), create_run(), {}, {MODEL: tmp_path / f"{seed}.safetensors"}
+        )
     set_champion("1")
     return Registry("m")
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.monitor.command import main
 from components.register_model.reference import make_reference, record_pictures
-from components.register_model.registry import Registry
+from components.register_model.registry import REFERENCE_FILE, Registry
 from components.register_model.serving_log import ServingLog
 from kd.data.dataset import DetectionData
 from kd.detection.evaluate import NMSConfig
@@ -138,7 +138,7 @@ def test_versions_of_the_registry(monitor: Command, tmp_path: Path) -> None:
     assert "mlflow.db: is missing, so there is no registry here" in monitor("log.jsonl")[1]
     new_store(tmp_path)
     registry = Registry("kdflow-student")
-    registry.register(Path("a.onnx"), create_run(), {}, reference=Path("reference.json"))
+    registry.register(Path("a.onnx"), create_run(), {}, {REFERENCE_FILE: Path("reference.json")})
     assert "monitoring_reference.json" in json.loads(registry.version("1").tags["kdflow.files"])
     registry.client.set_registered_model_alias("kdflow-student", "champion", "1")
     for name in ((), ("1",), ("models:/kdflow-student/1",), ("models:/kdflow-student@champion",)):

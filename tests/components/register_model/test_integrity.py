@@ -13,7 +13,7 @@ from components.register_model.gate.run_gate import load_version
 from components.register_model.integrity import FILES_TAG, PREPROCESSING_TAG, ChangedFiles
 from components.register_model.packaging import open_model
 from components.register_model.promotion import Promotion
-from components.register_model.registry import Registry
+from components.register_model.registry import MODEL, REFERENCE_FILE, SBOM_FILE, Registry
 from components.registry.commands import main
 from components.registry.copies import copy_version
 from kd.errors import InputError
@@ -23,8 +23,8 @@ from tests.components.stub_models import create_run, write_data, write_model
 
 ROOT = Path(__file__).parents[3]
 FILES = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "served_model.py", "input_example.json",
-         "serving_input_example.json", "artifacts/a.onnx", "artifacts/letterbox.py", "artifacts/serving_log.py", "model.safetensors",
-         "monitoring_reference.json")  # fmt: skip
+         "serving_input_example.json", "artifacts/a.onnx", "artifacts/letterbox.py", "artifacts/serving_log.py",
+         MODEL, REFERENCE_FILE, SBOM_FILE)  # fmt: skip
 CODE = "import pathlib; pathlib.Path('ran').touch()\n"
 
 
@@ -36,11 +36,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new_store(tmp_path)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     write_data(Path("outputs/prepare_data"))
-    others = {"model": Path("weights"), "reference": Path("reference")}
+    others = {name: Path(name) for name in (MODEL, REFERENCE_FILE, SBOM_FILE)}
     for file in others.values():
         file.write_text(file.name)
     for name, shares in (("a", (0.5, 0.5)), ("b", (0.8, 0.8))):
-        Registry("m").register(write_model(Path(f"{name}.onnx"), shares), create_run(), {"kdflow.export_difference": "0"}, **others)
+        Registry("m").register(write_model(Path(f"{name}.onnx"), shares), create_run(), {"kdflow.export_difference": "0"}, others)
     Promotion(Registry("m")).force("1", "first")
 
 
@@ -143,7 +143,7 @@ def test_every_use_refuses_a_swapped_file_and_changes_nothing(capsys: pytest.Cap
             main(["--model", "m", *arguments])
         assert caught.value.code == code
     output = capsys.readouterr()
-    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 12 files are the registered") == 2
+    assert output.err.count("m version 1: file 'served_model.py'") == 3 and output.out.count("version 2: 13 files are the registered") == 2
 
 
 def test_digests_that_are_no_json_and_another_preprocessing_are_refused() -> None:

@@ -136,7 +136,7 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     assert gate["kdflow.gate"] == "promote" and gate["kdflow.gate_data_digest"] == "0123"
     files = json.loads(version.tags.pop("kdflow.files"))
     assert files["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
-    assert files["model.safetensors"] == content["student_digest"]
+    assert files["model.safetensors"] == content["student_digest"] and "sbom.cdx.json" in files
     expected = json.loads(Registry("kdflow-student").read_reference(Registry("kdflow-student").version("champion")))
     assert expected["pictures"] == 4 and expected["model"] == content["content"] and expected["settings"]["confidence"] == 0.25
     assert sum(expected["objects"].values()) == sum(expected["histograms"]["score"]["counts"]) > 0

@@ -57,6 +57,7 @@ def champion() -> str:
 def test_the_better_teacher_is_the_champion(params: Params, good: Path, tmp_path: Path) -> None:
     assert register(params, untrained("first")) == "t version 1: promote (there is no champion yet)"
     assert register(params, good).startswith("t version 2: promote (mAP on the val split: ") and champion() == "2"
+    assert "sbom.cdx.json" in Registry("t").version("2").tags["kdflow.files"]
     assert register(params, untrained("much worse")).startswith("t version 3: reject (mAP on the val split: ") and champion() == "2"
     assert register(params, good) == "t version 2: is the champion"
     fetch_weights(params, NullRun(), tmp_path / "fetched")
