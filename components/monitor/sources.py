@@ -76,7 +76,7 @@ def load_reference(source: str, data: Path | None, params: Params) -> Distributi
 
     limit_requests()
     found = re.fullmatch(r"models:/([^/@]+)(?:/|@)([^/@]+)", source)
-    registry = Registry(found[1] if found else params.register_model.name)
+    registry = Registry(found[1] if found else params.register_model.name, public_key=params.register_model.public_key)
     version = registry.version(found[2] if found else source)
     name = f"{registry.name} version {version.number}"
     if data:

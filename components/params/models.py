@@ -19,6 +19,7 @@ from components.params.values import (
     Opset,
     OptionalModelName,
     Positive,
+    PublicKey,
     Scale,
     Seed,
     WeightsSource,
@@ -230,6 +231,9 @@ class RegisterModel(Section):
         description="maximum difference between ONNX and PyTorch in a score, or in a box coordinate as a fraction of the picture's side"
     )
     notify: str = Field(description="shell command that is run after each decision, with the decision as JSON on stdin; '' for none")
+    public_key: PublicKey = Field(
+        default="", description="Ed25519 key that signatures of versions are checked with, in base64; '' for no signatures"
+    )
     gate: Gate
 
     @field_validator("teacher")

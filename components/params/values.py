@@ -41,6 +41,13 @@ def _check_model_name(name: str) -> str:
     return name
 
 
+def _check_public_key(key: str) -> str:
+    # the bytes before the 32 of the key are the same for every Ed25519 key
+    if key and not re.fullmatch("MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=", key):
+        raise ValueError("it must be '' or an Ed25519 key as `openssl pkey -in KEY -pubout -outform DER | base64` prints it")
+    return key
+
+
 def _check_group(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
@@ -84,6 +91,7 @@ Distinct = Annotated[list[T], AfterValidator(_check_distinct)]
 AscendingCounts = Annotated[list[Count], AfterValidator(_check_ascending)]
 FolderPath = Annotated[str, AfterValidator(_check_path)]
 GroupPattern = Annotated[str, AfterValidator(_check_group)]
+PublicKey = Annotated[str, AfterValidator(_check_public_key)]
 ImageSize = Annotated[int, Field(ge=64, le=MAX_IMAGE_SIZE, multiple_of=COARSEST_STRIDE)]
 WeightsSource = Annotated[str, AfterValidator(_check_init)]
 ModelName = Annotated[str, AfterValidator(_check_model_name)]

@@ -22,6 +22,7 @@ from components.register_model.integrity import (
     verify_copy,
 )
 from components.register_model.mlflow_model import package
+from components.register_model.signing import check_signature, sign
 from components.runtime.store import import_mlflow, tracking_uri
 from components.runtime.text import mask_passwords, one_line, quote_filter
 from kd.errors import InputError
@@ -50,10 +51,13 @@ class Version(NamedTuple):
 
 
 class Registry:
-    """The versions of the registered model `name` in the store at `uri`. Every error of the store is raised as an `InputError`."""
+    """The versions of the registered model `name` in the store at `uri`. Every error of the store is raised as an `InputError`.
 
-    def __init__(self, name: str, uri: str | None = None) -> None:
-        self.name, self.uri = name, uri or tracking_uri()
+    With a `public_key`, see `register_model.public_key`, only versions that are signed with its private key are registered and read.
+    """
+
+    def __init__(self, name: str, uri: str | None = None, public_key: str = "") -> None:
+        self.name, self.uri, self.public_key = name, uri or tracking_uri(), public_key
         import_mlflow()
         with self.wrap_errors():
             from mlflow import MlflowClient
@@ -141,6 +145,8 @@ class Registry:
                 digests = json.dumps(file_digests(Path(folder) / folder_name), sort_keys=True)
                 self.client.log_artifacts(run_id, folder)
             own_tags = {CONTENT_TAG: content, FILES_TAG: digests, PREPROCESSING_TAG: PREPROCESSING}
+            own_tags |= sign(self.name, own_tags)
+            self.check_signature(f"{self.name}: the new version", own_tags)
             created = self.client.create_model_version(self.name, f"runs:/{run_id}/{folder_name}", run_id, tags={**tags, **own_tags})
         first = self.versions(content)[0].number
         if first != str(created.version):
@@ -195,9 +201,16 @@ class Registry:
         """Copy the files of a version into the empty `folder` and compare them with the recorded digests.
 
         Raises:
-            ChangedFiles: if they differ, or no digests are recorded.
+            ChangedFiles: if they differ, no digests are recorded, or the signature of the digests is missing or wrong.
         """
-        return verify_copy(f"{self.name} version {version.number}", self.download(version.number, folder), version.tags)
+        name = f"{self.name} version {version.number}"
+        self.check_signature(name, version.tags)
+        return verify_copy(name, self.download(version.number, folder), version.tags)
+
+    def check_signature(self, name: str, tags: Mapping[str, str]) -> None:
+        """Raise `ChangedFiles` if there is a public key and the tags of the version `name` are not signed with its private key."""
+        if self.public_key:
+            check_signature(name, self.name, tags, self.public_key)
 
     def read_network(self, version: Version) -> bytes:
         """The content of the ONNX file of a version, after all files of the version were verified.

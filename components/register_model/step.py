@@ -65,7 +65,7 @@ def register_model(
     if run.id is None:
         problem = f"MLflow has no run of this step ({run.last_error or 'it does not answer'})"
         raise InputError(mask_passwords(tracking_uri()), problem, "repair it or correct MLFLOW_TRACKING_URI, then run again")
-    registry = Registry(params.register_model.name)
+    registry = Registry(params.register_model.name, public_key=params.register_model.public_key)
     promotion = Promotion(registry, params.register_model.notify)
     with TemporaryDirectory() as folder:
         reference = Path(folder) / REFERENCE_FILE  # not an output of the step: its counts depend on rounding errors

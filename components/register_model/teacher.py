@@ -38,7 +38,7 @@ def register_teacher(params: Params, run_id: str, data: Path, model: Path, tags:
         InputError: if the registry fails, or the files of the champion changed.
     """
     section, (network, spec) = params.register_model, load_model(model)
-    registry = Registry(section.teacher)
+    registry = Registry(section.teacher, public_key=section.public_key)
     journal = Journal(registry)
     with TemporaryDirectory() as folder:
         exported = Path(folder) / "teacher.onnx"

@@ -161,6 +161,16 @@ def seal_version(args: argparse.Namespace, params: Params, promotion: "Promotion
     return 0
 
 
+def sign_digests(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
+    """Sign the digests of a version."""
+    from components.registry.seal import sign_version
+
+    version = promotion.registry.version(args.version)
+    sign_version(promotion.registry, version)
+    print(f"{promotion.registry.name} version {version.number}: signed the digests of its files")
+    return 0
+
+
 def copy_to(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     """Copy a version to another model or store."""
     from components.register_model.registry import Registry

@@ -27,6 +27,7 @@ PURPOSES = {
     "settle": "set the aliases as in the journal, or accept that entries of it are missing",
     "verify": "compare the files of a version with the digests recorded at its registration",
     "seal": "record the digests of a version that an older release registered",
+    "sign": "sign the digests of a version with the key in KDFLOW_SIGNING_KEY",
     "prune": "remove old rejected versions and runs; never what a rollback or approval needs",
     "history": "list every move of an alias: when, from, to, who and why",
     "copy": "copy a version and its lineage to another model or store, without its aliases and the gate's result",
@@ -42,6 +43,7 @@ EXAMPLES = {
     "settle": ["kdflow registry settle", 'kdflow registry settle --reason "entry 7 was deleted by mistake"'],
     "verify": ["kdflow registry verify champion", "kdflow registry verify --all"],
     "seal": ['kdflow registry seal 3 --reason "compared with the backup"'],
+    "sign": ["kdflow registry sign champion"],
     "prune": ["kdflow registry prune --older-than 90d", "kdflow registry prune --older-than 90d --yes"],
     "copy": ["kdflow registry copy 4 --to production", "kdflow registry copy champion --to-store https://mlflow.example.org"],
 }
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m componen
     from components.register_model.registry import Registry
 
     limit_requests()
-    registry = Registry(args.model or params.register_model.name)
+    registry = Registry(args.model or params.register_model.name, public_key=params.register_model.public_key)
     sys.exit(args.run(args, params, Promotion(registry, params.register_model.notify)))
 
 
@@ -101,6 +103,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     verify.add_argument("--all", action="store_true", help="verify every version")
     seal = _add_version(_add_command(commands, "seal", actions.seal_version))
     seal.add_argument("--reason", required=True, metavar="WHY", help="why its files can be trusted; stored with the version")
+    _add_version(_add_command(commands, "sign", actions.sign_digests))
     prune = _add_command(commands, "prune", actions.prune_old)
     age_help = "age of what is removed: a number with h, d or w, such as 90d for days"
     prune.add_argument("--older-than", type=_age, required=True, metavar="AGE", help=age_help)

@@ -68,6 +68,7 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
         ("register_model.name=' '", "MLflow refuses empty names"),
         ('register_model.name="a\'b\\"c"', "both kinds of quotes"),
         ("register_model.teacher=kdflow-student.journal", "a journal of this name"),
+        ("register_model.public_key=AAAA", "must be '' or an Ed25519 key as `openssl pkey"),
         ("compose_scenes.objects=[7,3]", "the minimum is above the maximum"),
         ("distill.strides=[8,8]", "a value is repeated"),
         ("distill.taps=[neck,neck]", "a value is repeated"),

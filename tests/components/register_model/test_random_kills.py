@@ -83,7 +83,7 @@ def read_state() -> dict[str, Any]:
 
 def count_entries() -> int:
     with closing(sqlite3.connect("file:mlflow.db?mode=ro", uri=True)) as database:
-        return int(database.execute("SELECT count(*) FROM model_versions WHERE name = 'm.journal'").fetchone()[0])
+        return int(database.execute("select count(*) from model_versions where name = 'm.journal'").fetchone()[0])
 
 
 def wait_for_entry(count: int) -> float:

@@ -182,8 +182,8 @@ def test_reading_changes_nothing_and_reports_an_alias_that_is_behind(
     client.set_registered_model_alias("kdflow-student", "champion", "2")
     create = Registry.__init__
 
-    def read_only(self: Registry, *arguments: str) -> None:
-        create(self, *arguments)
+    def read_only(self: Registry, *arguments: str, **settings: str) -> None:
+        create(self, *arguments, **settings)
         self.client = ReadOnlyClient(self.client)  # type: ignore[assignment]
 
     with monkeypatch.context() as patch:
