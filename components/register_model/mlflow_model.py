@@ -13,8 +13,8 @@ from kd.files import digest
 if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
-REQUIREMENTS = ("numpy", "onnxruntime", "pillow")
-"""The packages that running the model needs besides MLflow; torch is not among them."""
+REQUIREMENTS = ("mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow")
+"""The packages that serving the model needs. `mlflow-skinny` has MLflow's server for models, but no databases and no scikit-learn."""
 PARAMS = {"confidence": "double", "nms_iou": "double", "most": "long"}
 """The parameters of a prediction, with their MLflow types."""
 

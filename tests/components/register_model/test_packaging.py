@@ -51,7 +51,7 @@ def test_the_package_contains_the_network_its_signature_and_requirements() -> No
     assert (folder / "artifacts/letterbox.py").read_bytes() == (ROOT / "kd/data/letterbox.py").read_bytes()
     assert mlflow.onnx.load_model(str(folder)) == onnx.load(model_folder() / "student.onnx")
     requirements = [line.partition("==") for line in (folder / "requirements.txt").read_text().split()]
-    assert sorted(name for name, _, version in requirements if version) == ["mlflow", "numpy", "onnxruntime", "pillow"]
+    assert sorted(name for name, _, version in requirements if version) == ["mlflow-skinny", "numpy", "onnxruntime", "pandas", "pillow"]
     signature = mlflow.models.get_model_info(str(folder)).signature
     assert signature.inputs.to_dict() == [{"type": "binary", "name": "picture", "required": True}]
     assert signature.outputs.input_names() == ["boxes", "scores", "classes"]

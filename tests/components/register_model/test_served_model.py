@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import mlflow.pyfunc
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 from components.prepare_data.inspection import inspect_picture
@@ -91,22 +95,46 @@ def test_two_versions_with_different_code_can_be_open_at_once(tmp_path: Path) ->
     assert first.predict(wide) != second.predict(wide)
 
 
-WITHOUT_TORCH = """
+RESTRICTED = """
 import json, sys
-class Blocker:
+blocked = set(json.loads(sys.argv[3]))
+class Restricted:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):  # such as find_distributions, for the metadata of packages
+        return getattr(self.finder, name)
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "kd", "components"}:
-            raise ImportError("blocked: " + name)
-sys.meta_path.insert(0, Blocker())
-import mlflow.pyfunc
+        return None if name.split(".")[0] in blocked else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = [Restricted(finder) for finder in sys.meta_path]
+import mlflow.pyfunc, mlflow.pyfunc.scoring_server, uvicorn
 content = open(sys.argv[2], "rb").read()
-print(json.dumps(mlflow.pyfunc.load_model(sys.argv[1]).predict({"picture": [content]})))
+model = mlflow.pyfunc.load_model(sys.argv[1])
+mlflow.pyfunc.scoring_server.init(model)
+print(json.dumps(model.predict({"picture": [content]})))
 """
 
 
-def test_the_package_runs_without_torch_and_kdflow(tmp_path: Path) -> None:
+def with_dependencies(names: Iterable[str]) -> set[str]:
+    """The distributions `names`, and all that they need here."""
+    found: set[str] = set()
+    left = [canonicalize_name(name) for name in names]
+    while left:
+        if (name := left.pop()) not in found:
+            found.add(name)
+            requirements = map(Requirement, metadata.requires(name) or [])
+            needed = (one for one in requirements if not one.marker or one.marker.evaluate({"extra": ""}))
+            left += [canonicalize_name(one.name) for one in needed]
+    return found
+
+
+def test_the_package_is_served_with_its_requirements_only(tmp_path: Path) -> None:
+    lines = (model_folder() / "package/requirements.txt").read_text().split()
+    allowed = with_dependencies(Requirement(line).name for line in lines)
+    blocked = [module for module, owners in metadata.packages_distributions().items() if not allowed & set(map(canonicalize_name, owners))]
+    assert {"torch", "sqlalchemy", "sklearn", "flask"} < set(blocked)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(model_folder() / "package"), str(picture_files()[0])]
+    blocked_here = json.dumps([*blocked, "kd", "components"])
+    command = [sys.executable, "-c", RESTRICTED, str(model_folder() / "package"), str(picture_files()[0]), blocked_here]
     completed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     assert json.loads(completed.stdout) == load_package().predict({"picture": [picture_files()[0].read_bytes()]})
