@@ -8,6 +8,7 @@ import numpy as np
 
 from components.prepare_data.anchors import kmeans_anchors
 from kd.data.dataset import UNLABELLED
+from kd.data.shards import INDEX
 from kd.errors import InputError
 from kd.files import digest_json, read_json, write_json
 
@@ -32,13 +33,19 @@ def write_labels(data: Path, fraction: float, fit_anchors: bool, output: Path) -
         # in the order of the file, so that equal pictures are equal bytes
         content = train | {"images": sorted(listed, key=lambda image: image["id"]), "annotations": rows if split == "train" else []}
         write_json(output / split / "annotations.json", content)
-        (output / split / "images").symlink_to((data / "train/images").resolve())
+        link_pictures(data / "train", output / split)
     for split in ("val", "test"):
         (output / split).symlink_to((data / split).resolve())
     made_from = [summary.pop("digest"), [image["file_name"] for image in parts["train"]]]
     if fit_anchors:
         summary["anchors"] = _anchors(parts["train"], rows, summary["image_size"])
     write_json(output / "summary.json", {**summary, "digest": digest_json(made_from)})
+
+
+def link_pictures(split: Path, output: Path) -> None:
+    """Make the pictures of a prepared `split` those of the folder `output`, too."""
+    for file in (split / INDEX, *split.glob("pictures-*.tar")):
+        (output / file.name).symlink_to(file.resolve())
 
 
 def _check_classes(categories: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:

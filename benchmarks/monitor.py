@@ -26,7 +26,6 @@ from components.register_model.serving_log import PictureRecord, PredictionRecor
 from components.register_model.step import MODEL, deployed_settings
 from kd.arguments import count
 from kd.data.dataset import DetectionData
-from kd.data.pictures import read_picture
 from kd.errors import InputError, clean_exit
 from kd.model.store import load_model
 from kd.progress import track
@@ -105,7 +104,7 @@ def without_class(record: PictureRecord, name: str) -> PictureRecord:
 
 def _pictures(split: DetectionData, brightness: float) -> Iterator[Image.Image]:
     for index in track(range(len(split)), f"brightness {brightness:g}", len(split)):
-        yield read_picture(split.file(index)).point(lambda value: value * brightness)
+        yield split.picture(index).point(lambda value: value * brightness)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     options = parser.parse_args(arguments)
     network, spec = load_model(options.model / MODEL)
     split, nms = DetectionData(options.data / "test", spec.image_size), deployed_settings(load_params(options.params))
-    pictures = [split.file(index).read_bytes() for index in range(min(options.requests, len(split)))]
+    pictures = [split.open(index).read() for index in range(min(options.requests, len(split)))]
     print(f"{describe_machine()}; {os.cpu_count()} CPU cores; {options.rounds} rounds of {options.requests} requests, {spec.image_size} px")
     print("| | clients | requests/s | median ms | p95 ms |\n|---|---|---|---|---|")
     with TemporaryDirectory() as name:

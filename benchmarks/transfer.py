@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.jobs import finished
+from benchmarks.labels import link_pictures
 from benchmarks.trainings import HISTORY, TRAINING, Facts, once, prepared, train_timed
 from components.distill_student.step import MODEL
 from components.evaluate.report.models import read_history
@@ -72,7 +73,7 @@ def write_half(data: Path, classes: Sequence[str], output: Path) -> None:
         categories = [{"id": index, "name": name} for index, name in enumerate(classes, 1)]
         half = {"images": [*images.values()], "annotations": rows, "categories": categories}
         write_json(output / split / "annotations.json", half)
-        (output / split / "images").symlink_to((data / split / "images").resolve())
+        link_pictures(data / split, output / split)
         digests.append(digest_json(half))
         if split == "train":
             scales = [summary["image_size"] / max(images[row["image_id"]][side] for side in ("width", "height")) for row in rows]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from kd.files import digest
 from kd.model.store import load_init_metadata
+from tests.packed import packed
 from tests.projects import STEPS, dvc, environment
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def test_pictures_without_labels_are_prepared_when_they_come_and_change(project:
     for number, picture in enumerate(("a.png", "b.png"), 1):
         Image.new("RGB", (64, 64), (50 * number, 0, 0)).save(folder(project) / picture)
         assert ran(run(project, "repro", "prepare_data")) == ["prepare_data"]
-        assert len(list((project / "outputs/prepare_data/unlabelled/images").iterdir())) == number
+        assert len(packed(project / "outputs/prepare_data/unlabelled")) == number
     assert ran(run(project, "repro", "prepare_data")) == []
 
 

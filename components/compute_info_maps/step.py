@@ -24,8 +24,8 @@ def compute_info_maps(
     The pictures without labels, if there are any, get maps from the same teacher.
 
     Reads the section `info_maps`. Writes `<part>_<stride>.npy` for each tap (float16 [pictures, S / stride, S / stride], in the
-    order of train/annotations.json, then of unlabelled/annotations.json), the channel statistics, and index.json. Memory does not
-    grow with the number of pictures.
+    order of train/annotations.json, then of unlabelled/annotations.json), or `stride_<stride>.npy` where backbone and neck have the same
+    maps; the channel statistics, and index.json, which names the file of each tap. Memory does not grow with the number of pictures.
     """
     model = teacher / "model.safetensors"
     network, spec = load_model(model)

@@ -91,8 +91,8 @@ def _compute(network: bytes, data: Path, params: Params) -> Any:
     from kd.progress import track
 
     split = DetectionData(data / "test", params.data.image_size)
-    files = (split.file(index) for index in track(range(len(split)), "monitoring reference", len(split)))
-    return make_reference(record_pictures(network, files, deployed_settings(params)))
+    pictures = (split.open(index) for index in track(range(len(split)), "monitoring reference", len(split)))
+    return make_reference(record_pictures(network, pictures, deployed_settings(params)))
 
 
 def _checked(content: Any, name: str) -> Distributions:

@@ -15,9 +15,9 @@ from components.params.models import Data, Params
 from components.prepare_data.anchors import Sizes, coco_anchors, kmeans_anchors
 from components.prepare_data.data_source import DataSource, fetch_data
 from components.prepare_data.findings import print_findings, refuse_findings
-from components.prepare_data.layouts.pictures import map_parallel
 from components.prepare_data.load import load_dataset
 from components.prepare_data.preview import save_preview
+from components.prepare_data.stored_pictures import store_pictures
 from components.prepare_data.summary import summarize_split
 from components.shared.boxes import LabeledPicture
 from components.shared.coco_format import write_coco
@@ -41,16 +41,21 @@ def prepare_data(
     output: Path = Path("outputs/prepare_data"),
     unlabelled: DataSource | None = None,
 ) -> None:
-    """Check the labeled pictures in `data.path`, split them, and write COCO JSON and copies of the pictures.
+    """Check the labeled pictures in `data.path`, split them, and write COCO JSON and the pictures.
 
-    The pictures in `data.unlabelled`, if it is set, become a split of their own, without boxes.
+    The pictures in `data.unlabelled`, if it is set, become a split of their own, without boxes. Pictures outside the test split whose
+    longer side has more than `data.image_size` pixels are scaled down to it, because training makes no use of more; the labels stay in
+    the pixels of the original. The test split keeps the original bytes: models are judged on what is served.
+
+    The digest in summary.json is that of the labels and of the original files. It does not depend on what is scaled down, and is that
+    of older releases for the same data.
 
     Args:
         params: parameters; the step reads the section `data`.
         run: records counts, the digest of the data, what is doubtful, and a preview.
         origin: repository and revision of `data.path`; None for a folder on this machine.
-        output: folder for {train,val,test}/annotations.json, {train,val,test}/images/, the same for unlabelled if there are pictures
-            without labels, summary.json and preview.jpg.
+        output: folder for {train,val,test}/annotations.json, {train,val,test}/pictures.json and pictures-*.tar (see `kd.data.shards`),
+            the same for unlabelled if there are pictures without labels, summary.json and preview.jpg.
         unlabelled: repository and revision of `data.unlabelled`; None for a folder on this machine.
 
     Raises:
@@ -86,7 +91,7 @@ def _prepare(data: Data, folder: Path, unlabelled: Path | None, output: Path) ->
         refuse_findings(dataset.findings)
     roots = {UNLABELLED: unlabelled} if unlabelled else {}
     named = {split: _with_unique_names(pictures, roots.get(split, folder)) for split, pictures in dataset.splits.items()}
-    content = _write_splits(named, dataset.classes, output)
+    content = _write_splits(named, dataset.classes, data.image_size, output)
     sizes = _letterboxed_sizes(dataset.splits["train"], data.image_size)
     summary: dict[str, Any] = {
         "classes": dataset.classes,
@@ -115,22 +120,19 @@ def _with_unique_names(pictures: Sequence[LabeledPicture], folder: Path) -> Name
     return sorted(((name(picture.path), picture) for picture in pictures), key=lambda pair: pair[0])
 
 
-def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], output: Path) -> str:
-    """Write the labels of each split, and copy every picture. Returns the digest of `output`."""
+def _write_splits(named: dict[str, NamedPictures], classes: Sequence[str], image_size: int, output: Path) -> str:
+    """Write the labels and the pictures of each split. Returns the digest of the labels and the original files."""
     digests: dict[PurePath, str] = {}
     for split, pictures in named.items():
-        (output / split / "images").mkdir(parents=True)
-        labels = PurePath(split, "annotations.json")
+        folder, labels = output / split, PurePath(split, "annotations.json")
+        folder.mkdir(parents=True)
         write_coco(output / labels, classes, pictures)
         digests[labels] = digest(output / labels)
-    copies = {PurePath(split, "images", name): picture.path for split, pictures in named.items() for name, picture in pictures}
-
-    def copy(target: PurePath) -> str:
-        content = copies[target].read_bytes()
-        (output / target).write_bytes(content)
-        return hashlib.sha256(content).hexdigest()
-
-    return combine_digests(digests | dict(zip(copies, map_parallel(copy, list(copies), "copy pictures"), strict=True)))
+        longest = None if split == "test" else image_size
+        originals = store_pictures(folder, [picture for _, picture in pictures], f"store pictures of {split}", longest)
+        # as if the originals were in a folder `images`, where older releases had them, so that the digest of the same data is the same
+        digests |= {PurePath(split, "images", name): sha256 for (name, _), sha256 in zip(pictures, originals, strict=True)}
+    return combine_digests(digests)
 
 
 def _letterboxed_sizes(pictures: Sequence[LabeledPicture], image_size: int) -> Sizes:

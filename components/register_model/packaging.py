@@ -13,6 +13,7 @@ from components.register_model.registry import Registry
 from components.runtime.store import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from components.runtime.text import mask_passwords, one_line
 from kd.data import letterbox
+from kd.data.shards import PREPARE_AGAIN, PictureStream
 from kd.detection.decode import Detections
 from kd.errors import InputError
 
@@ -75,9 +76,11 @@ class RegisteredDetector:
         self.image_size: int = self._detector.image_size
 
     def __call__(
-        self, pictures: "Sequence[Picture]", confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100
+        self, pictures: "Sequence[Picture | PictureStream]", confidence: float = 0.25, nms_iou: float = 0.6, max_detections: int = 100
     ) -> list[Detections]:
         """Detect objects in each picture, best first, boxes in that picture's pixels; see `kd.detector.Detector.__call__`.
+
+        A picture may also be a prepared one, as `kd.data.dataset.DetectionData.open` gives it.
 
         Raises:
             InputError: if a file cannot be decoded, or an array is not a picture.
@@ -86,5 +89,7 @@ class RegisteredDetector:
         try:
             detections = self._detector(paths_or_images, confidence, nms_iou, max_detections)
         except ValueError as error:
-            raise InputError("picture", str(error), "pass complete JPEG or PNG files, or uint8 arrays") from None
+            prepared = any(isinstance(picture, PictureStream) for picture in paths_or_images)
+            remedy = PREPARE_AGAIN if prepared else "pass complete JPEG or PNG files, or uint8 arrays"
+            raise InputError("picture", str(error), remedy) from None
         return [Detections(*(torch.from_numpy(part) for part in parts)) for parts in detections]

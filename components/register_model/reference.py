@@ -13,7 +13,9 @@ from components.register_model.served_model import OnnxDetector
 from components.register_model.serving_log import DIGITS, PictureRecord, PredictionRecorder
 from kd.data import letterbox
 from kd.data.dataset import DetectionData
+from kd.data.shards import PREPARE_AGAIN, PictureStream
 from kd.detection.evaluate import NMSConfig
+from kd.errors import InputError
 from kd.files import write_json
 from kd.progress import track
 
@@ -25,18 +27,25 @@ Distributions = dict[str, Any]
 
 def write_reference(exported: Path, data: DetectionData, nms: NMSConfig, file: Path) -> None:
     """Run an ONNX file on a split as the served model does with the settings `nms`, and write the distributions to `file`."""
-    pictures = (data.file(index) for index in track(range(len(data)), "monitoring reference", len(data)))
+    pictures = (data.open(index) for index in track(range(len(data)), "monitoring reference", len(data)))
     write_json(file, make_reference(record_pictures(exported, pictures, nms)))
 
 
-def record_pictures(exported: Path | bytes, pictures: Iterable[Path | Image.Image], nms: NMSConfig) -> PredictionRecorder:
-    """Run an ONNX file, or its content, on pictures as the served model does, and record each picture."""
+def record_pictures(exported: Path | bytes, pictures: Iterable[Path | Image.Image | PictureStream], nms: NMSConfig) -> PredictionRecorder:
+    """Run an ONNX file, or its content, on pictures as the served model does, and record each picture.
+
+    Raises:
+        InputError: if a picture cannot be decoded.
+    """
     content = exported if isinstance(exported, bytes) else exported.read_bytes()
     detector = OnnxDetector(content, letterbox)
     settings = {"confidence": round(nms.confidence, 6), "nms_iou": round(nms.nms_iou, 6), "most": nms.max_detections}
     recorder = PredictionRecorder(detector.classes, hashlib.sha256(content).hexdigest(), settings)
-    for picture in pictures:
-        detector([picture], nms.confidence, nms.nms_iou, nms.max_detections, recorder)
+    try:
+        for picture in pictures:
+            detector([picture], nms.confidence, nms.nms_iou, nms.max_detections, recorder)
+    except ValueError as error:
+        raise InputError("picture", str(error), PREPARE_AGAIN) from None
     return recorder
 
 

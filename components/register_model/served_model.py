@@ -75,7 +75,8 @@ class OnnxDetector:
         """Detect objects in each picture.
 
         Args:
-            pictures: encoded files (bytes, also as base64), paths, PIL images, or arrays of uint8 [H, W], [H, W, 3] or [H, W, 4].
+            pictures: encoded files (bytes, also as base64 or `io.BytesIO`), paths, PIL images, or arrays of uint8 [H, W], [H, W, 3] or
+                [H, W, 4].
             confidence: detections with a higher score than this are returned.
             nms_iou: IoU above which the lower-scoring of two boxes of a class is removed.
             most: maximum number of detections in a picture.
@@ -108,7 +109,7 @@ class OnnxDetector:
                 return self._large_pictures.submit(self._fit, source).result()
             return self._fit(source)
         except (ValueError, OSError) as error:
-            name = picture if isinstance(picture, Path) else f"picture {index}"
+            name = picture if isinstance(picture, Path) else getattr(picture, "name", f"picture {index}")
             raise ValueError(f"{name} cannot be decoded: {error}") from None
 
     def _detect(self, squares: list[tuple[NDArray[np.uint8], Any, tuple[int, int]]], settings: Inputs) -> list[Detections]:

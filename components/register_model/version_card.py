@@ -10,7 +10,6 @@ from components.evaluate.points import format_points, format_signed_points
 from components.register_model.gate.run_gate import GateResult
 from components.register_model.registry import Version
 from kd.data.draw import draw
-from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 from kd.errors import printable
 
@@ -99,7 +98,7 @@ def save_picture(result: GateResult, file: Path) -> None:
 
 
 def _draw_detections(result: GateResult, index: int) -> Image.Image:
-    picture = read_picture(result.test_pictures.file(index))
+    picture = result.test_pictures.picture(index)
     scale = HEIGHT / picture.height
     found = result.detections[index]
     shown = found.scores >= MIN_SCORE

@@ -4,13 +4,12 @@ A model inherits the pictures of its initial weights and of its teacher.
 """
 
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kd.data.dataset import UNLABELLED
+from kd.data.shards import original_digests
 from kd.errors import InputError
-from kd.files import digest
-from kd.threads import available_processors
+from kd.files import read_json
 
 DIGITS = 16
 """Hexadecimal digits of a SHA-256 that are recorded."""
@@ -18,9 +17,10 @@ MAX_LISTED = 3
 
 
 def training_pictures(data: Path, unlabelled: bool = True) -> set[str]:
-    """The digests of all prepared pictures outside the test split; those without labels only if `unlabelled`."""
+    """The digests of all prepared pictures outside the test split, as they were before; those without labels only if `unlabelled`."""
     others = {"test"} if unlabelled else {"test", UNLABELLED}
-    return {name for images in data.glob("*/images") if images.parent.name not in others for name in _digests(images)}
+    splits = [file.parent for file in data.glob("*/annotations.json") if file.parent.name not in others]
+    return {sha256[:DIGITS] for split in splits for sha256 in original_digests(split).values()}
 
 
 def leaked_pictures(data: Path, pictures: Collection[str]) -> list[str]:
@@ -28,9 +28,12 @@ def leaked_pictures(data: Path, pictures: Collection[str]) -> list[str]:
 
     A picture that the prepared `data` have both in the test split and in another one is not reported: `prepare_data` warns of it.
     """
-    known = {name: file for name, file in _digests(data / "test/images").items() if name in pictures} if pictures else {}
-    elsewhere = training_pictures(data) if known else set()  # the largest splits are read only if it matters
-    return sorted(file.name for name, file in known.items() if name not in elsewhere)
+    tested = original_digests(data / "test") if pictures else {}
+    known = {image_id: sha256[:DIGITS] for image_id, sha256 in tested.items() if sha256[:DIGITS] in pictures}
+    elsewhere = training_pictures(data) if known else set()
+    leaked = {image_id for image_id, sha256 in known.items() if sha256 not in elsewhere}
+    images = read_json(data / "test/annotations.json")["images"] if leaked else []
+    return sorted(image["file_name"] for image in images if image["id"] in leaked)
 
 
 def refuse_leakage(model: str, data: Path, pictures: Collection[str]) -> None:
@@ -48,9 +51,3 @@ def describe_pictures(names: list[str]) -> str:
     """Their number and the first names, in words."""
     more = ", ..." if len(names) > MAX_LISTED else ""
     return f"{len(names)} of the test pictures ({', '.join(names[:MAX_LISTED])}{more})"
-
-
-def _digests(images: Path) -> dict[str, Path]:
-    files = sorted(images.iterdir()) if images.is_dir() else []
-    with ThreadPoolExecutor(available_processors()) as pool:
-        return dict(zip(pool.map(lambda file: digest(file)[:DIGITS], files), files, strict=True))

@@ -186,13 +186,19 @@ def letterbox_array(image: Image.Image, size: int, original: tuple[int, int] | N
     Returns:
         uint8 [size, size, 3], and the position of the picture in it.
     """
+    scale = size / max(original or image.size)
+    fitted = resize_to_fit(image, size, original)
+    left, top = (size - fitted.width) // 2, (size - fitted.height) // 2
+    square = Image.new("RGB", (size, size), (round(255 * GREY),) * 3)
+    square.paste(fitted, (left, top))
+    return np.array(square), Letterbox(scale, left, top)
+
+
+def resize_to_fit(image: Image.Image, size: int, original: tuple[int, int] | None = None) -> Image.Image:
+    """Scale a picture so that the longer side has `size` pixels; its aspect ratio is that of `original` (width, height), if given."""
     width, height = original or image.size
     scale = size / max(width, height)
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    left, top = (size - fitted[0]) // 2, (size - fitted[1]) // 2
-    square = Image.new("RGB", (size, size), (round(255 * GREY),) * 3)
-    square.paste(image.resize(fitted, Image.Resampling.BILINEAR), (left, top))
-    return np.array(square), Letterbox(scale, left, top)
+    return image.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BILINEAR)
 
 
 def _shift(boxes: Boxes, x: int, y: int) -> Boxes:

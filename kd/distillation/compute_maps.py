@@ -10,7 +10,7 @@ from torch import Tensor
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
 from kd.data.loader import Batch, scoring_loader
-from kd.distillation.map_generator import InfoMapGenerator
+from kd.distillation.map_generator import SHARED_METHODS, InfoMapGenerator
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.statistics import channel_statistics
 from kd.model.build import Network
@@ -41,7 +41,7 @@ def write_info_maps(
     generator = InfoMapGenerator(teacher, spec, method, taps, statistics)
     grid_sizes = {tap: spec.image_size // tap.stride for tap in taps}
     count = len(data) + len(unlabelled or ())
-    with MapWriter(folder, grid_sizes, count, {**metadata, "method": method}) as writer:
+    with MapWriter(folder, grid_sizes, count, {**metadata, "method": method}, method in SHARED_METHODS) as writer:
         for batch in letterboxed_batches(data, batch_size, device, "information maps"):
             writer.add(generator(batch))
         if unlabelled:

@@ -13,6 +13,8 @@ from kd.distillation.statistics import Statistics
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Output, Tap
 
+SHARED_METHODS = ("confidence", "mask", "uniform")
+"""The methods that do not read the feature, so that backbone and neck have the same maps at a stride."""
 MapFunction = Callable[[Batch, Output], dict[Tap, Tensor]]
 """From a batch and the teacher's output for it to a map [B, S / stride, S / stride] for each tap."""
 

@@ -1,6 +1,7 @@
-"""Information maps on disk: one NumPy file of float16 [pictures, S / stride, S / stride] for each tap.
+"""Information maps on disk: NumPy files of float16 [pictures, S / stride, S / stride], one for each tap, or one for the taps of a stride.
 
-Maps are appended batch by batch and read memory-mapped, so memory does not grow with the number of pictures.
+index.json names the file of each tap. Maps are appended batch by batch and read memory-mapped, so memory does not grow with the number of
+pictures.
 """
 
 from collections.abc import Iterable
@@ -27,11 +28,14 @@ class MapWriter:
         grid_sizes: for each tap the number of positions a side.
         pictures: number of pictures.
         metadata: what the maps were made from (method, digests of teacher and data, ...); goes to index.json.
+        shared: whether the taps of a stride have the same maps, which are then stored once.
     """
 
-    def __init__(self, folder: Path, grid_sizes: dict[Tap, int], pictures: int, metadata: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, grid_sizes: dict[Tap, int], pictures: int, metadata: dict[str, Any], shared: bool = False) -> None:
         self.folder, self.metadata, self.pictures = folder, metadata, pictures
-        self.files = {tap: _open_npy(folder / f"{tap}.npy", (pictures, side, side)) for tap, side in grid_sizes.items()}
+        self.names = {tap: f"stride_{tap.stride}.npy" if shared else f"{tap}.npy" for tap in grid_sizes}
+        first = {name: tap for tap, name in reversed(self.names.items())}
+        self.files = {tap: _open_npy(folder / name, (pictures, grid_sizes[tap], grid_sizes[tap])) for name, tap in first.items()}
 
     def __enter__(self) -> "MapWriter":
         return self
@@ -45,7 +49,8 @@ class MapWriter:
         for file in self.files.values():
             file.close()
         if kind is None:
-            write_json(self.folder / "index.json", {**self.metadata, "pictures": self.pictures})
+            files = {str(tap): name for tap, name in self.names.items()}
+            write_json(self.folder / "index.json", {**self.metadata, "pictures": self.pictures, "files": files})
 
 
 def _open_npy(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
@@ -59,7 +64,7 @@ class MapStore:
     """Reads what `MapWriter` wrote, one picture at a time.
 
     Raises:
-        InputError: if a file is missing, or the maps are of another number of pictures.
+        InputError: if a file is missing, or the maps are of another number of pictures or from an older release.
     """
 
     def __init__(self, folder: Path, taps: Iterable[Tap], pictures: int) -> None:
@@ -67,14 +72,24 @@ class MapStore:
         if self.metadata["pictures"] != pictures:
             problem = f"holds maps of {self.metadata['pictures']} pictures, but the data have {pictures}"
             raise InputError(folder, problem, "run compute_info_maps again")
+        files = self.metadata.get("files", {})
+        self.names = {tap: _file_name(folder, tap, files) for tap in taps}
         try:
-            self.files = {tap: np.load(folder / f"{tap}.npy", mmap_mode="r") for tap in taps}
+            self.files = {name: np.load(folder / name, mmap_mode="r") for name in set(self.names.values())}
         except FileNotFoundError as error:
             raise InputError(folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
 
     def __getitem__(self, index: int) -> dict[Tap, Tensor]:
         """The maps of picture `index` by tap, float32 [S / stride, S / stride]."""
-        return {tap: torch.from_numpy(np.array(file[index], dtype=np.float32)) for tap, file in self.files.items()}
+        maps = {name: torch.from_numpy(np.array(file[index], dtype=np.float32)) for name, file in self.files.items()}
+        return {tap: maps[name] for tap, name in self.names.items()}
+
+
+def _file_name(folder: Path, tap: Tap, files: dict[str, str]) -> str:
+    """The name in index.json, which is a name that `MapWriter` gives."""
+    if (name := files.get(str(tap))) not in (f"{tap}.npy", f"stride_{tap.stride}.npy"):
+        raise InputError(folder / "index.json", f"names no file for the maps of {tap}", "run compute_info_maps again")
+    return name
 
 
 def read_index(folder: Path) -> dict[str, Any]:

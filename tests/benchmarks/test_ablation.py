@@ -20,6 +20,7 @@ from components.runtime.tracking import NullRun
 from components.shared.training import train_network
 from kd.files import digest
 from tests.benchmarks.conftest import ROOT, SMALL
+from tests.packed import unpack
 
 
 @pytest.fixture
@@ -196,6 +197,8 @@ def test_other_ways_to_score_need_no_training(words: list[str], trained: list[st
 def test_labelled_pictures_are_prepared_first(words: list[str], squares: Path, tmp_path: Path) -> None:
     """The squares without their summary are a data set in COCO layout."""
     shutil.copytree(squares, tmp_path / "raw")
+    for split in ("train", "val", "test"):
+        unpack(tmp_path / "raw" / split)
     (tmp_path / "raw/summary.json").unlink()
     main([*words, "--data", str(tmp_path / "raw"), "--seeds", "0", "--variants", "baseline"])
     assert (tmp_path / "out/prepared/summary.json").exists()

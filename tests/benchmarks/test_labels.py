@@ -21,7 +21,7 @@ def test_every_training_picture_is_in_one_part_and_the_others_are_unchanged(squa
     assert sorted([*train.ids, *others.ids]) == sorted(whole.ids) and train.ids == sorted(train.ids)
     for index, picture in enumerate(train.ids):
         assert train.objects(index)[0].tolist() == whole.objects(whole.ids.index(picture))[0].tolist()
-        assert train.file(index).read_bytes() == whole.file(whole.ids.index(picture)).read_bytes()
+        assert train.open(index).read() == whole.open(whole.ids.index(picture)).read()
     assert all(len(others.objects(index)[1]) == 0 for index in range(len(others)))
     assert digest(tmp_path / "half/test/annotations.json") == digest(squares / "test/annotations.json")
     before, after = (read_json(folder / "summary.json") for folder in (squares, tmp_path / "half"))

@@ -17,8 +17,8 @@ def test_a_half_has_only_its_own_objects_and_pictures(squares: Path, tmp_path: P
     transfer.write_half(data, ["blue"], tmp_path / "half")
     summary, whole = read_json(tmp_path / "half/summary.json"), DetectionData(data / "train", SIDE)
     half = DetectionData(tmp_path / "half/train", SIDE)
-    expected = [(whole.file(i).name, *boxes[labels == 1].tolist()) for i in range(len(whole)) for boxes, labels in [whole.objects(i)[:2]]]
-    found = [(half.file(i).name, *half.objects(i)[0].tolist()) for i in range(len(half))]
+    expected = [(whole.names[i], *boxes[labels == 1].tolist()) for i in range(len(whole)) for boxes, labels in [whole.objects(i)[:2]]]
+    found = [(half.names[i], *half.objects(i)[0].tolist()) for i in range(len(half))]
     assert found == [row for row in expected if len(row) > 1] and 0 < len(found) < len(whole)
     assert {label for i in range(len(half)) for label in half.objects(i)[1].tolist()} == {0}
     assert summary["classes"] == ["blue"] and set(summary["anchors"]) == {"yolov3", "yolov3-tiny"}

@@ -19,6 +19,7 @@ from components.register_model.registry import Registry
 from components.runtime.store import tracking_uri
 from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
+from tests.packed import pack
 
 SIDE, PICTURES = 64, 40
 CLASSES = ("cat", "dog")
@@ -79,6 +80,7 @@ def write_data(folder: Path, classes: Sequence[str] = CLASSES) -> Path:
             annotations.append({**entry, "area": (x1 - x0) * (y1 - y0), "iscrowd": 0})
     categories = [{"id": label, "name": name} for label, name in enumerate(classes, 1)]
     write_json(folder / "test/annotations.json", {"images": images, "annotations": annotations, "categories": categories})
+    pack(folder / "test")
     write_json(folder / "summary.json", {"digest": "0123abcd", "classes": list(classes)})
     return folder
 

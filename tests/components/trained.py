@@ -13,6 +13,7 @@ from kd.files import write_json
 from kd.model.spec import Architecture, taps_at
 from kd.model.store import save_model
 from tests.components.random_networks import SIDE, random_network
+from tests.packed import pack
 
 CLASSES = ["class 0", "class 1", "class 2"]
 TRAIN, VAL, TEST = 5, 1, 6
@@ -70,5 +71,6 @@ def _write_split(folder: Path, count: int, classes: list[str]) -> dict[str, Any]
     ]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
     write_json(folder / "annotations.json", {"images": images, "annotations": annotations, "categories": categories})
+    pack(folder)
     counts = {name: count - 1 if label < 2 else 0 for label, name in enumerate(classes)}
     return summarize_split(classes, []) | {"pictures": count, "boxes": len(boxes), "per_class": counts, "empty_pictures": 1}

@@ -13,6 +13,7 @@ from PIL import Image
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 from kd.model.store import save_model
+from tests.packed import pack
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -61,6 +62,6 @@ def write_split(tmp_path: Path) -> Callable[..., Path]:
                 row = {"id": len(annotations["annotations"]) + 1, "image_id": 10 + index, "category_id": label + 1}
                 annotations["annotations"].append(row | {"bbox": [x, y, w, h], "area": w * h, "iscrowd": 0})
         (folder / "annotations.json").write_text(json.dumps(annotations))
-        return folder
+        return pack(folder)
 
     return write

@@ -10,7 +10,6 @@ from components.evaluate.report.models import TITLES, EvaluatedModel, reference_
 from components.evaluate.report.pictures import EmbeddedPicture, embed, resize
 from kd.data.dataset import DetectionData
 from kd.data.draw import draw, draw_boxes
-from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 
 MIN_SCORE = 0.25
@@ -81,7 +80,7 @@ def _above_min_score(detections: Detections) -> Detections:
 
 
 def _example(test: DetectionData, detections: Mapping[str, list[Detections]], index: int, f1: tuple[float, float]) -> Example:
-    picture = resize(read_picture(test.file(index)))
+    picture = resize(test.picture(index))
     scale = picture.width / test.sizes[index][0]
     boxes, labels = test.objects(index)
     labeled = [(box, label, test.classes[label]) for box, label in zip((boxes * scale).tolist(), labels.tolist(), strict=True)]
@@ -89,4 +88,4 @@ def _example(test: DetectionData, detections: Mapping[str, list[Detections]], in
     for name, found in detections.items():
         scaled = found[index]._replace(boxes=found[index].boxes * scale)
         pictures.append(embed(TITLES[name], draw(picture, scaled, test.classes)))
-    return Example(test.file(index).name, f1, pictures)
+    return Example(test.names[index], f1, pictures)

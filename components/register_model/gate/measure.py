@@ -13,7 +13,6 @@ from components.register_model.gate.bootstrap import Matches, read_matches
 from components.register_model.gate.rules import Measurements
 from components.register_model.packaging import RegisteredDetector
 from kd.data.dataset import DetectionData
-from kd.data.pictures import read_picture
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import coco_evaluation, read_scores, to_coco_results
@@ -43,11 +42,11 @@ class MeasuredModel(NamedTuple):
 def measure(name: str, model: LoadedModel, data: DetectionData, nms: NMSConfig) -> MeasuredModel:
     """Score a model on a split like the step `evaluate`. Classes are matched by name; `name` is shown in the progress bar."""
     detect, batch = model.detect, model.detect.batch
-    batches = ([data.file(i) for i in range(start, min(start + batch, len(data)))] for start in range(0, len(data), batch))
+    batches = ([data.open(i) for i in range(start, min(start + batch, len(data)))] for start in range(0, len(data), batch))
     detections = [
         map_labels(found, detect.classes, data.classes)
-        for files in track(batches, f"score {name}", -(-len(data) // batch), "batches")
-        for found in detect(files, nms.confidence, nms.nms_iou, nms.max_detections)
+        for pictures in track(batches, f"score {name}", -(-len(data) // batch), "batches")
+        for found in detect(pictures, nms.confidence, nms.nms_iou, nms.max_detections)
     ]
     results = [row for image_id, found in zip(data.ids, detections, strict=True) for row in to_coco_results(image_id, found)]
     evaluation = coco_evaluation(data.ground_truth, results, nms.max_detections)
@@ -61,7 +60,7 @@ def measure(name: str, model: LoadedModel, data: DetectionData, nms: NMSConfig) 
 
 def measure_latency(models: Mapping[str, LoadedModel], data: DetectionData) -> dict[str, float]:
     """Milliseconds from a decoded picture to its detections, by model; interleaved, one picture at a time."""
-    pictures = [read_picture(data.file(index)) for index in range(min(TIMED_PICTURES, len(data)))]
+    pictures = [data.picture(index) for index in range(min(TIMED_PICTURES, len(data)))]
     settings = (DEPLOYMENT.confidence, DEPLOYMENT.nms_iou, DEPLOYMENT.max_detections)
 
     def task(model: LoadedModel) -> Task:

@@ -26,8 +26,8 @@ def monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     enter_project(tmp_path, monkeypatch)
     write_data(Path("data"))
     split = DetectionData(Path("data/test"), 64)
-    files = [split.file(index) for index in range(PICTURES)] * 3
-    recorder = record_pictures(write_model(Path("a.onnx"), (0.5, 0.8)), files, NMSConfig(0.25, 0.6, 100))
+    pictures = [split.picture(index) for index in range(PICTURES)] * 3
+    recorder = record_pictures(write_model(Path("a.onnx"), (0.5, 0.8)), pictures, NMSConfig(0.25, 0.6, 100))
     write_json(Path("reference.json"), make_reference(recorder))
     ServingLog(Path("log.jsonl")).append(recorder.records)
 

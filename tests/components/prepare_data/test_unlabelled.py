@@ -41,7 +41,7 @@ def test_they_become_a_split_without_boxes(labelled: Path, folder: Path, prepare
     sizes = {image["file_name"][-5:]: (image["width"], image["height"]) for image in found["images"]}
     assert len(found["images"]) == 3 and sizes["y.bmp"] == (42, 30)
     split = DetectionData(prepared / "unlabelled", 64)
-    assert {split.file(index).read_bytes() for index in range(3)} == {file.read_bytes() for file in folder.rglob("[xy].*")}
+    assert {split.open(index).read() for index in range(3)} == {file.read_bytes() for file in folder.rglob("[xy].*")}
     part = summary(prepared)["splits"]["unlabelled"]
     assert part["pictures"] == part["empty_pictures"] == 3 and part["boxes"] == 0
     assert [entry[:2] for entry in run.of("dataset")] == [(str(labelled), str(labelled)), (str(folder), str(folder))]

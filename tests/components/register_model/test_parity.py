@@ -15,6 +15,7 @@ from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
 from tests.components.random_networks import SIDE, random_network
+from tests.packed import pack
 
 DETECTIONS = Detections(
     torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 40, 40]]), torch.tensor([0.9, 0.9, 0.5]), torch.tensor([1, 1, 0])
@@ -74,7 +75,7 @@ def data(tmp_path: Path) -> DetectionData:
     for i in range(1, 12):
         Image.fromarray(noise.integers(0, 256, (70, 40 + 5 * i, 3)).astype(np.uint8)).save(tmp_path / "images" / f"{i}.png")
     write_json(tmp_path / "annotations.json", {"images": images, "annotations": [], "categories": [{"id": 1, "name": "class 0"}]})
-    return DetectionData(tmp_path, SIDE)
+    return DetectionData(pack(tmp_path), SIDE)
 
 
 def test_an_export_equals_its_network_and_differs_from_another(

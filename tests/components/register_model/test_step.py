@@ -24,6 +24,7 @@ from kd.files import digest, write_json
 from kd.model.store import save_model
 from tests.components.random_networks import random_network
 from tests.components.stores import new_store
+from tests.packed import pack, packed
 
 ROOT = Path(__file__).parents[3]
 LENIENT = ("register_model.gate.min_map=0", "register_model.gate.min_map50=0", "register_model.gate.max_latency_ratio=100",
@@ -53,6 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for image in images:
         Image.fromarray(noise.integers(0, 256, (70, 50, 3), dtype=np.uint8)).save(test / "images" / str(image["file_name"]))
     write_json(test / "annotations.json", {"images": images, "annotations": [], "categories": [{"id": 1, "name": "class 0"}]})
+    pack(test)
     write_json(Path("outputs/prepare_data/summary.json"), {"digest": "0123"})
     scores = {"map50": 0.5, "map": 0.0, "parameters": 7, "per_class": {}}
     write_json(Path("outputs/evaluate/metrics.json"), {name: scores for name in ("teacher", "baseline", "student")})
@@ -159,7 +161,7 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     assert content["export"]["box_difference"] <= content["export"]["tolerance"] == settings.register_model.tolerance
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
     model = mlflow.pyfunc.load_model("models:/kdflow-student@champion")
-    [prediction] = model.predict({"picture": [Path("outputs/prepare_data/test/images/1.png").read_bytes()]})
+    [prediction] = model.predict({"picture": [packed(Path("outputs/prepare_data/test"))["1.png"]]})
     assert len(prediction["boxes"]) == len(prediction["scores"]) == len(prediction["classes"]) > 0
 
 

@@ -58,6 +58,6 @@ def test_missing_files_are_reported(write_split: WriteSplit, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"nowhere/annotations\.json: is missing"):
         DetectionData(tmp_path / "nowhere", 64)
     data = DetectionData(write_split(PICTURES), 64)
-    data.file(0).unlink()
-    with pytest.raises(InputError, match=r"0\.png: picture is missing"):
+    (data.folder / "pictures-00000.tar").unlink()
+    with pytest.raises(InputError, match=r"pictures-00000\.tar: cannot be read \(No such file or directory\); .*run prepare_data again"):
         data.letterboxed(0)

@@ -15,6 +15,7 @@ from kd.data.loader import Batch, TrainingDataset, scoring_loader, training_load
 from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
 from kd.model.spec import Tap
+from tests.packed import replace_picture
 
 BACKBONE, NECK = Tap("backbone", 16), Tap("neck", 32)
 STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3)
@@ -139,10 +140,13 @@ def test_decoded_pictures_are_cached_up_to_the_memory_limit(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_in_a_worker_is_raised_unchanged(data: DetectionData, workers: int) -> None:
-    data.file(3).write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"3\.png: picture cannot be decoded \(.*\); replace it"):
+    replace_picture(data.folder, "3.png", b"nothing")
+    data = DetectionData(data.folder, 64)
+    with pytest.raises(
+        InputError, match=r"train/pictures-00000\.tar, 13\.png \(3\.png\): picture cannot be decoded \(.*\); run prepare_data again"
+    ):
         epochs(data, [0, 1, 2], workers=workers)
-    with pytest.raises(InputError, match=r"3\.png: picture cannot be decoded"):
+    with pytest.raises(InputError, match=r"\(3\.png\): picture cannot be decoded"):
         list(scoring_loader(data, 3, workers))
 
 

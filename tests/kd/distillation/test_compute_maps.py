@@ -29,6 +29,7 @@ from kd.distillation.response_loss import teacher_detections
 from kd.model.build import Network, build_model
 from kd.model.spec import Tap, taps_at
 from tests.kd.train.squares import CLASSES, spec_for
+from tests.packed import pack
 
 SIDE, PICTURES = 256, 4
 TAP = Tap("backbone", 16)
@@ -59,7 +60,7 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> DetectionData:
         Image.fromarray(canvas.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{picture}.png")
         truth["images"].append({"id": picture, "file_name": f"{picture}.png", "width": SIDE, "height": SIDE})
     (folder / "annotations.json").write_text(json.dumps(truth))
-    return DetectionData(folder, SIDE)
+    return DetectionData(pack(folder), SIDE)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from kd.model.spec import Architecture, ModelSpec
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
 from kd.train.engine import BuildDistillation, EpochMetrics, train
+from tests.packed import pack
 
 SIDE = 64
 CLASSES = ("red", "blue")
@@ -83,3 +84,4 @@ def _write_split(folder: Path, count: int, rng: np.random.Generator, side: int) 
         Image.fromarray(pixels).save(folder / "images" / f"{picture}.png")
         truth["images"].append({"id": picture, "file_name": f"{picture}.png", "width": side, "height": side})
     (folder / "annotations.json").write_text(json.dumps(truth))
+    pack(folder)

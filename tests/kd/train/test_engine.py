@@ -36,6 +36,7 @@ from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
 from tests.kd.detection.loss_reference import profiled
 from tests.kd.train.squares import SIDE, Job, job, spec_for
+from tests.packed import replace_picture
 
 ROOT = Path(__file__).parents[3]
 VARIED = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3, close_mosaic=0.25)
@@ -120,8 +121,8 @@ def test_a_broken_picture_is_one_error_with_any_number_of_workers(single: Proces
     from tests.kd.train.squares import write_squares
 
     folder = write_squares(tmp_path / "squares")
-    (folder / "train/images/3.png").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"3\.png: picture cannot be decoded"):
+    replace_picture(folder / "train", "3.png", b"nothing")
+    with pytest.raises(InputError, match=r"train/pictures-00000\.tar, 3\.png \(3\.png\): picture cannot be decoded"):
         job(folder, tmp_path / "a.pt", 1, workers=workers).run(single)
 
 

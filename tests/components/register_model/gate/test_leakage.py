@@ -1,5 +1,6 @@
 """Registered models that were trained on test pictures."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,11 @@ import pytest
 from components.params.models import Params
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
-from kd.files import digest
 from kd.model.store import save_model
 from tests.components.random_networks import random_network
 from tests.components.register_model.conftest import TAGS, failed_rules
 from tests.components.stub_models import create_run, write_model
+from tests.packed import packed
 
 pytestmark = pytest.mark.usefixtures("folder")
 LEAKED = ["0.png", "17.png"]
@@ -19,7 +20,8 @@ LEAKED = ["0.png", "17.png"]
 
 def register(params: Params, share: float, trained_on: list[str]) -> tuple[set[str], list[str]]:
     """Register a model that was trained on some of the test pictures; return the failed rules and the reasons."""
-    pictures = ["f" * 16, *(digest(Path("data/test/images") / name)[:16] for name in trained_on)]
+    prepared = {name: hashlib.sha256(content).hexdigest() for name, content in packed(Path("data/test")).items()}
+    pictures = ["f" * 16, *(prepared[name][:16] for name in trained_on)]
     save_model(Path("model.safetensors"), *random_network(), pictures=pictures)
     file = write_model(Path("student.onnx"), (share, share))
     promotion = Promotion(Registry("m"))
