@@ -15,6 +15,8 @@ from components.prepare_data.splits import check_classes_have_boxes, split_datas
 from components.prepare_data.unlabelled import load_unlabelled
 from components.shared.boxes import LabeledPicture
 from kd.data.dataset import UNLABELLED
+from kd.data.shards import INDEX
+from kd.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ def load_dataset(data: Data, folder: Path, unlabelled: Path | None = None) -> Ch
     Raises:
         InputError: if it is invalid; the message names the file and the field.
     """
+    if (folder / "train" / INDEX).exists():
+        raise InputError(folder, "was written by prepare_data", "set data.path to the folder with the original pictures")
     dataset = read_dataset(folder, data.layout)
     check_class_names_printable(dataset.classes, folder)
     inspections = inspect_pictures(dataset)

@@ -1,10 +1,15 @@
 """The step `prepare_data`: its output for every layout, what it records, and its warnings."""
 
+import io
+import shutil
+
 import pytest
 from PIL import Image
 
 from kd.errors import InputError
+from kd.files import digest
 from tests.components.prepared import annotations, contents, summary
+from tests.packed import packed
 
 
 def test_all_layouts_give_the_same_output(writers, data, prepare):
@@ -37,12 +42,24 @@ def test_pictures_are_copied_unchanged(writers, data, prepare):
     source = writers["coco"](data)
     prepared = prepare(source)
     for split in data:
-        assert contents(prepared / split / "images") == contents(source / split / "images")
+        assert packed(prepared / split) == contents(source / split / "images")
 
 
-def test_prepared_data_can_be_prepared_again(writers, data, prepare):
-    once = prepare(writers["voc"](data))
-    assert contents(prepare(once, output="again")) == contents(once)
+def test_the_digest_is_that_of_older_releases(writers, data, prepare):
+    """They kept the originals in folders `images`; a version that they registered stays one of the same data."""
+    data["train"]["c"] = (160, 80, [])
+    source = writers["coco"](data)
+    prepared, before = prepare(source, "data.image_size=64"), source.parent / "before"
+    for split in data:
+        shutil.copytree(source / split / "images", before / split / "images")
+        shutil.copy(prepared / split / "annotations.json", before / split)
+    assert summary(prepared)["digest"] == digest(before) == summary(prepare(source, output="large"))["digest"]
+    assert packed(prepared / "train")["c.jpg"] != (before / "train/images/c.jpg").read_bytes()
+
+
+def test_prepared_data_are_no_dataset(writers, data, prepare):
+    with pytest.raises(InputError, match=r"prepared: was written by prepare_data; set data.path to the folder with the original pictures"):
+        prepare(prepare(writers["voc"](data)), output="again")
 
 
 def test_val_is_empty_if_its_fraction_is_0(writers, data, prepare):
@@ -74,8 +91,9 @@ def test_pictures_with_the_same_name_in_different_folders_are_kept_apart(writers
     names = {image["file_name"]: image["width"] for image in annotations(prepared, "train")["images"]}
     assert sorted(width for name, width in names.items() if name.endswith("_a.jpg")) == [40, 50]
     assert {name for name in names if not name.endswith("_a.jpg")} == {"b.jpg", "c.jpg", "d.jpg"}
-    assert set(names) == {path.name for path in (prepared / "train" / "images").iterdir()}
-    with Image.open(prepared / "train" / "images" / next(name for name, width in names.items() if width == 50)) as image:
+    pictures = packed(prepared / "train")
+    assert set(names) == set(pictures)
+    with Image.open(io.BytesIO(pictures[next(name for name, width in names.items() if width == 50)])) as image:
         assert image.size == (50, 30)
 
 
@@ -100,10 +118,9 @@ def test_links_into_the_dvc_cache_are_copied_as_files(writers, data, prepare):
     file.rename(cache)
     cache.chmod(0o444)
     file.symlink_to(cache)
-    copied = prepare(folder) / "train" / "images" / "a.jpg"
-    assert not copied.is_symlink()
-    assert copied.read_bytes() == cache.read_bytes()
-    assert copied.stat().st_mode & 0o200
+    prepared = prepare(folder) / "train"
+    assert packed(prepared)["a.jpg"] == cache.read_bytes()
+    assert all(not file.is_symlink() and file.stat().st_mode & 0o200 for file in prepared.iterdir())
 
 
 def test_records_counts_and_a_preview(writers, data, prepare, run):
@@ -138,7 +155,7 @@ def test_unreadable_pictures_are_skipped_if_asked(writers, data, prepare, run, c
     (folder / "train" / "images" / "a.jpg").write_text("no picture")
     prepared = prepare(folder, "data.skip_unreadable=true")
     assert "a.jpg" not in {image["file_name"] for image in annotations(prepared, "train")["images"]}
-    assert not (prepared / "train" / "images" / "a.jpg").exists()
+    assert "a.jpg" not in packed(prepared / "train") and len(packed(prepared / "train")) == 3
     (warning,) = (warning for warning in summary(prepared)["warnings"] if warning["check"] == "unreadable pictures")
     assert warning["count"] == 1 and warning["examples"] == ["a.jpg: it is not a picture of a known format"]
     assert f"  1 picture cannot be decoded; dropped ({warning['examples'][0]}); replace them\n" in capsys.readouterr().err

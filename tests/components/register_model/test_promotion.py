@@ -13,6 +13,7 @@ from components.runtime.store import tracking_uri
 from kd.errors import InputError
 from tests.components.register_model.conftest import TAGS, aliases, failed_rules, register_challenger, snapshot
 from tests.components.stub_models import create_run, write_model
+from tests.packed import replace_picture
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -52,6 +53,13 @@ def test_related_pictures_count_once(params: Params) -> None:
     grouped = params.model_copy(update={"register_model": params.register_model.model_copy(update={"gate": gate})})
     with pytest.raises(InputError, match=r"0\.png: does not match '\(video\)' \(register_model.gate.group_pattern\)"):
         register_challenger(grouped, (0.9, 0.9))
+
+
+def test_a_damaged_test_picture_is_named(params: Params) -> None:
+    replace_picture(Path("data/test"), "17.png", b"nothing")
+    message = r"data/test/pictures-00000\.tar, 18\.png \(17\.png\) cannot be decoded: it is not a picture .*; run prepare_data again"
+    with pytest.raises(InputError, match=message):
+        register_challenger(params, (0.5, 0.5))
 
 
 def test_other_classes_are_compared_by_name(params: Params) -> None:

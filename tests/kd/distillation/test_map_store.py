@@ -11,7 +11,7 @@ from numpy.lib.format import open_memmap
 from kd.distillation.map_store import MapStore, MapWriter, load_statistics, save_statistics
 from kd.distillation.statistics import ChannelStatistics
 from kd.errors import InputError
-from kd.files import write_json
+from kd.files import read_json, write_json
 from kd.model.spec import Tap
 
 BACKBONE, NECK = Tap("backbone", 16), Tap("neck", 32)
@@ -28,7 +28,8 @@ def write(folder: Path) -> Path:
 
 def test_what_is_written_is_read_in_half_precision(tmp_path: Path) -> None:
     store = MapStore(write(tmp_path), list(SHAPES), 5)
-    assert store.metadata == {"method": "activation", "pictures": 5}
+    files = {"backbone_16": "backbone_16.npy", "neck_32": "neck_32.npy"}
+    assert store.metadata == {"method": "activation", "pictures": 5, "files": files}
     for index in (4, 0, 2):
         for tap, importance in store[index].items():
             assert importance.dtype == torch.float32
@@ -43,7 +44,7 @@ def test_the_files_are_plain_numpy(tmp_path: Path) -> None:
 
 def test_reading_a_picture_does_not_load_the_file(tmp_path: Path) -> None:
     open_memmap(tmp_path / "neck_32.npy", mode="w+", dtype=np.float16, shape=(200_000, 40, 40))  # 640 MB of holes
-    write_json(tmp_path / "index.json", {"pictures": 200_000})
+    write_json(tmp_path / "index.json", {"pictures": 200_000, "files": {"neck_32": "neck_32.npy"}})
     before = psutil.Process().memory_info().rss
     store = MapStore(tmp_path, [NECK], 200_000)
     assert all(store[index][NECK].shape == (40, 40) for index in (0, 100_000, 199_999))
@@ -69,8 +70,34 @@ def test_maps_of_other_data_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_tap_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"lacks the maps .*backbone_32\.npy"):
+    with pytest.raises(InputError, match=r"index\.json: names no file for the maps of backbone_32; run compute_info_maps again"):
         MapStore(write(tmp_path), [Tap("backbone", 32)], 5)
+    (tmp_path / "neck_32.npy").unlink()
+    with pytest.raises(InputError, match=r"lacks the maps .*neck_32\.npy"):
+        MapStore(tmp_path, [NECK], 5)
+
+
+def test_taps_with_the_same_maps_share_a_file(tmp_path: Path) -> None:
+    both = {Tap("backbone", 32): MAPS[NECK], NECK: MAPS[NECK], BACKBONE: MAPS[BACKBONE]}
+    shapes = {tap: maps.shape[-1] for tap, maps in both.items()}
+    stores = []
+    for name, shared in (("apart", False), ("shared", True)):
+        (tmp_path / name).mkdir()
+        with MapWriter(tmp_path / name, shapes, 5, {}, shared) as writer:
+            writer.add(both)
+        stores.append(MapStore(tmp_path / name, list(shapes), 5))
+    assert {file.name for file in (tmp_path / "shared").iterdir()} == {"index.json", "stride_16.npy", "stride_32.npy"}
+    for index in range(5):
+        apart, shared = (store[index] for store in stores)
+        assert list(apart) == list(shared) == list(shapes)
+        assert all(torch.equal(apart[tap], shared[tap]) for tap in shapes)
+
+
+def test_a_file_outside_of_the_folder_is_not_read(tmp_path: Path) -> None:
+    content = read_json(write(tmp_path) / "index.json")
+    write_json(tmp_path / "index.json", content | {"files": {"neck_32": "../neck_32.npy"}})
+    with pytest.raises(InputError, match=r"names no file for the maps of neck_32"):
+        MapStore(tmp_path, [NECK], 5)
 
 
 def test_statistics_are_kept_exactly(tmp_path: Path) -> None:
