@@ -167,10 +167,8 @@ def picture_groups(split: DetectionData, pattern: str) -> NDArray[np.intp]:
     """
     found = [re.search(pattern, name) if pattern else None for name in split.names]
     if pattern and None in found:
-        problem = f"does not match '{pattern}' (register_model.gate.group_pattern)"
-        raise InputError(
-            f"{split.folder}, {split.names[found.index(None)]}", problem, "correct the pattern, so that every test picture has a group"
-        )
+        name, problem = split.names[found.index(None)], f"does not match '{pattern}' (register_model.gate.group_pattern)"
+        raise InputError(f"{split.folder}, {name}", problem, "correct the pattern, so that every test picture has a group")
     names = [match[1] if match else name for match, name in zip(found, split.names, strict=True)]
     return np.unique(names, return_inverse=True)[1] if pattern else np.arange(len(split))
 

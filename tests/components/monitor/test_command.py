@@ -16,6 +16,7 @@ from kd.detection.evaluate import NMSConfig
 from kd.files import write_json
 from tests.components.stores import enter_project, new_store
 from tests.components.stub_models import PICTURES, create_run, write_data, write_model
+from tests.packed import replace_picture
 
 Command = Callable[..., tuple[int | None, str]]
 
@@ -156,3 +157,6 @@ def test_a_version_of_an_older_release_has_none_and_the_remedy_works(monitor: Co
     code, out = monitor("log.jsonl", "1")
     assert code == 2 and "version 1: has no monitoring_reference.json, because an older release registered it; add --data" in out
     assert "is of 40 test pictures, fewer than 100" in monitor("log.jsonl", "1", "--data", "data")[1]
+    replace_picture(Path("data/test"), "7.png", b"nothing")
+    code, out = monitor("log.jsonl", "1", "--data", "data")
+    assert code == 2 and "pictures-00000.tar, 8.png (7.png) cannot be decoded: " in out and "; run prepare_data again\n" in out
