@@ -1,4 +1,4 @@
-"""Time and memory of prepare_data on one core and on two.
+"""Time, memory and output of prepare_data on one core and on two.
 
 kdflow benchmark prepare_data --pictures 118000 --layout coco
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
 
 
 def measure(folder: Path, layout: str, rows: Sequence[Row]) -> None:
-    """Write the labels in `layout`, and print seconds and peak memory for each number of cores."""
+    """Write the labels in `layout`, and print seconds, peak memory and what was written for each number of cores."""
     data = folder / layout
     data.mkdir()
     (folder / "images").rename(data / "images")
@@ -75,7 +75,8 @@ def measure(folder: Path, layout: str, rows: Sequence[Row]) -> None:
             command = [sys.executable, "-m", "benchmarks.prepare_data", "--folder", str(folder), "--run", layout]
             found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
         seconds.append(found["seconds"])
-        print(f"{layout}, {cores} cores: {found['seconds']:.1f} s, {found['megabytes']:.0f} MB, {found['warnings']} warnings", flush=True)
+        written = f"{found['files']} files with {found['written']:.0f} MB"
+        print(f"{layout}, {cores} cores: {found['seconds']:.1f} s, {found['megabytes']:.0f} MB memory, {written}", flush=True)
     print(f"{layout}: {seconds[0] / seconds[-1]:.2f} times as fast on {CORES[-1]} cores", flush=True)
     (data / "images").rename(folder / "images")
     shutil.rmtree(data)
@@ -168,10 +169,11 @@ def _measure_here(folder: Path, layout: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=folder) as name, atomic_folder(Path(name) / "prepared") as output:
         prepare_data(params, NullRun(), output=output)
         seconds = time.monotonic() - start
-        warnings = len(json.loads((output / "summary.json").read_text())["warnings"])
+        sizes = [file.stat().st_size for file in output.rglob("*") if file.is_file()]
     # not `resource.getrusage`, which counts the memory of the process that started this one, too
     peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    return {"seconds": seconds, "megabytes": int(peak[1]) * 1024 / 1e6 if peak else float("nan"), "warnings": warnings}
+    memory = int(peak[1]) * 1024 / 1e6 if peak else float("nan")
+    return {"seconds": seconds, "megabytes": memory, "files": len(sizes), "written": sum(sizes) / 1e6}
 
 
 @contextmanager

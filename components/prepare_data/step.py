@@ -45,7 +45,7 @@ def prepare_data(
 
     The pictures in `data.unlabelled`, if it is set, become a split of their own, without boxes. Pictures outside the test split whose
     longer side has more than `data.image_size` pixels are scaled down to it, because training makes no use of more; the labels stay in
-    the pixels of the original. The test split keeps the original bytes: models are judged on what is served.
+    the pixels of the original. The test split keeps the original bytes: models are scored on what is served.
 
     The digest in summary.json is that of the labels and of the original files. It does not depend on what is scaled down, and is that
     of older releases for the same data.

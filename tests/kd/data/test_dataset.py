@@ -1,12 +1,15 @@
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from kd.data.dataset import DetectionData
 from kd.errors import InputError
+from tests.packed import packed, replace_picture
 
 WriteSplit = Callable[..., Path]
 PICTURES = [(64, 32, [(1, 4.0, 6.0, 20.0, 10.0), (0, 0.0, 0.0, 8.0, 8.0)]), (32, 64, [])]
@@ -31,6 +34,35 @@ def test_objects_are_in_the_pixels_of_their_picture(write_split: WriteSplit) -> 
 def test_a_picture_is_letterboxed(write_split: WriteSplit) -> None:
     square, position = DetectionData(write_split(PICTURES), 96).letterboxed(1)
     assert square.shape == (3, 96, 96) and square.dtype == torch.uint8 and tuple(position) == (1.5, 24, 0)
+
+
+def test_a_picture_is_opened_by_its_index(write_split: WriteSplit) -> None:
+    data = DetectionData(write_split(PICTURES), 64)
+    assert data.names == ["0.png", "1.png"] and data.picture(1).size == data.sizes[1]
+    with data.open(1) as stream:
+        assert stream.read() == packed(data.folder)["1.png"]
+    assert stream.name == f"{data.folder}/pictures-00000.tar, 11.png (1.png)"
+
+
+def test_a_damaged_picture_is_named_with_its_shard(write_split: WriteSplit) -> None:
+    folder = write_split(PICTURES)
+    replace_picture(folder, "1.png", packed(folder)["1.png"][:-50])
+    message = r"train/pictures-00000\.tar, 11\.png \(1\.png\): picture cannot be decoded \(.*truncated.*\); run prepare_data again"
+    with pytest.raises(InputError, match=message):
+        DetectionData(folder, 64).letterboxed(1)
+
+
+def test_boxes_fit_a_picture_that_was_scaled_down(write_split: WriteSplit) -> None:
+    """Sizes and boxes are those of the original, and so is the position in the square."""
+    before = DetectionData(write_split(PICTURES), 32)
+    square, position = before.letterboxed(0)
+    small = io.BytesIO()
+    before.picture(0).resize((32, 16), Image.Resampling.BILINEAR).save(small, "PNG")
+    replace_picture(before.folder, "0.png", small.getvalue())
+    after = DetectionData(before.folder, 32)
+    assert after.picture(0).size == (32, 16) and after.sizes == before.sizes
+    assert after.letterboxed(0)[1] == position and torch.equal(after.letterboxed(0)[0], square)
+    assert torch.equal(after.objects(0)[0], before.objects(0)[0])
 
 
 def test_crowds_are_left_out_of_training(write_split: WriteSplit) -> None:
