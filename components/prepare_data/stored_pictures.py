@@ -11,7 +11,7 @@ from kd.data.letterbox import resize_to_fit
 from kd.data.pictures import read_picture
 from kd.data.shards import PreparedPicture, write_shards
 
-QUALITY = 95
+JPEG_QUALITY = 95
 """Of the JPEG files of pictures that are scaled down; their colors are kept at full resolution (4:4:4)."""
 
 
@@ -53,5 +53,5 @@ def encode(picture: LabeledPicture, longest: int | None) -> tuple[str, bytes, st
     fitted = resize_to_fit(read_picture(picture.path, at_least=longest), longest, (picture.width, picture.height))
     fitted.info.clear()  # comments of the original, which Pillow would copy
     stream = io.BytesIO()
-    fitted.save(stream, "JPEG", quality=QUALITY, subsampling=0)
+    fitted.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return ".jpg", stream.getvalue(), sha256
