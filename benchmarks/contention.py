@@ -86,11 +86,12 @@ def _training(data: Path, spec: ModelSpec, workers: int) -> Callable[[], float]:
     batches = EpochBatchSampler(len(pictures), BATCH, 0)
     loader = training_loader(TrainingDataset(pictures, AugmentConfig(), config.epochs, 0), batches, workers)
     criterion, ema, optimizer = DetectionLoss(spec.anchors, SIZE), ModelEMA(network, config.ema_decay), build_optimizer(trained, config)
+    scaler = torch.GradScaler("cpu", enabled=False)
     silent = TrainingProgress("", config.epochs, STEPS, BATCH, 0, enabled=False)
 
     def epoch() -> float:
         start = time.perf_counter()
-        train_one_epoch(trained, network, criterion, None, loader, optimizer, ema, config, batches.epoch, None, silent)
+        train_one_epoch(trained, network, criterion, None, loader, optimizer, scaler, ema, config, batches.epoch, None, silent)
         batches.epoch += 1
         return len(batches) * BATCH / (time.perf_counter() - start)
 

@@ -34,5 +34,7 @@ def compute_info_maps(
     metadata = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pictures, unlabelled = DetectionData(data / "train", spec.image_size), find_unlabelled(data, spec.image_size)
-    write_info_maps(network.to(device), spec, pictures, params.info_maps.method, params.info_maps.batch, output, metadata, unlabelled)
+    section = params.info_maps
+    network.to(device)
+    write_info_maps(network, spec, pictures, section.method, section.batch, output, metadata, unlabelled, section.workers)
     run.log_metrics({"pictures": len(pictures) + len(unlabelled or ()), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})

@@ -52,11 +52,11 @@ def load_split(folder: Path, image_size: int) -> DetectionData:
     return data
 
 
-def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig) -> EvaluatedModel:
-    """Run `model` over a split and score its detections; `name` is the title of the progress bar."""
+def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig, workers: int = 0) -> EvaluatedModel:
+    """Run `model` over a split, which `workers` processes load, and score its detections; `name` is the title of the progress bar."""
     history = read_history(model.folder / "history.csv")
     model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    detections = list(track(detect(model.network, model.spec.anchors, data, nms), f"score {name}", len(data)))
+    detections = list(track(detect(model.network, model.spec.anchors, data, nms, workers=workers), f"score {name}", len(data)))
     model.network.cpu()
     scores = coco_scores(data.ground_truth, split_results(data.ids, detections), nms.max_detections)
     return EvaluatedModel(scores, detections, history)

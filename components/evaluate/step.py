@@ -52,7 +52,7 @@ def evaluate(
     trained = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
     train, test = DetectionData(data / "train", summary["image_size"]), load_split(data / "test", summary["image_size"])
     nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
-    evaluated = {name: evaluate_model(name, model, test, nms) for name, model in trained.items()}
+    evaluated = {name: evaluate_model(name, model, test, nms, section.workers) for name, model in trained.items()}
     metrics: dict[str, Any] = {name: _metrics(model, evaluated[name].scores) for name, model in trained.items()}
     if baseline:
         metrics["gain"] = gain(metrics)

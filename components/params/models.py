@@ -103,10 +103,16 @@ class Train(Section):
     weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
     warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
     ema_decay: BelowOne = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
-    clip_norm: Positive = Field(description="maximum gradient norm, for gradient clipping")
-    precision: Literal["auto", "fp32", "bf16"] = Field(description="autocast dtype; auto: bf16 if the hardware supports it, else fp32")
+    clip_norm: Positive = Field(description="maximum gradient norm, for gradient clipping; of the adapters, too, for themselves")
+    accumulate: Count = Field(default=1, description="number of batches whose gradients are averaged for one step of the optimizer")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        description="autocast dtype; auto: bf16 if the hardware supports it, else fp16 with loss scaling on a GPU and fp32 on a CPU"
+    )
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
     workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
+    sync_batch_norm: bool = Field(default=False, description="whether batch normalization is over the batches of all GPUs")
+    compile: bool = Field(default=False, description="whether the networks are compiled with torch.compile; needs a compiler")
+    deterministic: bool = Field(default=True, description="whether a GPU uses deterministic kernels; false may be faster")
     fine_tune: FineTune = FineTune(epochs=0, lr=0.0)
 
 
@@ -151,6 +157,7 @@ class InfoMaps(Section):
         description="method to compute the information map; see kd/distillation/info_map.py"
     )
     batch: Count = Field(description="batch size")
+    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="number of data loading processes; 0 loads in the step's process")
 
 
 class Distill(Section):
@@ -184,6 +191,7 @@ class Evaluate(Section):
     nms_iou: Fraction = Field(description="IoU threshold of non-maximum suppression, per class")
     max_detections: Count = Field(description="maximum number of detections per picture")
     pictures: Count = Field(description="number of test pictures shown in the report")
+    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="number of data loading processes; 0 loads in the step's process")
 
 
 class Gate(Section):

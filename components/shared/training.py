@@ -94,7 +94,7 @@ def train_network(
         run.log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step=int(metrics["epoch"]))
 
     try:
-        with init_distributed() as processes:
+        with init_distributed(config.deterministic) as processes:
             network, history = train(spec, data, config, augment, params.seed, checkpoint, processes, distill, record, title, initial)
     except TrainingDiverged as error:
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None

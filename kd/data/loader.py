@@ -2,7 +2,7 @@
 of workers.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -193,9 +193,11 @@ def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, 
     )
 
 
-def scoring_loader(data: DetectionData, batch: int, workers: int = 0) -> DataLoader[tuple[Tensor, list[Letterbox]]]:
-    """A loader of uint8 [B, 3, S, S] and the position of each picture in its square, in the order of the split."""
-    return CheckedLoader[Any](ScoringDataset(data), batch_size=batch, num_workers=workers, collate_fn=_collate_scoring)
+def scoring_loader(
+    data: DetectionData, batch: int, workers: int = 0, indices: Sequence[int] | None = None
+) -> DataLoader[tuple[Tensor, list[Letterbox]]]:
+    """A loader of uint8 [B, 3, S, S] and the position of each picture in its square, in the order of `indices`; None for all."""
+    return CheckedLoader[Any](ScoringDataset(data), batch_size=batch, sampler=indices, num_workers=workers, collate_fn=_collate_scoring)
 
 
 def _collate_scoring(items: list[tuple[Tensor, Letterbox] | InputError]) -> Any:

@@ -23,11 +23,23 @@ class NMSConfig:
     max_detections: int = 100
 
 
-def detect(network: nn.Module, anchors: Anchors, data: DetectionData, nms: NMSConfig, batch: int = 32) -> Iterator[Detections]:
-    """Yield the detections in each picture of a split, in the picture's own pixels; the network is left in evaluation mode."""
+def detect(
+    network: nn.Module,
+    anchors: Anchors,
+    data: DetectionData,
+    nms: NMSConfig,
+    batch: int = 32,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+) -> Iterator[Detections]:
+    """Yield the detections in the pictures of a split, in the picture's own pixels; the network is left in evaluation mode.
+
+    `workers` is the number of processes that load pictures, and `indices` are the pictures; None for all.
+    """
     network.eval()
-    sizes = iter(data.sizes)
-    for squares, positions in scoring_loader(data, batch):
+    indices = range(len(data)) if indices is None else indices
+    sizes = (data.sizes[index] for index in indices)
+    for squares, positions in scoring_loader(data, batch, workers, indices):
         yield from detect_letterboxed(network, anchors, squares, positions, [next(sizes) for _ in positions], nms)
 
 

@@ -14,6 +14,7 @@ from kd.data.loader import Batch
 from kd.detection.assignment import Assignment, TargetAssigner
 from kd.detection.boxes import complete_iou_loss
 from kd.detection.decode import Candidates, candidate_priors, flatten_heads
+from kd.detection.reduce_mean import reduce_mean
 
 IGNORE_IOU = 0.6
 """Background candidates that overlap an object by more than this are ignored (section 2.1 of YOLOv3)."""
@@ -21,7 +22,10 @@ WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}
 
 
 class DetectionLoss(nn.Module):
-    """From candidates and a batch to the weighted terms of the loss. It has no parameters; its buffers are on the device of the heads."""
+    """From candidates and a batch to the weighted terms of the loss. It has no parameters; its buffers are on the device of the heads.
+
+    The number of assignments is averaged over the processes of a training, so that each object counts the same in all of them.
+    """
 
     priors: Tensor
 
@@ -51,7 +55,8 @@ class DetectionLoss(nn.Module):
             "objectness": _objectness_loss(candidates, batch, assignment, (1 - box_loss.detach()).clamp(0, 1) * trained),
             "class": (class_loss * trained).sum(),
         }
-        count = trained.sum().clamp(min=1)
+        count = reduce_mean(trained.sum())
+        count = torch.where(count > 0, count, 1.0)
         return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
 
 

@@ -16,6 +16,7 @@ from kd.data.loader import Batch
 from kd.detection.assignment import Assignment, TargetAssigner
 from kd.detection.boxes import complete_iou_loss, iou
 from kd.detection.decode import Candidates, flatten_heads
+from kd.detection.reduce_mean import reduce_mean
 
 CONFIDENCE, NMS_IOU = 0.2, 0.5
 MAX_CANDIDATES, MAX_PAIRS = 256, 256
@@ -56,7 +57,7 @@ def response_loss(student: Candidates, assign: TargetAssigner, teacher: TeacherD
     weight = objectness[assignment.objects] * assignment.trained
     box = complete_iou_loss(predictions.boxes, boxes[assignment.objects])
     class_loss = binary_cross_entropy_with_logits(predictions.classes, classes[assignment.objects], reduction="none").sum(dim=1)
-    loss: Tensor = (weight * (box + class_loss)).sum() / weight.sum().clamp(min=1.0)
+    loss: Tensor = (weight * (box + class_loss)).sum() / reduce_mean(weight.sum()).clamp(min=1.0)
     return loss
 
 

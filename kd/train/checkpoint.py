@@ -14,7 +14,7 @@ from kd.errors import InputError
 from kd.files import atomic_file
 
 State = dict[str, Any]
-Parts = Mapping[str, nn.Module | torch.optim.Optimizer]
+Parts = Mapping[str, nn.Module | torch.optim.Optimizer | torch.GradScaler]
 """By name, everything whose state a checkpoint has."""
 
 

@@ -1,5 +1,6 @@
 """The training loop, the same for teacher, baseline and distilled student."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData, find_unlabelled
 from kd.data.loader import Batch, TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
-from kd.detection.evaluate import NMSConfig, score_detector
+from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.loss import DetectionLoss
+from kd.detection.scores import coco_scores, split_results
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
+from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
 from kd.train.divergence import DivergenceCheck, check_weights
@@ -75,7 +78,9 @@ def train(
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = (initial or build_model(spec, seed)).to(processes.device)
     if not config.epochs:
-        return network.eval(), [{"epoch": 0.0, **_validate(network, spec, val)}]
+        return network.eval(), [{"epoch": 0.0, **_validate(network, spec, val, processes, config.workers, None)}]
+    if config.sync_batch_norm:
+        processes.synchronize_batch_norm(network)
     autocast = config.autocast_dtype(processes.device)
     unlabelled = find_unlabelled(data, spec.image_size) if distill else None
     distillation = distill(network, spec, len(pictures) + len(unlabelled or ()), autocast, seed) if distill else None
@@ -87,21 +92,27 @@ def train(
     student = processes.wrap(network)
     if distillation:
         distillation = replace(distillation, loss=processes.wrap(distillation.loss))
+    if config.compile:
+        student = compile_module(student)
+        distillation = replace(distillation, teacher=compile_module(distillation.teacher)) if distillation else None
     criterion = DetectionLoss(spec.anchors, spec.image_size).to(processes.device)
+    scaler = torch.GradScaler(processes.device.type, enabled=autocast == torch.float16)
     ema = ModelEMA(network, config.ema_decay)
     optimizer = build_optimizer(trained, config)
 
-    parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer}
+    parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer, "scaler": scaler}
     history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
-        losses = train_one_epoch(trained, student, criterion, distillation, loader, optimizer, ema, config, epoch, autocast, progress_bar)
+        losses = train_one_epoch(
+            trained, student, criterion, distillation, loader, optimizer, scaler, ema, config, epoch, autocast, progress_bar
+        )
         check_weights((trained, ema.network), epoch, len(batch_sampler))
         history.append({"epoch": epoch + 1.0, **losses})
+        if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
+            history[-1] |= _validate(ema.network, spec, val, processes, config.workers, autocast)
         if processes.is_main:
-            if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
-                history[-1] |= _validate(ema.network, spec, val)
             save_checkpoint(checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"history": history})
             if exceeds_max_ratio(history):
                 ratio = history[-1]["gradient_ratio"]
@@ -119,6 +130,7 @@ def train_one_epoch(
     distillation: "Distillation | None",
     loader: DataLoader[Batch],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.GradScaler,
     ema: ModelEMA,
     config: TrainConfig,
     epoch: int,
@@ -163,11 +175,17 @@ def train_one_epoch(
         divergence.update(index, loss, terms)
         if index == 0 and distill_terms:
             ratio = {"gradient_ratio": gradient_ratio(student, detection_terms, distill_terms)}
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
-        optimizer.step()
-        ema.update(trained[0], step + 1)
+        update, position = divmod(index, config.accumulate)
+        summed = min(config.accumulate, steps - update * config.accumulate)  # the last update of an epoch may sum fewer batches
+        scaler.scale(loss / summed).backward()
+        if position + 1 == summed:
+            scaler.unscale_(optimizer)
+            for part in trained:  # apart, because the adapters' gradients would shrink the network's step
+                nn.utils.clip_grad_norm_(part.parameters(), config.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            ema.update(trained[0], epoch * math.ceil(steps / config.accumulate) + update + 1)
 
         values = {name: term.detach() for name, term in terms.items()}
         for name, value in values.items():
@@ -184,8 +202,18 @@ def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, st
         group["lr"] = config.lr * factor * (backbone_factor if group["is_backbone"] else 1.0)
 
 
-def _validate(network: Network, spec: ModelSpec, val: DetectionData) -> EpochMetrics:
+def _validate(
+    network: Network, spec: ModelSpec, val: DetectionData, processes: Processes, workers: int, dtype: torch.dtype | None
+) -> EpochMetrics:
+    """The scores on the val split, whose pictures the processes share; empty in processes other than the main one."""
     if not len(val):
         return {}
-    scores = score_detector(network, spec.anchors, val, NMSConfig())
+    processes.broadcast_buffers(network)  # the statistics of batch normalization are each process's own
+    with torch.autocast(processes.device.type, dtype=dtype, enabled=dtype is not None):
+        own = processes.share(len(val))
+        found = detect(network, spec.anchors, val, NMSConfig(), workers=workers, indices=own)
+        results = processes.gather(split_results([val.ids[index] for index in own], found))
+    if not processes.is_main:
+        return {}
+    scores = coco_scores(val.ground_truth, results, NMSConfig().max_detections)
     return {"val_map": scores.map, "val_map50": scores.map50}

@@ -20,5 +20,9 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
         groups.append({"params": decayed, "weight_decay": config.weight_decay, "is_backbone": is_backbone})
         groups.append({"params": others, "weight_decay": 0.0, "is_backbone": is_backbone})
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:  # PyTorch leaves them uninitialized if loss scaling skips the first step
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)

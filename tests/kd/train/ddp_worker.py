@@ -15,6 +15,7 @@ from kd.data.dataset import DetectionData
 from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
 from kd.detection.decode import flatten_heads
+from kd.detection.evaluate import NMSConfig, score_detector
 from kd.detection.loss import DetectionLoss
 from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
@@ -32,7 +33,7 @@ def first_gradient(squares: Path, maps: Path, processes: Processes) -> Gradient:
     """The gradient of a distillation on the first batch, of student and adapters, averaged over the processes."""
     spec, teacher_spec = spec_for(), spec_for("yolov3")
     data = DetectionData(squares / "train", SIDE)
-    batches = EpochBatchSampler(len(data), BATCH, 0, processes.rank, processes.world_size)
+    batches = EpochBatchSampler(len(data), BATCH, 1, processes.rank, processes.world_size)
     network = build_model(spec).train()
     distillation = build_distillation(
         build_model(teacher_spec, 5).eval(), teacher_spec, DistillConfig(), maps, network, spec, len(data), None, 0
@@ -71,8 +72,9 @@ def main(squares: Path, maps: Path, out: Path) -> None:
     spec, reported, writes, weights = spec_for("yolov3"), [], [], []
     distill = partial(build_distillation, build_model(spec, 5).eval(), spec, DistillConfig(), maps)
     with init_distributed() as processes, observed(writes, weights):
-        _, history = job(squares, out / "run.pt", EPOCHS).run(processes, distill, lambda row: reported.append(row["epoch"]))
-        found = {"reported": reported, "writes": writes, "weights": weights, "history": history}
+        network, history = job(squares, out / "run.pt", EPOCHS).run(processes, distill, lambda row: reported.append(row["epoch"]))
+        val = score_detector(network, spec_for().anchors, DetectionData(squares / "val", SIDE), NMSConfig()).map50
+        found = {"reported": reported, "writes": writes, "weights": weights, "history": history, "val": val}
         (out / f"{processes.rank}.json").write_text(json.dumps(found))
         torch.save(first_gradient(squares, maps, processes), out / f"{processes.rank}.gradient")
 

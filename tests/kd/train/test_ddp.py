@@ -37,7 +37,13 @@ def test_both_processes_have_the_same_weights_after_every_step(out: Path) -> Non
     assert len(set(first)) == len(first) == 2 * EPOCHS
 
 
-def test_only_the_main_process_evaluates_saves_and_reports(out: Path) -> None:
+def test_the_processes_evaluate_together(out: Path) -> None:
+    """Each detects in its share of the pictures."""
+    first, second = observations(out)
+    assert first["history"][-1]["val_map50"] == pytest.approx(first["val"]) and first["val"] == second["val"]
+
+
+def test_only_the_main_process_saves_and_reports(out: Path) -> None:
     first, second = observations(out)
     assert first["writes"] == ["run.pt"] * EPOCHS and second["writes"] == []
     assert first["reported"] == [1.0, 2.0, 3.0] and second["reported"] == []
@@ -45,12 +51,17 @@ def test_only_the_main_process_evaluates_saves_and_reports(out: Path) -> None:
     assert all(row["gradient_ratio"] > 0 for row in first["history"])
 
 
-def test_the_gradient_is_the_mean_of_the_halves(out: Path, squares: Path, maps: Path) -> None:
-    """Not that of the joint batch: each process normalizes by the statistics and the number of objects of its own half."""
+def test_the_gradient_is_the_mean_of_the_halves(out: Path, squares: Path, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process normalizes by the statistics of its own half, but by the mean number of objects of both."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the processes: sums in another order differ by more than the tolerance
+    counts: list[torch.Tensor] = []
+    monkeypatch.setattr("kd.detection.loss.reduce_mean", lambda count: counts.append(count) or count)
+    own = [first_gradient(squares, maps, _Half(rank)) for rank in (0, 1)]
+    monkeypatch.setattr("kd.detection.loss.reduce_mean", lambda count: torch.stack(counts).float().mean())
     halves = [first_gradient(squares, maps, _Half(rank)) for rank in (0, 1)]
     torch.set_num_threads(threads)
+    assert counts[0] != counts[1] and not all(torch.allclose(own[0][name], halves[0][name], rtol=1e-3) for name in own[0])
     assert {name.split(".")[0] for name in halves[0]} == {"student", "loss"}
     for rank in (0, 1):
         found = torch.load(out / f"{rank}.gradient", weights_only=True)

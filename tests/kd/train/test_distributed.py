@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from kd.train.distributed import Processes, init_distributed
+from kd.errors import InputError
+from kd.train.distributed import Processes, _choose_kernels, init_distributed
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -38,3 +39,35 @@ def test_a_module_without_parameters_is_not_wrapped() -> None:
     """DistributedDataParallel refuses it; the loss of a distillation without taps has none."""
     module = nn.ModuleDict()
     assert Processes(0, 2, torch.device("cpu")).wrap(module) is module
+
+
+def test_one_process_has_all_items() -> None:
+    alone = Processes(0, 1, torch.device("cpu"))
+    assert list(alone.share(3)) == [0, 1, 2] and alone.gather([1, 2]) == [1, 2]
+
+
+def test_every_item_is_the_share_of_one_process() -> None:
+    shares = [Processes(rank, 3, torch.device("cpu")).share(8) for rank in range(3)]
+    assert sorted(item for share in shares for item in share) == list(range(8))
+
+
+def test_batch_normalization_over_processes_needs_gpus() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    assert isinstance(Processes(0, 1, torch.device("cpu")).synchronize_batch_norm(module)[1], nn.BatchNorm2d)
+    with pytest.raises(InputError, match=r"^train\.sync_batch_norm: "):
+        Processes(0, 2, torch.device("cpu")).synchronize_batch_norm(module)
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    converted = Processes(0, 2, torch.device("cuda")).synchronize_batch_norm(module)
+    assert converted is module and isinstance(module[1], nn.SyncBatchNorm)
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_kernels_of_a_gpu_can_be_chosen(deterministic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, warn_only: chosen.append(mode))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    _choose_kernels(torch.device("cuda", 0), deterministic)
+    assert chosen == [torch.device("cuda", 0), deterministic] and torch.backends.cudnn.benchmark is not deterministic

@@ -155,7 +155,20 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
     criterion = DetectionLoss(spec_for().anchors, SIDE)
 
     def epoch(steps: int) -> list[str]:
-        arguments = (trained, network, criterion, distillation, [batch] * steps, optimizer, ema, config, 0, None, silent)
+        arguments = (
+            trained,
+            network,
+            criterion,
+            distillation,
+            [batch] * steps,
+            optimizer,
+            torch.GradScaler("cpu", enabled=False),
+            ema,
+            config,
+            0,
+            None,
+            silent,
+        )
         return profiled(lambda: train_one_epoch(*arguments))[1]
 
     assert len(epoch(2)) == len(epoch(4)) > 0
