@@ -66,7 +66,7 @@ def _component(name: str, number: str, digests: list[str]) -> dict[str, Any]:
     purl = f"pkg:pypi/{name}@{quote(number, safe='')}"
     component: dict[str, Any] = {"type": "library", "bom-ref": purl, "name": name, "version": number, "purl": purl}
     if digests:  # of the wheels and the source, of which one is installed
-        files = {"type": "distribution", "url": f"https://pypi.org/simple/{name}/", "hashes": [_hash(one) for one in digests]}
+        files = {"type": "distribution", "url": purl, "hashes": [_hash(one) for one in digests]}
         component["externalReferences"] = [files]
     return component
 

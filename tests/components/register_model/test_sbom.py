@@ -34,7 +34,7 @@ def test_it_has_the_fields_of_the_specification_and_equal_bytes(tmp_path: Path) 
     for one in components:
         assert one["type"] == "library" and re.fullmatch(PURL, one["purl"]) and one["purl"].startswith(f"pkg:pypi/{one['name']}@")
         for reference in one.get("externalReferences", []):
-            assert reference["type"] == "distribution" and reference["url"] == f"https://pypi.org/simple/{one['name']}/"
+            assert reference["type"] == "distribution" and reference["url"] == one["purl"]
             assert all(re.fullmatch("[0-9a-f]{64}", entry["content"]) for entry in reference["hashes"])
 
 
