@@ -15,6 +15,7 @@ from components.prepare_data.data_source import DataSource, check_remote, fetch_
 from components.prepare_data.step import prepare_data
 from kd.errors import InputError
 from kd.files import digest
+from tests.packed import packed
 
 AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 FILES = {"a/x.txt": "ex", "y.txt": "why"}
@@ -255,7 +256,7 @@ def test_pictures_without_labels_come_from_the_same_repository(
     sources = [resolve_source(path, repo.as_uri()) for path in ("data/coco", "data/more")]
     changes = ("data.path=data/coco", "data.unlabelled=data/more", "data.image_size=64")
     prepare_data(params_with(*changes), run, sources[0], tmp_path / "fetched", sources[1])
-    assert (tmp_path / "fetched/unlabelled/images/a.png").exists()
+    assert packed(tmp_path / "fetched/unlabelled") == {"a.png": (more / "a.png").read_bytes()}
     assert digest(tmp_path / "direct") == digest(tmp_path / "fetched")
     summary_digest = run.of("dataset")[0][2]
     assert run.of("dataset")[3] == ("data/more", str(sources[1]), summary_digest, "unlabelled", sources[1].version, sources[1].commit)

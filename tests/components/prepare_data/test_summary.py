@@ -2,6 +2,7 @@
 
 from kd.files import digest
 from tests.components.prepared import annotations, summary
+from tests.packed import unpack
 
 
 def test_counts_and_sizes(writers, data, prepare):
@@ -51,5 +52,7 @@ def test_the_digest_covers_labels_and_pictures(writers, data, prepare, run, tmp_
     found = summary(prepared)["digest"]
     for name in ("summary.json", "preview.jpg"):
         (prepared / name).unlink()
-    assert found == digest(prepared)
+    for split in data:
+        unpack(prepared / split)
+    assert found == digest(prepared), "of the labels and the originals, not of the shards and their indices"
     assert run.of("dataset") == [(str(tmp_path / "coco"), str(tmp_path / "coco"), found, "data")]
