@@ -22,7 +22,7 @@ from components.distill_student.step import distill_config
 from components.params.load import load_params
 from components.params.models import Detector, Params
 from kd.data.anchors import COCO_ANCHORS
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.loss import DetectionLoss
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.setup import Distillation, build_distillation

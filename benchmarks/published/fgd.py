@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.distillation.map_generator import MapFunction
 from kd.distillation.statistics import ChannelStatistics
 from kd.model.spec import ModelSpec, Output, Tap

@@ -8,7 +8,7 @@ M is 1 where some anchor overlaps a labeled box with more than half of the best 
 import torch
 from torch import Tensor
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.distillation import info_map as formulas
 from kd.distillation.map_generator import MapFunction
 from kd.distillation.statistics import ChannelStatistics

@@ -8,7 +8,7 @@ distillation, and the student sees the same picture and not a more augmented one
 import torch
 from torch import Tensor, nn
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.decode import Candidates, flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.response_loss import teacher_detections

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from kd.data.placement import MOSAIC_SIZE, Placement
 
@@ -54,8 +55,21 @@ def _sample_placement(
     return Placement(source, (mirror * zoom, zoom), (-mirror * zoom * at_x, -zoom * at_y), window)
 
 
-def color_jitter(rng: np.random.Generator, picture: Tensor, strength: float) -> Tensor:
-    """Change brightness, contrast and saturation of a float picture [3, S, S] in 0..1 by up to `strength`."""
-    for adjust in (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation):
-        picture = adjust(picture, rng.uniform(1 - strength, 1 + strength))
-    return picture
+def sample_colors(rng: np.random.Generator, augment: AugmentConfig) -> Tensor:
+    """Sample the factors [3] of brightness, contrast and saturation."""
+    return torch.from_numpy(rng.uniform(1 - augment.color, 1 + augment.color, size=3)).float()
+
+
+def adjust_colors(pictures: Tensor, factors: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation of float pictures [B, 3, S, S] in 0..1 by `factors` [B, 3], as torchvision does.
+
+    torchvision's functions take one factor for all pictures.
+    """
+    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
+    pictures = (pictures * brightness).clamp(0, 1)
+    pictures = _blend(pictures, rgb_to_grayscale(pictures).mean(dim=(1, 2, 3), keepdim=True), contrast)
+    return _blend(pictures, rgb_to_grayscale(pictures), saturation)
+
+
+def _blend(pictures: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    return torch.lerp(others, pictures, share).clamp(0, 1)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kd.data.augment import AugmentConfig, color_jitter, sample_placements
+from kd.data.augment import AugmentConfig, sample_colors, sample_placements
+from kd.data.batch import LoadedBatch
 from kd.data.dataset import DetectionData
-from kd.data.letterbox import GREY, Letterbox
-from kd.data.placement import warp, warp_boxes
+from kd.data.letterbox import Letterbox
+from kd.data.placement import Placement, to_tensor, warp_boxes
 from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
 
@@ -25,39 +26,15 @@ CACHE_BYTES = 2**29
 """Memory for decoded pictures in each process that loads."""
 
 
-class Batch(NamedTuple):
-    """What a training step reads.
-
-    Attributes:
-        pictures: float [B, 3, S, S] in 0..1.
-        boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square, of all pictures together.
-        labels: [M] class indices.
-        batch_index: [M] index in the batch of the picture that a box belongs to.
-        maps: information maps [B, S / stride, S / stride] by tap; empty if none are used.
-        unlabelled: how many pictures, the last ones, have no labels; an object in them is not background.
-    """
-
-    pictures: Tensor
-    boxes: Tensor
-    labels: Tensor
-    batch_index: Tensor
-    maps: "dict[Tap, Tensor]"
-    unlabelled: int = 0
-
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on `device`."""
-        pictures, boxes, labels, batch_index = (t.to(device, non_blocking=True) for t in self[:4])
-        maps = {tap: m.to(device, non_blocking=True) for tap, m in self.maps.items()}
-        return Batch(pictures, boxes, labels, batch_index, maps, self.unlabelled)
-
-
 class Sample(NamedTuple):
-    """One picture of a batch."""
+    """One picture of a batch: the squares and maps that it is composed of, and how; and its boxes, which are augmented already."""
 
-    picture: Tensor
+    squares: list[Tensor]
+    placements: list[Placement]
+    colors: Tensor
     boxes: Tensor
     labels: Tensor
-    maps: "dict[Tap, Tensor]"
+    maps: "list[Mapping[Tap, Tensor]]"
     is_labelled: bool = True
 
 
@@ -70,7 +47,7 @@ class StoredMaps(Protocol):
 
 
 class TrainingDataset(Dataset[Sample | InputError]):
-    """Augmented pictures, indexed by (epoch, index).
+    """Pictures with a random augmentation each, indexed by (epoch, index).
 
     An error is returned, not raised: torch would replace an exception of a worker process by one of its own.
     Decoding takes longer than augmenting, so the first pictures that fit into `CACHE_BYTES` are cached.
@@ -107,16 +84,15 @@ class TrainingDataset(Dataset[Sample | InputError]):
         squares, boxes, labels = [], [], []
         for placement in placements:
             square, position = self._load(placement.source)
-            squares.append(square.float() / 255)
+            squares.append(square)
             split, number = self._find(placement.source)
             own_boxes, own_labels = split.objects(number)
             moved, kept = warp_boxes(position.to_square(own_boxes), placement, self.data.image_size)
             boxes.append(moved)
             labels.append(own_labels[kept])
-        picture = color_jitter(rng, warp(squares, placements, GREY), self.augment.color)
-        stored = [self.maps[p.source] for p in placements] if self.maps is not None else []
-        maps = {tap: warp([m[tap][None] for m in stored], placements, 0.0)[0] for tap in (stored[0] if stored else ())}
-        return Sample(picture, torch.cat(boxes), torch.cat(labels), maps, index < len(self.data))
+        colors = sample_colors(rng, self.augment)
+        maps = [self.maps[placement.source] for placement in placements] if self.maps is not None else []
+        return Sample(squares, placements, colors, torch.cat(boxes), torch.cat(labels), maps, index < len(self.data))
 
     def _same_kind(self, index: int) -> range:
         """The pictures for a mosaic with picture `index`: one of both kinds would have objects without labels."""
@@ -170,18 +146,30 @@ class CheckedLoader(DataLoader[T]):
             raise InputError("train.workers", f"a process that loads pictures died ({str(error).splitlines()[0]})", remedy) from error
 
 
-def collate(samples: list[Sample | InputError]) -> Batch | InputError:
+def collate(samples: list[Sample | InputError]) -> LoadedBatch | InputError:
     """Samples to a batch, or the first error among them."""
     if error := _first_error(samples):
         return error
     valid = [sample for sample in samples if isinstance(sample, Sample)]
-    batch_index = torch.cat([torch.full((len(s.labels),), i) for i, s in enumerate(valid)])
-    maps = {tap: torch.stack([s.maps[tap] for s in valid]) for tap in valid[0].maps}
-    boxes, labels = torch.cat([s.boxes for s in valid]), torch.cat([s.labels for s in valid])
-    return Batch(torch.stack([s.picture for s in valid]), boxes, labels, batch_index, maps, sum(not s.is_labelled for s in valid))
+    count = max(len(sample.squares) for sample in valid)
+    squares = torch.stack([_stack(sample.squares, count) for sample in valid])
+    placements = torch.stack([to_tensor(sample.placements, count) for sample in valid])
+    maps = {tap: torch.stack([_stack([m[tap] for m in s.maps], count) for s in valid]) for tap in (valid[0].maps or [{}])[0]}
+    colors = torch.stack([sample.colors for sample in valid])
+    boxes, labels = (torch.cat(parts) for parts in zip(*((sample.boxes, sample.labels) for sample in valid), strict=True))
+    batch_index = torch.cat([torch.full((len(sample.labels),), index) for index, sample in enumerate(valid)])
+    return LoadedBatch(squares, placements, colors, boxes, labels, batch_index, maps, sum(not sample.is_labelled for sample in valid))
 
 
-def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: int = 0) -> DataLoader[Batch]:
+def _stack(tensors: Sequence[Tensor], count: int) -> Tensor:
+    """The tensors in one, [count, ...]; missing ones are 0."""
+    stacked = tensors[0].new_zeros((count, *tensors[0].shape))
+    for index, tensor in enumerate(tensors):
+        stacked[index] = tensor
+    return stacked
+
+
+def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: int = 0) -> DataLoader[LoadedBatch]:
     """A loader of training batches; set `batch_sampler.epoch` before each pass."""
     return CheckedLoader[Any](
         dataset,

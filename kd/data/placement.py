@@ -5,11 +5,12 @@ picture is the source, where its points go, and which window of the output it fi
 square, as in `torch.nn.functional.affine_grid`, so the same placement warps a picture of 416 pixels and a map of 13 cells.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 MOSAIC_SIZE = 0.65
 """Size of the pictures in a mosaic, relative to the square."""
@@ -34,18 +35,40 @@ class Placement:
     window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
-def warp(squares: list[Tensor], placements: list[Placement], fill: float) -> Tensor:
-    """Compose float squares [C, S, S], one for each placement, into one [C, S, S]; the rest is filled with `fill`."""
-    out = torch.full_like(squares[0], fill)
-    channels, side = out.shape[0], out.shape[-1]
-    for square, placement in zip(squares, placements, strict=True):
-        x0, y0, x1, y1 = (round(edge * side) for edge in placement.window)
-        if x1 > x0 and y1 > y0:
-            theta = out.new_tensor([[[placement.zoom[0], 0.0, placement.shift[0]], [0.0, placement.zoom[1], placement.shift[1]]]])
-            grid = affine_grid(theta, [1, channels, side, side], align_corners=False)[:, y0:y1, x0:x1]
-            warped = grid_sample((square - fill)[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-            out[:, y0:y1, x0:x1] = warped[0] + fill
-    return out
+def to_tensor(placements: Sequence[Placement], count: int) -> Tensor:
+    """The placements as rows [count, 8] of zoom, shift and window; missing ones have an empty window."""
+    rows = [(*placement.zoom, *placement.shift, *placement.window) for placement in placements]
+    return torch.tensor(rows + [(0.0,) * 8] * (count - len(rows)), dtype=torch.float64)
+
+
+def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
+    """Compose squares [B, K, C, S, S] into float32 [B, C, S, S], each picture from K squares; the rest is filled with `fill`.
+
+    Each pixel of the output has one source, so it is looked up once, in a column of the K squares with a border of `fill`.
+
+    Args:
+        squares: the sources.
+        placements: [B, K, 8] where they go, see `to_tensor`.
+        fill: what has no source.
+    """
+    batch, count, channels, side = squares.shape[:4]
+    rows = side + 2  # with the border
+    column = squares.new_zeros((batch, channels, count, rows, rows), dtype=torch.float32)
+    column[..., 1:-1, 1:-1] = squares.transpose(1, 2)
+    column[..., 1:-1, 1:-1] -= fill
+
+    zoom, shift, low, high = placements.unflatten(-1, (4, 2)).transpose(0, 1)[..., None].unbind(2)  # each [K, B, 2, 1]
+    pixels = torch.arange(side, device=squares.device)
+    source = zoom * ((2 * pixels + 1) / side - 1) + shift  # -1..1
+    source = ((source + 1) * side / 2 - 0.5).clamp(-1, side) + 1  # in pixels of a square with its border
+    inside = (pixels >= (low * side).round()) & (pixels < (high * side).round())
+    grid = source.new_full((batch, side, side, 2), -1.0, dtype=torch.float32)  # a pixel of the border
+    for number, ((x, y), (in_x, in_y)) in enumerate(zip(source.transpose(1, 2), inside.transpose(1, 2), strict=True)):
+        x, y = 2 * x / (rows - 1) - 1, 2 * (y + number * rows) / (count * rows - 1) - 1
+        here = torch.stack(torch.broadcast_tensors(x.float()[:, None, :], y.float()[:, :, None]), dim=-1)
+        grid = torch.where((in_x[:, None, :] & in_y[:, :, None])[..., None], here, grid)
+    warped = grid_sample(column.flatten(2, 3), grid, mode="bilinear", align_corners=True)
+    return warped + fill
 
 
 def warp_boxes(

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
-from kd.data.loader import Batch, scoring_loader
+from kd.data.loader import scoring_loader
 from kd.distillation.map_generator import SHARED_METHODS, InfoMapGenerator
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.statistics import channel_statistics

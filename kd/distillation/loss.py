@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.assignment import TargetAssigner
 from kd.detection.decode import Candidates, candidate_priors, flatten_heads
 from kd.distillation.adapter import Adapter

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map
 from kd.distillation.response_loss import add_detections

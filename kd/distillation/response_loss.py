@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from kd.data.anchors import Anchors
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.assignment import Assignment, TargetAssigner
 from kd.detection.boxes import complete_iou_loss, iou
 from kd.detection.decode import Candidates, flatten_heads

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.distillation.loss import DistillationLoss, DistillConfig, TapLoss
 from kd.distillation.map_generator import InfoMapGenerator, MapFunction
 from kd.distillation.map_store import MapStore, load_statistics, read_index

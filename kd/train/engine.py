@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from kd.data.augment import AugmentConfig
+from kd.data.batch import LoadedBatch
 from kd.data.dataset import DetectionData, find_unlabelled
-from kd.data.loader import Batch, TrainingDataset, training_loader
+from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.loss import DetectionLoss
@@ -128,7 +129,7 @@ def train_one_epoch(
     student: nn.Module,
     criterion: DetectionLoss,
     distillation: "Distillation | None",
-    loader: DataLoader[Batch],
+    loader: DataLoader[LoadedBatch],
     optimizer: torch.optim.Optimizer,
     scaler: torch.GradScaler,
     ema: ModelEMA,
@@ -155,7 +156,7 @@ def train_one_epoch(
     for index, loaded in enumerate(loader):
         step = epoch * steps + index
         _set_lr(optimizer, config, step, steps)
-        batch = loaded.to(device)
+        batch = loaded.to(device).augment()
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
         distill_terms: dict[str, Tensor] = {}

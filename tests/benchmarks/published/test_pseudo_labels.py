@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.published.pseudo_labels import PseudoLabelLoss
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation.response_loss import teacher_detections

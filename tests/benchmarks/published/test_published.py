@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.published import PUBLISHED_METHODS
 from benchmarks.published.fgd import ALPHA, BETA, GAMMA, attention, object_scales
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.distillation.statistics import ChannelStatistics
 from kd.model.spec import ModelSpec, Output, taps_at
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional
 
-from kd.data.augment import AugmentConfig, color_jitter, sample_placements
+from kd.data.augment import AugmentConfig, adjust_colors, sample_colors, sample_placements
 from kd.data.placement import Placement, warp_boxes
 
 MOSAIC = AugmentConfig(mosaic=1.0)
@@ -51,8 +52,7 @@ def test_equal_generators_give_equal_samples() -> None:
     strong = AugmentConfig(0.5, 0.5, 0.5, 0.2, 0.5)
     first, second = (sample_placements(np.random.default_rng(7), strong, 1, range(9)) for _ in range(2))
     assert first == second
-    picture = torch.rand(3, 8, 8)
-    assert torch.equal(*(color_jitter(np.random.default_rng(7), picture, 0.5) for _ in range(2)))
+    assert torch.equal(*(sample_colors(np.random.default_rng(7), strong) for _ in range(2)))
 
 
 def test_the_last_epochs_run_without_mosaic() -> None:
@@ -63,8 +63,15 @@ def test_the_last_epochs_run_without_mosaic() -> None:
 
 
 def test_colors_vary_within_their_range() -> None:
-    picture = torch.rand(3, 8, 8)
-    assert torch.allclose(color_jitter(np.random.default_rng(0), picture, 0.0), picture, atol=1e-6)
-    varied = color_jitter(np.random.default_rng(0), picture, 0.5)
-    assert varied.shape == picture.shape and not torch.allclose(varied, picture, atol=0.01)
-    assert float(varied.min()) >= 0 and float(varied.max()) <= 1
+    factors = torch.stack([sample_colors(np.random.default_rng(seed), AugmentConfig(color=0.5)) for seed in range(100)])
+    assert factors.shape == (100, 3) and 0.5 <= float(factors.min()) < 0.55 and 1.45 < float(factors.max()) <= 1.5
+    assert sample_colors(np.random.default_rng(0), AugmentConfig()).tolist() == [1, 1, 1]
+
+
+def test_colors_are_those_of_torchvision() -> None:
+    pictures, factors = torch.rand(4, 3, 8, 8), torch.rand(4, 3) + 0.5
+    adjusted = adjust_colors(pictures, factors)
+    for picture, (brightness, contrast, saturation), found in zip(pictures, factors.tolist(), adjusted, strict=True):
+        expected = functional.adjust_contrast(functional.adjust_brightness(picture, brightness), contrast)
+        torch.testing.assert_close(found, functional.adjust_saturation(expected, saturation))
+    torch.testing.assert_close(adjust_colors(pictures, torch.ones(4, 3)), pictures)

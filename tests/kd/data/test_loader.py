@@ -10,11 +10,13 @@ from torch import Tensor
 
 from kd.data import loader
 from kd.data.augment import AugmentConfig
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch, TrainingDataset, scoring_loader, training_loader
+from kd.data.loader import TrainingDataset, scoring_loader, training_loader
 from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
 from kd.model.spec import Tap
+from tests.kd.data.augmented import augmented
 from tests.packed import replace_picture
 
 BACKBONE, NECK = Tap("backbone", 16), Tap("neck", 32)
@@ -40,7 +42,7 @@ def epochs(data: DetectionData, numbers: list[int], workers: int = 0, maps: Stri
     batches_of = training_loader(TrainingDataset(data, STRONG, 10, seed, maps), batches, workers)
     found = []
     for batches.epoch in numbers:
-        found += list(batches_of)
+        found += [batch.augment() for batch in batches_of]
     return found
 
 
@@ -61,8 +63,9 @@ def test_an_epoch_does_not_depend_on_the_epochs_before_it(data: DetectionData) -
 
 def test_a_picture_is_augmented_differently_in_each_epoch(data: DetectionData) -> None:
     samples = TrainingDataset(data, STRONG, 10, 0)
-    assert not torch.equal(samples[0, 4].picture, samples[1, 4].picture)
-    assert torch.equal(samples[1, 4].picture, TrainingDataset(data, STRONG, 10, 0)[1, 4].picture)
+    assert not torch.equal(augmented(samples[0, 4]).pictures, augmented(samples[1, 4]).pictures)
+    again = TrainingDataset(data, STRONG, 10, 0)[1, 4]
+    assert torch.equal(augmented(samples[1, 4]).pictures, augmented(again).pictures)
 
 
 def test_the_number_of_workers_does_not_change_the_batches(data: DetectionData) -> None:
@@ -84,17 +87,17 @@ def test_batches_have_no_maps_if_none_are_given(data: DetectionData) -> None:
 
 
 def test_without_augmentation_picture_boxes_and_maps_are_unchanged(data: DetectionData) -> None:
-    picture, boxes, labels, maps, _ = TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4]
+    (picture,), boxes, labels, _, maps, _ = augmented(TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4])
     square, frame = data.letterboxed(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
     torch.testing.assert_close(boxes, frame.to_square(data.objects(4)[0]))
     assert torch.equal(labels, data.objects(4)[1])
-    assert maps[BACKBONE].tolist() == [[pytest.approx(4.0)] * 4] * 4
+    assert maps[BACKBONE].tolist() == [[[pytest.approx(4.0)] * 4] * 4]
 
 
 def test_the_maps_of_a_mosaic_are_composed_like_its_pictures(data: DetectionData) -> None:
     samples = TrainingDataset(data, AugmentConfig(mosaic=1.0), 1, 0, Stripes())
-    corners = samples[0, 5].maps[BACKBONE]
+    corners = augmented(samples[0, 5]).maps[BACKBONE][0]
     assert float(corners[0, 0]) == pytest.approx(5.0)
     assert len(corners.unique()) > 1
 
@@ -104,15 +107,17 @@ def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, w
     more = DetectionData(write_split([(64, 64, [])] * 4, "more"), 64)
     batches = EpochBatchSampler(len(data), 3, 0, unlabelled=len(more), share=0.5)
     plain, mixed = (
-        list(training_loader(TrainingDataset(data, STRONG, 10, 0, Stripes(), *unlabelled), sampler))
+        [b.augment() for b in training_loader(TrainingDataset(data, STRONG, 10, 0, Stripes(), *unlabelled), sampler)]
         for unlabelled, sampler in (((), EpochBatchSampler(len(data), 3, 0)), ((more,), batches))
     )
     for one, both in zip(plain, mixed, strict=True):
         assert one.unlabelled == 0 and both.unlabelled == 3 and both.to(torch.device("cpu")).unlabelled == 3
-        assert same([one], [both._replace(pictures=both.pictures[:3], maps={tap: maps[:3] for tap, maps in both.maps.items()})])
+        assert all(torch.equal(a, b) for a, b in zip(one[1:4], both[1:4], strict=True))
+        torch.testing.assert_close(both.pictures[:3], one.pictures, rtol=0, atol=1e-4)
+        torch.testing.assert_close({tap: maps[:3] for tap, maps in both.maps.items()}, one.maps, rtol=0, atol=1e-4)
         assert both.pictures.shape == (6, 3, 64, 64)
     mosaics = TrainingDataset(data, AugmentConfig(mosaic=1.0), 10, 0, Stripes(), more)
-    sources = {index: mosaics[0, index].maps[BACKBONE].unique() for index in range(len(data) + len(more))}
+    sources = {index: augmented(mosaics[0, index]).maps[BACKBONE].unique() for index in range(len(data) + len(more))}
     assert all(float(found.max()) <= 6.001 for index, found in sources.items() if index < 7)
     assert all(float(found.min()) >= 6.999 for index, found in sources.items() if index >= 7)
 
@@ -135,7 +140,7 @@ def test_decoded_pictures_are_cached_up_to_the_memory_limit(
     samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0)
     passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
     assert len(read) == decoded
-    assert all(torch.equal(first.picture, again.picture) for first, again in zip(passes[0], passes[3], strict=True))
+    assert all(torch.equal(augmented(first).pictures, augmented(again).pictures) for first, again in zip(passes[0], passes[3], strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,9 +3,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
-from kd.data.placement import Placement, warp, warp_boxes
+from kd.data.placement import Placement, to_tensor, warp, warp_boxes
+from tests.kd.data.augmented import compose
 
 SIDE = 64
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -35,19 +36,19 @@ def test_a_box_moves_like_the_picture(placement: Placement, x: int, y: int, widt
     box = (x, y, min(x + width, SIDE), min(y + height, SIDE))
     moved, kept = warp_boxes(torch.tensor([box]).float(), placement, SIDE, min_visible=0, min_side=4)
     if len(kept):
-        assert moved[0].tolist() == pytest.approx(extent(warp([filled(box)], [placement], 0.0)), abs=1.3)
+        assert moved[0].tolist() == pytest.approx(extent(compose([filled(box)], [placement], 0.0)), abs=1.3)
 
 
 def test_the_identity_is_exact() -> None:
     picture, boxes = torch.rand(3, SIDE, SIDE), torch.tensor([[3.0, 5.0, 20.0, 64.0]])
-    torch.testing.assert_close(warp([picture], [Placement(0)], 0.5), picture, rtol=0, atol=1e-4)
+    torch.testing.assert_close(compose([picture], [Placement(0)], 0.5), picture, rtol=0, atol=1e-4)
     moved, kept = warp_boxes(boxes, Placement(0), SIDE)
     assert torch.allclose(moved, boxes) and kept.tolist() == [0]
 
 
 def test_a_mirror_flips_picture_and_boxes() -> None:
     picture, mirror = torch.rand(3, SIDE, SIDE), Placement(0, zoom=(-1.0, 1.0))
-    torch.testing.assert_close(warp([picture], [mirror], 0.5), picture.flip(2), rtol=0, atol=1e-4)
+    torch.testing.assert_close(compose([picture], [mirror], 0.5), picture.flip(2), rtol=0, atol=1e-4)
     moved, _ = warp_boxes(torch.tensor([[3.0, 5.0, 20.0, 30.0]]), mirror, SIDE)
     assert moved[0].tolist() == pytest.approx([44, 5, 61, 30], abs=1e-4)
 
@@ -57,13 +58,13 @@ def test_a_map_of_13_cells_moves_like_its_picture(placement: Placement) -> None:
     ramp = torch.linspace(0, 1, 104)
     picture = (ramp[None, :] + 2 * ramp[:, None])[None]
     ones = torch.ones(1, 104, 104)
-    small = warp([avg_pool2d(picture, 8)], [placement], -1.0)
-    large = avg_pool2d(warp([picture], [placement], -1.0), 8)
+    small = compose([avg_pool2d(picture, 8)], [placement], -1.0)
+    large = avg_pool2d(compose([picture], [placement], -1.0), 8)
     # compare cells with a source inside the map and pixels inside the window
     inner = torch.zeros(1, 13, 13)
     inner[:, 1:-1, 1:-1] = 1
-    window = avg_pool2d(warp([ones], [Placement(0, window=placement.window)], 0.0), 8)
-    compared = (warp([inner], [placement], 0.0) > 0.999) & (window > 0.999) & (small != -1)
+    window = avg_pool2d(compose([ones], [Placement(0, window=placement.window)], 0.0), 8)
+    compared = (compose([inner], [placement], 0.0) > 0.999) & (window > 0.999) & (small != -1)
     torch.testing.assert_close(small[compared], large[compared], rtol=0, atol=1e-3)
 
 
@@ -71,15 +72,15 @@ def test_a_map_of_13_cells_moves_like_its_picture(placement: Placement) -> None:
 def test_windows_that_share_an_edge_leave_no_gap(x: float, y: float, side: int) -> None:
     windows = [(0.0, 0.0, x, y), (x, 0.0, 1.0, y), (0.0, y, x, 1.0), (x, y, 1.0, 1.0)]
     tiles = [torch.full((1, side, side), float(k)) for k in range(1, 5)]
-    mosaic = warp(tiles, [Placement(k, zoom=(0.5, 0.5), window=window) for k, window in enumerate(windows)], 0.0)
+    mosaic = compose(tiles, [Placement(k, zoom=(0.5, 0.5), window=window) for k, window in enumerate(windows)], 0.0)
     assert set(mosaic.round(decimals=3).unique().tolist()) <= {1.0, 2.0, 3.0, 4.0}
     assert mosaic[0, 0, 0] == 1 and mosaic[0, -1, -1] == 4
 
 
 def test_pixels_without_a_source_are_filled() -> None:
-    out = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, zoom=(2.0, 2.0))], 0.5)
+    out = compose([torch.ones(3, SIDE, SIDE)], [Placement(0, zoom=(2.0, 2.0))], 0.5)
     assert (out[:, :15] == 0.5).all() and (out[:, 17:47, 17:47] == 1).all()
-    half = warp([torch.ones(3, SIDE, SIDE)], [Placement(0, window=(0.0, 0.0, 0.5, 1.0))], 0.25)
+    half = compose([torch.ones(3, SIDE, SIDE)], [Placement(0, window=(0.0, 0.0, 0.5, 1.0))], 0.25)
     assert (half[:, :, 32:] == 0.25).all()
 
 
@@ -97,3 +98,20 @@ def test_a_box_is_kept_if_enough_of_it_is_visible(box: tuple[float, ...], surviv
 def test_an_empty_list_of_boxes_stays_empty() -> None:
     moved, kept = warp_boxes(torch.empty(0, 4), Placement(0, zoom=(-0.5, 0.5)), SIDE)
     assert moved.shape == (0, 4) and kept.shape == (0,)
+
+
+@given(st.lists(st.lists(placements, min_size=1, max_size=3), min_size=1, max_size=3), st.sampled_from([5, 16, 33]))
+def test_a_batch_is_warped_as_torchs_affine_grid_would_each_square(rows: list[list[Placement]], side: int) -> None:
+    """Where windows overlap, the later square is on top; missing squares have no window."""
+    count = max(map(len, rows))
+    squares = torch.rand(len(rows), count, 2, side, side, generator=torch.Generator().manual_seed(0))
+    warped = warp(squares, torch.stack([to_tensor(row, count) for row in rows]), 0.5)
+    for row, sources, found in zip(rows, squares, warped, strict=True):
+        expected = torch.full((2, side, side), 0.5)
+        for placement, square in zip(row, sources, strict=False):
+            x0, y0, x1, y1 = (round(edge * side) for edge in placement.window)
+            theta = torch.tensor([[[placement.zoom[0], 0, placement.shift[0]], [0, placement.zoom[1], placement.shift[1]]]])
+            grid = affine_grid(theta, [1, 2, side, side], align_corners=False)
+            whole = grid_sample((square - 0.5)[None], grid, align_corners=False)[0] + 0.5
+            expected[:, y0:y1, x0:x1] = whole[:, y0:y1, x0:x1]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

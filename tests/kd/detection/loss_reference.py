@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from kd.data.anchors import Anchors
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.assignment import SHAPE_IOU
 from kd.detection.decode import Candidates
 from kd.detection.loss import IGNORE_IOU, WEIGHTS

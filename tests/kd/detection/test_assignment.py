@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.assignment import SHAPE_IOU, TargetAssigner, shape_iou
 from tests.kd.detection.loss_reference import random_batch, reference_assignment
 from tests.kd.detection.test_loss import ANCHORS, SIDE, around, batch_of, candidate_index

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kd.data.anchors import COCO_ANCHORS
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.decode import Candidates, candidate_priors, flatten_heads, stride_offsets
 from kd.detection.loss import IGNORE_IOU, DetectionLoss, overlapping_objects
 from tests.kd.detection.loss_reference import profiled, random_batch, reference_assignment, reference_loss

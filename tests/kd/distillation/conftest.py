@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch
 from kd.distillation.compute_maps import letterboxed_batches
 from kd.model.build import Network, build_model
 from kd.model.spec import Architecture, ModelSpec

@@ -16,10 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from kd.data.augment import AugmentConfig
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import GREY
-from kd.data.loader import Batch, TrainingDataset
-from kd.data.placement import Placement, warp, warp_boxes
+from kd.data.loader import TrainingDataset
+from kd.data.placement import Placement, warp_boxes
 from kd.detection.decode import flatten_heads
 from kd.distillation import info_map
 from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
@@ -28,6 +29,7 @@ from kd.distillation.map_store import MapStore, load_statistics
 from kd.distillation.response_loss import teacher_detections
 from kd.model.build import Network, build_model
 from kd.model.spec import Tap, taps_at
+from tests.kd.data.augmented import augmented, compose
 from tests.kd.train.squares import CLASSES, spec_for
 from tests.packed import pack
 
@@ -146,7 +148,7 @@ def test_stored_maps_are_the_live_ones_of_the_same_picture(
 def moved(whole: Batch, index: int, placement: Placement) -> Batch:
     own = whole.batch_index == index
     boxes, kept = warp_boxes(whole.boxes[own], placement, SIDE)
-    picture = warp([whole.pictures[index]], [placement], GREY)
+    picture = compose([whole.pictures[index]], [placement], GREY)
     return Batch(picture[None], boxes, whole.labels[own][kept], torch.zeros(len(boxes), dtype=torch.int64), {})
 
 
@@ -171,8 +173,8 @@ def test_warped_maps_are_the_live_ones_of_the_warped_picture(
     for index in range(PICTURES):
         live = generator(moved(whole, index, placement))
         for tap, importance in store[index].items():
-            inside = warp([torch.ones_like(importance)[None]], [placement], 0.0)[0] > 0.99
-            followed = warp([importance[None]], [placement], 0.0)[0]
+            inside = compose([torch.ones_like(importance)[None]], [placement], 0.0)[0] > 0.99
+            followed = compose([importance[None]], [placement], 0.0)[0]
             columns.setdefault(tap, []).append(tuple(level(m, inside) for m in (followed, live[tap][0], importance)))
     for tap, rows in columns.items():
         followed, live, left = (torch.cat(column) for column in zip(*rows, strict=True))
@@ -201,6 +203,6 @@ def seen(picture: Tensor) -> Tensor:
 def test_the_loader_moves_maps_as_it_moves_pictures(blobs: DetectionData, mosaic: float) -> None:
     samples = TrainingDataset(blobs, AugmentConfig(mosaic, flip=0.5, scale=0.3, translate=0.15), 10, 0, Brightness(blobs))
     for epoch in range(5):
-        sample = samples[epoch, epoch % PICTURES]
-        correlation, _ = agreement(sample.maps[TAP].flatten(), seen(sample.picture).flatten())
+        batch = augmented(samples[epoch, epoch % PICTURES])
+        correlation, _ = agreement(batch.maps[TAP].flatten(), seen(batch.pictures[0]).flatten())
         assert correlation > 0.95

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.decode import flatten_heads
 from kd.distillation.channel_loss import channel_loss
 from kd.distillation.feature_loss import feature_loss

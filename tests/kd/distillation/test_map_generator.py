@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
 from kd.distillation import info_map

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import complete_box_iou_loss, nms
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.detection.assignment import TargetAssigner
 from kd.detection.decode import Candidates, flatten_heads
 from kd.distillation.response_loss import CONFIDENCE, MAX_CANDIDATES, NMS_IOU, TeacherDetections, response_loss, teacher_detections

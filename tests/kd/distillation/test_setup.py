@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
-from kd.data.loader import Batch
 from kd.distillation.compute_maps import write_info_maps
 from kd.distillation.loss import DistillConfig
 from kd.distillation.map_generator import InfoMapGenerator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd.data.loader import Batch
+from kd.data.batch import Batch
 from kd.distillation.statistics import channel_statistics
 from kd.model.build import Network
 from kd.model.spec import Tap, taps_at

@@ -38,7 +38,7 @@ def first_gradient(squares: Path, maps: Path, processes: Processes) -> Gradient:
     distillation = build_distillation(
         build_model(teacher_spec, 5).eval(), teacher_spec, DistillConfig(), maps, network, spec, len(data), None, 0
     )
-    batch = next(iter(training_loader(TrainingDataset(data, AugmentConfig(), 1, 0, distillation.stored_maps), batches)))
+    batch = next(iter(training_loader(TrainingDataset(data, AugmentConfig(), 1, 0, distillation.stored_maps), batches))).augment()
     student, distill_loss = processes.wrap(network), processes.wrap(distillation.loss)  # both average as long as they live
     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
     output = student(batch.pictures)

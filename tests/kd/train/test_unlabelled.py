@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from kd.data.augment import AugmentConfig
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData, find_unlabelled
-from kd.data.loader import Batch, TrainingDataset, training_loader
+from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
 from kd.detection.decode import flatten_heads
 from kd.detection.loss import DetectionLoss
@@ -100,7 +101,7 @@ def step(mixed: Path, distill_mixed: Callable) -> tuple[Network, Batch, dict[str
     data, more = DetectionData(mixed / "train", SIDE), find_unlabelled(mixed, SIDE)
     distillation = distill_mixed(response=1.0)(network, spec_for(), len(data) + len(more or ()), None, 0)
     batches = EpochBatchSampler(len(data), 4, 0, unlabelled=UNLABELLED, share=distillation.unlabelled)
-    batch = next(iter(training_loader(TrainingDataset(data, VARIED, 1, 0, distillation.stored_maps, more), batches)))
+    batch = next(iter(training_loader(TrainingDataset(data, VARIED, 1, 0, distillation.stored_maps, more), batches))).augment()
     batch = batch._replace(pictures=batch.pictures.requires_grad_())
     output, taught = network(batch.pictures), distillation.teacher(batch.pictures.detach(), distillation.strides)
     predictions = flatten_heads(output.heads, ANCHORS["yolov3-tiny"])
