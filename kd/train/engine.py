@@ -182,7 +182,7 @@ def train_one_epoch(
         if position + 1 == summed:
             scaler.unscale_(optimizer)
             for part in trained:  # apart, because the adapters' gradients would shrink the network's step
-                nn.utils.clip_grad_norm_(part.parameters(), config.clip_norm)
+                nn.utils.clip_grad_norm_(list(part.parameters()), config.clip_norm)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()

@@ -45,7 +45,7 @@ def start_training(tmp_path: Path, parameters: Path, prepared: Path) -> Callable
 
 def finish(process: subprocess.Popen[str]) -> str:
     """Wait for the command and return its stderr."""
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=400)[1]
     assert process.returncode == 0, errors
     return errors
 
@@ -106,7 +106,7 @@ def test_an_input_error_is_one_line(
     start_training: Callable[..., subprocess.Popen[str]], tmp_path: Path, output: str, change: str, words: str
 ) -> None:
     process = start_training(tmp_path / output, "--set", change)
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=400)
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert process.returncode == 2 and printed == ""
     assert len(lines) == 1 and words in lines[0] and "; " in lines[0]
