@@ -69,5 +69,6 @@ class PodSettings(Section):
     labels: dict[LabelKey, LabelValue]
     annotations: dict[LabelKey, str]
     kueue_queue: Label | None
+    kueue_priority: Label | None = None
     certificates: Certificates | None
     proxy: Proxy | None

@@ -10,7 +10,7 @@ from pipeline.pods import PodSettings
 
 FIRST_STEP = "resolve_data"
 RUN_ID = "metadata.labels['pipeline/runid']"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+QUEUE_LABEL, PRIORITY_LABEL = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 CERTIFICATES = "/etc/kdflow/certificates"
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO")
 """Read by OpenSSL, by requests (MLflow), by boto3 (DVC), and by git."""
@@ -78,7 +78,8 @@ def _set_pod(task: PipelineTask, pods: PodSettings) -> None:
         kubernetes.set_image_pull_secrets(task, pods.image_pull_secrets)
     if pods.security_context:
         kubernetes.set_security_context(task, **pods.security_context.model_dump(), run_as_non_root=True)
-    labels = pods.labels | ({QUEUE_LABEL: pods.kueue_queue} if pods.kueue_queue else {})
+    kueue = {QUEUE_LABEL: pods.kueue_queue, PRIORITY_LABEL: pods.kueue_priority}
+    labels = pods.labels | {label: value for label, value in kueue.items() if value}
     for key, value in labels.items():
         kubernetes.add_pod_label(task, key, value)
     for key, value in pods.annotations.items():

@@ -19,7 +19,7 @@ from pipeline.token_sources import FILE
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "pipeline/manifests"
 CLUSTER = yaml.safe_load((ROOT / "pipeline/cluster.yaml").read_text())
-OPTIONAL = ("watch.yaml", "workflow-controller.yaml")
+OPTIONAL = ("disk.yaml", "watch.yaml", "workflow-controller.yaml")
 """Not applied with the others."""
 OBJECTS = {
     (content["kind"], content["metadata"]["name"]): content

@@ -23,12 +23,13 @@ def test_the_user_is_that_of_the_image(compiled: Callable[..., Compiled]) -> Non
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_pull_secrets_labels_annotations_and_queue(compiled: Callable[..., Compiled]) -> None:
+def test_pull_secrets_labels_annotations_queue_and_priority(compiled: Callable[..., Compiled]) -> None:
     change = in_pods(
         image_pull_secrets=["registry", "mirror"],
-        labels={"team": "vision", "kueue.x-k8s.io/priority-class": "low"},
+        labels={"team": "vision"},
         annotations={"sidecar.istio.io/inject": "false"},
         kueue_queue="gpus",
+        kueue_priority="low",
     )
     done = compiled(change)
     for step in (STEP, OTHER):
