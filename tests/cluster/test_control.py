@@ -11,7 +11,7 @@ from pipeline.release import name_filter
 from tests.cluster.conftest import TIMEOUT, Cluster, until
 
 NAME = "kdflow-cluster-test"
-LONG = ("--set", "teacher.train.epochs=150", "--set", "seed=1")
+LONG = ("--set", "teacher.train.epochs=600", "--set", "seed=1")
 """A training that the tests interrupt; not the one of other tests, whose result the cache could have."""
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * TIMEOUT)]
