@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import kubernetes_validate
 import pytest
 import yaml
+from mlflow.server.auth.config import read_auth_config
 from mlflow.server.security_utils import is_allowed_host_header
 
 from pipeline.doctor.kubernetes import _lifetime, _retries
@@ -128,6 +129,15 @@ def test_the_steps_reach_the_server_under_a_name_that_it_answers_to() -> None:
     allowed = next(word.removeprefix("--allowed-hosts=").split(",") for word in command if word.startswith("--allowed-hosts="))
     names = [uri.netloc, f"{uri.hostname}.{CLUSTER['namespace']}.svc.cluster.local:{uri.port}", "localhost:5000"]
     assert all(is_allowed_host_header(allowed, name) for name in names) and not is_allowed_host_header(allowed, "evil.example.com:5000")
+
+
+def test_the_server_does_not_check_the_same_password_in_each_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check takes a tenth of a second or more, and a request has several; steps would give up on a busy server."""
+    file = tmp_path / "basic_auth.ini"
+    file.write_text(OBJECTS["ConfigMap", "kdflow-mlflow"]["data"]["basic_auth.ini"])
+    monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(file))
+    settings = read_auth_config()
+    assert settings.auth_cache_ttl_seconds >= 60 and settings.default_permission == "READ" and settings.admin_username == "kdflow"
 
 
 def controller_settings() -> dict[str, Any]:
