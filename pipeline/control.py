@@ -73,7 +73,8 @@ def _close_in_mlflow(run_id: str) -> None:
         experiment = client.get_experiment_by_name(experiment_name())
         closed = close_execution(client, experiment.experiment_id, run_id) if experiment else 0
     except Exception as error:  # of the server or the network: the run is stopped all the same
-        print(f"MLflow: {uri} fails ({one_line(error)}), its runs may stay RUNNING; repeat this later", file=sys.stderr)
+        left = "its runs may stay RUNNING until you repeat this, or until the next run of the pipeline"
+        print(f"MLflow: {uri} fails ({one_line(error)}): {left}", file=sys.stderr)
     else:
         print(f"MLflow: {closed} runs set to KILLED")
 

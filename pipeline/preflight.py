@@ -8,7 +8,7 @@ from contextlib import suppress
 from components.params.models import Params
 from components.prepare_data.data_source import check_remote, resolve_source
 from components.runtime.execution import current_execution
-from components.runtime.store import connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
+from components.runtime.store import CORRECT_SETTINGS, connect_to_mlflow, import_mlflow, open_parent_run, tracking_uri
 from components.runtime.text import mask_passwords, one_line
 from kd.errors import InputError
 from pipeline.initial_weights import resolve_weights
@@ -52,7 +52,7 @@ def open_pipeline(params: Params, repo: str, rev: str) -> tuple[str, str, str]:
         except Exception as error:  # MLflow, its HTTP client and its databases share no base class
             uri = mask_passwords(tracking_uri())
             if not _may_recover(error) or time.monotonic() + PAUSE > deadline:
-                remedy = "correct MLFLOW_TRACKING_URI, or ask its administrator for access to runs, artifacts and registered models"
+                remedy = f"{CORRECT_SETTINGS}, or ask its administrator for access to runs, artifacts and registered models"
                 raise InputError(uri, f"MLflow cannot be used ({one_line(error)})", remedy) from error
             print(f"{uri}: {one_line(error)}; retrying", file=sys.stderr, flush=True)
             time.sleep(PAUSE)

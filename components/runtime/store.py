@@ -13,6 +13,9 @@ from components.runtime.execution import Execution, current_execution, open_pare
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+CORRECT_SETTINGS = "correct MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+"""Remedy for a server that cannot be reached, or refuses a user."""
+
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # MLflow's page opens on the runs, not on GenAI traces
 
 _QUIET_SETTINGS = {

@@ -8,7 +8,7 @@ from tempfile import TemporaryFile
 
 from components.params.values import is_model_uri
 from components.prepare_data.data_source import DataSource, check_remote, resolve_source
-from components.runtime.store import connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
+from components.runtime.store import CORRECT_SETTINGS, connect_to_mlflow, experiment_name, import_mlflow, limit_requests, tracking_uri
 from components.runtime.text import mask_passwords
 from pipeline.doctor.check import Check, failed_check, run_check
 from pipeline.environment import apply_environment
@@ -38,7 +38,7 @@ def check_mlflow(models: Sequence[str]) -> Check:
     uri = mask_passwords(tracking_uri())
     if not uri.startswith(("http://", "https://")):
         return Check("MLflow", "unknown", "MLFLOW_TRACKING_URI is not set here", f"set it to a server, or {IN_CLUSTER}")
-    remedy = "correct MLFLOW_TRACKING_URI, or ask its administrator for access"
+    remedy = f"{CORRECT_SETTINGS}, or ask its administrator for access"
     return run_check("MLflow", remedy, lambda: _read_mlflow(uri, models))
 
 

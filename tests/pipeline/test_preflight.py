@@ -82,13 +82,17 @@ def test_an_address_with_a_password_is_recorded_nowhere() -> None:
     assert "secret" not in str(error.value) and not MlflowClient(tracking_uri()).search_experiments(filter_string="name = 'kdflow'")
 
 
-@pytest.mark.parametrize("text", ["Invalid Host header - possible DNS rebinding attack detected", "Permission denied"])
-def test_a_server_that_refuses_is_asked_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with refusing(403, text) as (url, requests):
+@pytest.mark.parametrize(
+    "status, text",
+    [(403, "Invalid Host header - possible DNS rebinding attack detected"), (403, "Permission denied"), (401, "You are not authenticated")],
+)
+def test_a_server_that_refuses_is_asked_once(status: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing(status, text) as (url, requests):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         with pytest.raises(InputError) as error:
             open_pipeline(parameters(), "", "")
     assert text in str(error.value) and "\n" not in str(error.value) and len(requests) == 1
+    assert "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in str(error.value)
 
 
 @pytest.mark.parametrize("refused", ["log_text", "create_registered_model", "set_registered_model_tag"])

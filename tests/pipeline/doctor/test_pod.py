@@ -16,7 +16,8 @@ from tests.servers import mlflow_server
 def test_mlflow_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert check_mlflow(["kdflow-student"]).state == "fault"
+    check = check_mlflow(["kdflow-student"])
+    assert check.state == "fault" and "MLFLOW_TRACKING_PASSWORD" in check.remedy
 
 
 def test_the_volume(monkeypatch, tmp_path):
