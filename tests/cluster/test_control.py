@@ -11,7 +11,7 @@ from pipeline.release import name_filter
 from tests.cluster.conftest import TIMEOUT, Cluster, until
 
 NAME = "kdflow-cluster-test"
-LONG = ("--set", "teacher.train.epochs=600", "--set", "seed=1")
+LONG = ("--set", "teacher.train.epochs=400", "--set", "seed=1")
 """A training that the tests interrupt; not the one of other tests, whose result the cache could have."""
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * TIMEOUT)]
@@ -41,7 +41,6 @@ def test_a_scheduled_run_outlives_its_schedule_and_can_be_stopped_and_retried(sc
     run = runs_of_schedule(cluster)[-1]
     assert "replaced" in cluster.kdflow(*cluster.release("schedule", *words, "0 3 * * 1"))
     assert "unchanged" in cluster.kdflow(*cluster.release("schedule", *words, "0 3 * * 1"))
-    cluster.until_epoch(run, "train_teacher", 1)
     assert NAME in cluster.kdflow("schedules")
     cluster.kdflow("unschedule", NAME)
     assert NAME not in cluster.kdflow("schedules")
