@@ -7,7 +7,7 @@ import pytest
 
 from components.params.models import Params
 from components.register_model.promotion import Promotion
-from components.register_model.registry import Registry
+from components.register_model.registry import MODEL, Registry
 from kd.model.store import save_model
 from tests.components.random_networks import random_network
 from tests.components.register_model.conftest import TAGS, failed_rules
@@ -25,7 +25,7 @@ def register(params: Params, share: float, trained_on: list[str]) -> tuple[set[s
     save_model(Path("model.safetensors"), *random_network(), pictures=pictures)
     file = write_model(Path("student.onnx"), (share, share))
     promotion = Promotion(Registry("m"))
-    result, _ = promotion.register_challenger(file, create_run(), TAGS, params, Path("data"), Path("model.safetensors"))
+    result, _ = promotion.register_challenger(file, create_run(), TAGS, params, Path("data"), {MODEL: Path("model.safetensors")})
     return failed_rules(result), result.reasons
 
 
