@@ -34,18 +34,17 @@ class Processes:
         # batch statistics stay each process's own, or are the same in all
         return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
 
-    def synchronize_batch_norm(self, module: nn.Module) -> nn.Module:
-        """`module` with batch normalization over the batches of all processes.
+    def synchronize_batch_norm(self, network: nn.Module) -> None:
+        """Make batch normalization of `network` that over the batches of all processes.
 
         Raises:
             InputError: if the processes have no GPUs, because PyTorch has no such normalization for CPUs.
         """
         if self.world_size == 1:
-            return module
+            return
         if self.device.type != "cuda":
             raise InputError("train.sync_batch_norm", "is true, but the processes have no GPUs", "set it to false")
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        return converted
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
     def share(self, items: int) -> range:
         """The indices of the items that this process works on, of `items`."""

@@ -186,3 +186,19 @@ def edit_json() -> Callable[[Path, Callable[[Any], Any]], None]:
         file.write_text(json.dumps(content))
 
     return edit
+
+
+@pytest.fixture
+def registry_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command `kdflow registry`; gives its output."""
+    from components.registry.commands import main
+
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        output = "".join(capsys.readouterr())
+        assert caught.value.code == code, output
+        return output
+
+    return run

@@ -13,7 +13,6 @@ from components.register_model.integrity import FILES_TAG, ChangedFiles
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
 from components.register_model.signing import KEY_VARIABLE, SIGNATURE_TAG
-from components.registry.commands import main
 from kd.errors import InputError
 from kd.files import digest
 from tests.components.stores import enter_project, new_store
@@ -46,21 +45,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         register(name, share)
     Promotion(registry()).force("1", "the first")
     return tmp_path
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command `kdflow registry`; gives its output."""
-
-    def run(*arguments: str, code: int = 0) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        output = "".join(capsys.readouterr())
-        assert caught.value.code == code, output
-        return output
-
-    return run
 
 
 def set_public_key(key: str) -> None:
@@ -103,19 +87,19 @@ def take_another_key() -> None:
 
 
 @pytest.mark.usefixtures("project")
-def test_signed_versions_are_promoted_and_restored(run: Command) -> None:
-    assert "is the champion" in run("promote", "2")
-    assert "the champion is version 1" in run("rollback", "2", "--reason", "misses cats")
-    assert run("verify", "--all").count("files are the registered ones") == 2
-    assert "gain" in run("compare", "2", "1", "--json")
+def test_signed_versions_are_promoted_and_restored(registry_command: Command) -> None:
+    assert "is the champion" in registry_command("promote", "2")
+    assert "the champion is version 1" in registry_command("rollback", "2", "--reason", "misses cats")
+    assert registry_command("verify", "--all").count("files are the registered ones") == 2
+    assert "gain" in registry_command("compare", "2", "1", "--json")
 
 
 @pytest.mark.parametrize("attack", [change_a_file_and_its_digest, remove_the_signature, take_another_signature, damage_the_signature,
                                     take_another_key])  # fmt: skip
 @pytest.mark.usefixtures("project")
-def test_a_version_without_a_valid_signature_is_refused(attack: Callable[[], None], run: Command) -> None:
+def test_a_version_without_a_valid_signature_is_refused(attack: Callable[[], None], registry_command: Command) -> None:
     attack()
-    before = run("history", "--json")
+    before = registry_command("history", "--json")
     problem = UNSIGNED if attack is remove_the_signature else WRONG
     for command in (
         ["promote", "2"],
@@ -123,17 +107,17 @@ def test_a_version_without_a_valid_signature_is_refused(attack: Callable[[], Non
         ["compare", "2", "1"],
         ["copy", "2", "--to", "n"],
     ):
-        output = run(*command, code=2)
+        output = registry_command(*command, code=2)
         assert problem in output and output.count("\n") == 1
-    assert problem in run("verify", "2", code=1)
-    assert run("history", "--json") == before and registry().aliases()["champion"] == "1"
+    assert problem in registry_command("verify", "2", code=1)
+    assert registry_command("history", "--json") == before and registry().aliases()["champion"] == "1"
 
 
 @pytest.mark.usefixtures("project")
-def test_a_rollback_to_a_version_without_a_valid_signature_is_refused(run: Command) -> None:
-    run("promote", "2")
+def test_a_rollback_to_a_version_without_a_valid_signature_is_refused(registry_command: Command) -> None:
+    registry_command("promote", "2")
     registry().client.delete_model_version_tag(MODEL, "1", SIGNATURE_TAG)
-    assert UNSIGNED in run("rollback", "2", "--reason", "misses cats", code=2) and registry().aliases()["champion"] == "2"
+    assert UNSIGNED in registry_command("rollback", "2", "--reason", "misses cats", code=2) and registry().aliases()["champion"] == "2"
 
 
 @pytest.mark.usefixtures("project")
@@ -147,25 +131,25 @@ def test_a_version_of_another_model_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("project")
-def test_an_earlier_version_is_signed(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_version_is_signed(registry_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     remove_the_signature()
     key = Path("home/kdflow-signing.pem").resolve()
     monkeypatch.setenv(KEY_VARIABLE, key.read_text())
-    assert run("sign", "2") == f"{MODEL} version 2: signed the digests of its files\n"
-    assert "is the champion" in run("promote", "2")
+    assert registry_command("sign", "2") == f"{MODEL} version 2: signed the digests of its files\n"
+    assert "is the champion" in registry_command("promote", "2")
     monkeypatch.delenv(KEY_VARIABLE)
-    assert "KDFLOW_SIGNING_KEY: is not set; set it to the file" in run("sign", "2", code=2)
+    assert "KDFLOW_SIGNING_KEY: is not set; set it to the file" in registry_command("sign", "2", code=2)
     next(Path("mlruns").rglob(f"{registry().version('1').run_id}/artifacts/model/MLmodel")).write_text("")
     monkeypatch.setenv(KEY_VARIABLE, str(key))
-    assert "version 1: file 'MLmodel' is not the registered one" in run("sign", "1", code=2)
+    assert "version 1: file 'MLmodel' is not the registered one" in registry_command("sign", "1", code=2)
 
 
 @pytest.mark.usefixtures("project")
-def test_seal_signs(run: Command) -> None:
+def test_seal_signs(registry_command: Command) -> None:
     remove_the_signature()
     registry().client.delete_model_version_tag(MODEL, "2", FILES_TAG)
-    run("seal", "2", "--reason", "compared with the backup")
-    assert "is the champion" in run("promote", "2")
+    registry_command("seal", "2", "--reason", "compared with the backup")
+    assert "is the champion" in registry_command("promote", "2")
 
 
 @pytest.mark.usefixtures("project")
@@ -186,9 +170,9 @@ def test_without_the_private_key_nothing_is_registered(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("project")
-def test_without_a_public_key_nothing_is_checked(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_public_key_nothing_is_checked(registry_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     set_public_key("")
     remove_the_signature()
     monkeypatch.delenv(KEY_VARIABLE)
     assert SIGNATURE_TAG not in registry().version(register("c", 0.9)).tags
-    assert "is the champion" in run("promote", "2") and "version 3: " in run("verify", "--all")
+    assert "is the champion" in registry_command("promote", "2") and "version 3: " in registry_command("verify", "--all")

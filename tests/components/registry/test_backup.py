@@ -14,7 +14,6 @@ from components.params.load import load_params
 from components.register_model.packaging import open_model
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
-from components.registry.commands import main
 from tests.components.stores import enter_project, new_store
 from tests.components.stub_models import register, write_data, write_model
 
@@ -24,28 +23,13 @@ MODEL = "kdflow-student"
 Command = Callable[..., str]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command `kdflow registry`; gives its output."""
-
-    def run(*arguments: str, code: int = 0) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        output = "".join(capsys.readouterr())
-        assert caught.value.code == code, output
-        return output
-
-    return run
-
-
 def block(language: str) -> str:
     """The code block of the section in a language."""
     [text] = re.findall(rf"```{language}\n(.*?)```", SECTION, flags=re.DOTALL)
     return str(text)
 
 
-def test_a_registry_is_restored_in_another_folder(tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_is_restored_in_another_folder(tmp_path: Path, registry_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     enter_project(old, monkeypatch)
@@ -58,7 +42,7 @@ def test_a_registry_is_restored_in_another_folder(tmp_path: Path, run: Command, 
             promotion.run_gate(number, load_params(overrides=["register_model.gate.min_pictures=40"]), Path("outputs/prepare_data"))
         )
     commands = (["history", "--json"], ["show", "champion", "--json"], ["list", "--json"], ["verify", "--all"])
-    before = [run(*command) for command in commands]
+    before = [registry_command(*command) for command in commands]
     assert "version 1: " in before[-1] and "version 2: " in before[-1]
     subprocess.run(["bash", "-e", "-c", block("sh")], cwd=old, check=True)
 
@@ -66,10 +50,12 @@ def test_a_registry_is_restored_in_another_folder(tmp_path: Path, run: Command, 
     shutil.copyfile(old / "params.yaml", new / "params.yaml")
     shutil.rmtree(old)
     monkeypatch.chdir(new)
-    assert run(*commands[0]) == before[0] and run("verify", code=2).startswith("error: "), "the files are elsewhere"
+    assert registry_command(*commands[0]) == before[0] and registry_command("verify", code=2).startswith("error: "), (
+        "the files are elsewhere"
+    )
     with closing(sqlite3.connect("mlflow.db")) as database:
         database.executescript(block("sql").replace("/old/project", str(old)).replace("/new/project", str(new)))
-    assert [run(*command) for command in commands] == before
-    assert "the champion is version 1" in run("rollback", "2", "--reason", "misses cats")
-    assert "the champion is version 1" in run("settle") and "warning" not in run("history")
+    assert [registry_command(*command) for command in commands] == before
+    assert "the champion is version 1" in registry_command("rollback", "2", "--reason", "misses cats")
+    assert "the champion is version 1" in registry_command("settle") and "warning" not in registry_command("history")
     assert open_model(f"models:/{MODEL}@champion").classes == ("cat", "dog")

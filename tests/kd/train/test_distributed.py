@@ -53,12 +53,13 @@ def test_every_item_is_the_share_of_one_process() -> None:
 
 def test_batch_normalization_over_processes_needs_gpus() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
-    assert isinstance(Processes(0, 1, torch.device("cpu")).synchronize_batch_norm(module)[1], nn.BatchNorm2d)
+    Processes(0, 1, torch.device("cpu")).synchronize_batch_norm(module)
+    assert type(module[1]) is nn.BatchNorm2d
     with pytest.raises(InputError, match=r"^train\.sync_batch_norm: "):
         Processes(0, 2, torch.device("cpu")).synchronize_batch_norm(module)
     state = {name: value.clone() for name, value in module.state_dict().items()}
-    converted = Processes(0, 2, torch.device("cuda")).synchronize_batch_norm(module)
-    assert converted is module and isinstance(module[1], nn.SyncBatchNorm)
+    Processes(0, 2, torch.device("cuda")).synchronize_batch_norm(module)
+    assert isinstance(module[1], nn.SyncBatchNorm)
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
 
 

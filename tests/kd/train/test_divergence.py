@@ -1,11 +1,18 @@
+"""A loss or a weight that is not finite stops a training, and is not saved."""
+
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from kd.detection.decode import Candidates
+from kd.train.checkpoint import load_checkpoint
+from kd.train.distributed import Processes
 from kd.train.divergence import DivergenceCheck, TrainingDiverged, check_weights
 from kd.train.progress import TrainingProgress
+from tests.kd.train.squares import job
 
 CPU = torch.device("cpu")
 
@@ -43,3 +50,42 @@ def test_weights_and_buffers_are_checked(name: str) -> None:
     module.state_dict()[name][2] = math.inf
     with pytest.raises(TrainingDiverged, match="a weight is not finite in epoch 2, step 7"):
         check_weights([nn.Linear(1, 1), module], 1, 7)
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_loss_that_is_not_finite_stops_the_training(
+    squares: Path, single: Processes, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(100))
+
+    def broken(self: object, candidates: Candidates, batch: object) -> dict:
+        return {"box": candidates.objectness.sum() * 0 + (math.nan if next(calls) == step else 1.0)}
+
+    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
+    with pytest.raises(TrainingDiverged, match=rf"not finite in epoch {step // 2 + 1}, step {step % 2 + 1} \(box nan\)"):
+        job(squares, tmp_path / "a.pt", 3).run(single)
+    state = load_checkpoint(tmp_path / "a.pt")
+    assert len(state["history"] if state else []) == step // 2
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_no_checkpoint_has_a_weight_that_is_not_finite(
+    squares: Path, single: Processes, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of the last step of an epoch is finite, but its gradient is not."""
+    calls = iter(range(100))
+
+    def broken(self: object, candidates: Candidates, batch: object) -> dict:
+        zero = candidates.objectness.sum() * 0
+        return {"box": zero.sqrt() if next(calls) == step else zero + 1.0}
+
+    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
+    with pytest.raises(TrainingDiverged, match=f"a weight is not finite in epoch {step // 2 + 1}, step 2"):
+        job(squares, tmp_path / "a.pt", 3).run(single)
+    state = load_checkpoint(tmp_path / "a.pt")
+    assert len(state["history"] if state else []) == step // 2
+
+
+def test_an_absurd_learning_rate_is_noticed(squares: Path, single: Processes, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="epoch"):
+        job(squares, tmp_path / "a.pt", 20, lr=1e30, optimizer="sgd").run(single)

@@ -1,6 +1,5 @@
 """The training loop: it learns, resumes after a kill, is reproducible to the byte, and stops if it diverges."""
 
-import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,6 @@ from components.runtime.tracking import NullRun
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 from kd.data.loader import TrainingDataset, collate
-from kd.detection.decode import Candidates
 from kd.detection.loss import DetectionLoss
 from kd.distillation import loss as distillation_loss
 from kd.distillation.feature_loss import feature_loss
@@ -29,7 +27,6 @@ from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
 from kd.train.config import TrainConfig
 from kd.train.distributed import Processes
-from kd.train.divergence import TrainingDiverged
 from kd.train.ema import ModelEMA
 from kd.train.engine import BuildDistillation, EpochMetrics, train_one_epoch
 from kd.train.optimizer import build_optimizer
@@ -126,22 +123,6 @@ def test_a_broken_picture_is_one_error_with_any_number_of_workers(single: Proces
         job(folder, tmp_path / "a.pt", 1, workers=workers).run(single)
 
 
-@pytest.mark.parametrize("step", [0, 3])
-def test_a_loss_that_is_not_finite_stops_the_training(
-    squares: Path, single: Processes, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = iter(range(100))
-
-    def broken(self: object, candidates: Candidates, batch: object) -> dict:
-        return {"box": candidates.objectness.sum() * 0 + (math.nan if next(calls) == step else 1.0)}
-
-    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
-    with pytest.raises(TrainingDiverged, match=rf"not finite in epoch {step // 2 + 1}, step {step % 2 + 1} \(box nan\)"):
-        job(squares, tmp_path / "a.pt", 3).run(single)
-    state = load_checkpoint(tmp_path / "a.pt")
-    assert len(state["history"] if state else []) == step // 2
-
-
 def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, tmp_path: Path, distill: Callable) -> None:
     """Only what an epoch does once may: the gradient ratio, the means of the losses and the check of them."""
     network = build_model(spec_for(), 0)
@@ -172,29 +153,6 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
         return profiled(lambda: train_one_epoch(*arguments))[1]
 
     assert len(epoch(2)) == len(epoch(4)) > 0
-
-
-@pytest.mark.parametrize("step", [1, 3])
-def test_no_checkpoint_has_a_weight_that_is_not_finite(
-    squares: Path, single: Processes, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loss of the last step of an epoch is finite, but its gradient is not."""
-    calls = iter(range(100))
-
-    def broken(self: object, candidates: Candidates, batch: object) -> dict:
-        zero = candidates.objectness.sum() * 0
-        return {"box": zero.sqrt() if next(calls) == step else zero + 1.0}
-
-    monkeypatch.setattr("kd.detection.loss.DetectionLoss.forward", broken)
-    with pytest.raises(TrainingDiverged, match=f"a weight is not finite in epoch {step // 2 + 1}, step 2"):
-        job(squares, tmp_path / "a.pt", 3).run(single)
-    state = load_checkpoint(tmp_path / "a.pt")
-    assert len(state["history"] if state else []) == step // 2
-
-
-def test_an_absurd_learning_rate_is_noticed(squares: Path, single: Processes, tmp_path: Path) -> None:
-    with pytest.raises(TrainingDiverged, match="epoch"):
-        job(squares, tmp_path / "a.pt", 20, lr=1e30, optimizer="sgd").run(single)
 
 
 def test_a_broken_checkpoint_is_an_error(squares: Path, single: Processes, tmp_path: Path) -> None:
