@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from kd.cgroups import control_groups, read_text
 from kd.errors import InputError
 
 VARIABLES = ("KDFLOW_THREADS", "OMP_NUM_THREADS")
@@ -58,31 +59,13 @@ def available_processors() -> int:
 
 
 def _quota(root: Path) -> float:
-    """The smallest CPU quota of the process's control group and those that contain it, in processors; `sys.maxsize` without one."""
-    groups: dict[str, str] = {}
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        groups |= dict.fromkeys(controllers.split(","), path)  # version 2 has no controllers
-    mount = root / "sys/fs/cgroup"
-    quotas = [_ratio(*_read(folder / "cpu.max").split()) for folder in _enclosing(mount, groups.get("", ""))]
-    for folder in _enclosing(mount / "cpu", groups.get("cpu", "")):
-        quotas.append(_ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")))
+    """The smallest CPU quota of the process's control groups, in processors; `sys.maxsize` without one."""
+    quotas: list[float] = [sys.maxsize]
+    for group in control_groups("cpu", root):
+        quotas.append(_ratio(*read_text(group / "cpu.max").split()))
+        quotas.append(_ratio(read_text(group / "cpu.cfs_quota_us"), read_text(group / "cpu.cfs_period_us")))
     return min(quotas)
-
-
-def _enclosing(mount: Path, group: str) -> list[Path]:
-    """The folders of a control group and of those that contain it. In a container the path may be the host's, and not exist."""
-    folder = mount / group.lstrip("/")
-    return [folder, *(parent for parent in folder.parents if parent.is_relative_to(mount))]
 
 
 def _ratio(quota: str = "", period: str = "") -> float:
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else sys.maxsize
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

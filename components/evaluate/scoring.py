@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from components.evaluate.report.models import EvaluatedModel, read_history
 from kd.data.dataset import DetectionData
+from kd.data.loader import Workers
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.scores import coco_scores, split_results
 from kd.errors import InputError
@@ -52,7 +53,7 @@ def load_split(folder: Path, image_size: int) -> DetectionData:
     return data
 
 
-def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig, workers: int = 0) -> EvaluatedModel:
+def evaluate_model(name: str, model: TrainedModel, data: DetectionData, nms: NMSConfig, workers: Workers = 0) -> EvaluatedModel:
     """Run `model` over a split, which `workers` processes load, and score its detections; `name` is the title of the progress bar."""
     history = read_history(model.folder / "history.csv")
     model.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))

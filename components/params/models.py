@@ -23,8 +23,11 @@ from components.params.values import (
     Scale,
     Seed,
     WeightsSource,
+    Workers,
 )
 from kd.files import digest_json
+
+WORKERS = "number of processes that load pictures; 0 for none; auto: one less than the processors with a GPU, 0 without"
 
 
 class Section(BaseModel):
@@ -109,7 +112,8 @@ class Train(Section):
         description="autocast dtype; auto: bf16 if the hardware supports it, else fp16 with loss scaling on a GPU and fp32 on a CPU"
     )
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
-    workers: Annotated[int, Field(ge=0)] = Field(description="number of data loading processes; 0 loads in the training process")
+    workers: Workers = Field(description=WORKERS)
+    cache: bool = Field(default=True, description="whether decoded pictures stay in memory, in up to half of what is free")
     sync_batch_norm: bool = Field(default=False, description="whether batch normalization is over the batches of all GPUs")
     compile: bool = Field(default=False, description="whether the networks are compiled with torch.compile; needs a compiler")
     deterministic: bool = Field(default=True, description="whether a GPU uses deterministic kernels; false may be faster")
@@ -157,7 +161,7 @@ class InfoMaps(Section):
         description="method to compute the information map; see kd/distillation/info_map.py"
     )
     batch: Count = Field(description="batch size")
-    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="number of data loading processes; 0 loads in the step's process")
+    workers: Workers = Field(default="auto", description=WORKERS)
 
 
 class Distill(Section):
@@ -191,7 +195,7 @@ class Evaluate(Section):
     nms_iou: Fraction = Field(description="IoU threshold of non-maximum suppression, per class")
     max_detections: Count = Field(description="maximum number of detections per picture")
     pictures: Count = Field(description="number of test pictures shown in the report")
-    workers: Annotated[int, Field(ge=0)] = Field(default=0, description="number of data loading processes; 0 loads in the step's process")
+    workers: Workers = Field(default="auto", description=WORKERS)
 
 
 class Gate(Section):

@@ -1,9 +1,9 @@
 """Types of the values in `params.yaml`, and the checks that pydantic has no field for."""
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from kd.model.limits import COARSEST_STRIDE, MAX_IMAGE_SIZE, MAX_SCALE
 
@@ -27,6 +27,12 @@ def _check_distinct(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
         raise ValueError("a value is repeated")
     return values
+
+
+def _check_workers(value: object) -> object:
+    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ValueError("it must be auto, or an integer >= 0")
+    return value
 
 
 def _check_path(path: str) -> str:
@@ -87,6 +93,9 @@ def _check_init(init: str) -> str:
     return init
 
 
+Workers = Annotated[
+    int | Literal["auto"], PlainValidator(_check_workers), WithJsonSchema({"enum": ["auto", "integer >= 0"]})
+]  # the errors of a plain union are one for each of its types
 Distinct = Annotated[list[T], AfterValidator(_check_distinct)]
 AscendingCounts = Annotated[list[Count], AfterValidator(_check_ascending)]
 FolderPath = Annotated[str, AfterValidator(_check_path)]

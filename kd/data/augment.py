@@ -1,5 +1,6 @@
 """Data augmentation. All randomness comes from the generator that is passed in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,13 +27,12 @@ class AugmentConfig:
         return replace(self, mosaic=0.0) if epoch >= epochs * (1 - self.close_mosaic) else self
 
 
-def sample_placements(rng: np.random.Generator, augment: AugmentConfig, index: int, pictures: range) -> list[Placement]:
-    """Sample the placements of one training sample: picture `index`, or a mosaic of it and three others out of `pictures`."""
+def sample_placements(rng: np.random.Generator, augment: AugmentConfig, sources: Sequence[int]) -> list[Placement]:
+    """Sample the placements of one training sample: the first of `sources` alone, or a mosaic of all four."""
     if rng.random() >= augment.mosaic:
-        return [_sample_placement(rng, augment, index, 1.0, (0.0, 0.0), (0.0, 0.0, 1.0, 1.0))]
+        return [_sample_placement(rng, augment, sources[0], 1.0, (0.0, 0.0), (0.0, 0.0, 1.0, 1.0))]
     cut_x, cut_y = rng.uniform(0.35, 0.65, size=2)
     windows = [(0.0, 0.0, cut_x, cut_y), (cut_x, 0.0, 1.0, cut_y), (0.0, cut_y, cut_x, 1.0), (cut_x, cut_y, 1.0, 1.0)]
-    sources = [index, *(int(i) for i in rng.integers(pictures.start, pictures.stop, size=3))]
     return [
         _sample_placement(rng, augment, source, MOSAIC_SIZE, (window[0] + window[2] - 1, window[1] + window[3] - 1), window)
         for source, window in zip(sources, windows, strict=True)

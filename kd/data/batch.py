@@ -46,17 +46,21 @@ class LoadedBatch(NamedTuple):
     """A batch before its pixels are augmented.
 
     Attributes:
-        squares: uint8 [B, K, 3, S, S], the K letterboxed pictures that each picture of the batch is composed of.
-        placements: [B, K, 8] where they go, see `kd.data.placement.to_tensor`.
+        squares: uint8 [B, 3, S, S] the letterboxed pictures.
+        groups: [G, N] the pictures that are composed from each other, see `kd.data.placement.warp`; a small group repeats some.
+        slots: [B] where in the flattened groups each picture is first.
+        placements: [B, K, 8] where the squares of each picture go, see `kd.data.placement.to_tensor`.
         colors: [B, 3] see `kd.data.augment.adjust_colors`.
         boxes: as those of a `Batch`, augmented already; and so are the next two.
         labels: as those of a `Batch`.
         batch_index: as that of a `Batch`.
-        maps: information maps of the squares [B, K, S / stride, S / stride] by tap.
+        maps: information maps of the squares [B, S / stride, S / stride] by tap.
         unlabelled: as that of a `Batch`.
     """
 
     squares: Tensor
+    groups: Tensor
+    slots: Tensor
     placements: Tensor
     colors: Tensor
     boxes: Tensor
@@ -67,15 +71,17 @@ class LoadedBatch(NamedTuple):
 
     def to(self, device: torch.device) -> "LoadedBatch":
         """The batch on `device`."""
-        squares, placements, colors, boxes, labels, batch_index = (_move(part, device) for part in self[:6])
-        maps = _move_maps(self.maps, device)
-        return LoadedBatch(squares, placements, colors, boxes, labels, batch_index, maps, self.unlabelled)
+        tensors = (_move(part, device) for part in self[:8])
+        return LoadedBatch(*tensors, _move_maps(self.maps, device), self.unlabelled)
 
     def augment(self) -> Batch:
         """The batch with augmented pictures and maps."""
-        pictures = adjust_colors(warp(self.squares, self.placements, 255 * GREY) / 255, self.colors)
-        maps = {tap: warp(sources[:, :, None], self.placements, 0.0)[:, 0] for tap, sources in self.maps.items()}
+        pictures = adjust_colors(self._warp(self.squares, 255 * GREY) / 255, self.colors)
+        maps = {tap: self._warp(squares[:, None], 0.0)[:, 0] for tap, squares in self.maps.items()}
         return Batch(pictures, self.boxes, self.labels, self.batch_index, maps, self.unlabelled)
+
+    def _warp(self, squares: Tensor, fill: float) -> Tensor:
+        return warp(squares[self.groups], self.placements[self.groups], fill).flatten(0, 1)[self.slots]
 
 
 def _move(part: Tensor, device: torch.device) -> Tensor:

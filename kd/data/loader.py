@@ -1,41 +1,30 @@
-"""Batches. The content of a batch depends on (seed, epoch, position) only, so a training can resume at any epoch, with any number
-of workers.
+"""Loaders of pictures. The content of a training batch depends on seed, epoch and position only, so a training can resume at any epoch,
+with any number of workers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from kd.data.augment import AugmentConfig, sample_colors, sample_placements
+from kd.data.augment import AugmentConfig
 from kd.data.batch import LoadedBatch
+from kd.data.cache import SquareCache
+from kd.data.collate import Sample, collate
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
-from kd.data.placement import Placement, to_tensor, warp_boxes
 from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
+from kd.threads import thread_count
 
 if TYPE_CHECKING:
     from kd.model.spec import Tap
 
 T = TypeVar("T")
-CACHE_BYTES = 2**29
-"""Memory for decoded pictures in each process that loads."""
-
-
-class Sample(NamedTuple):
-    """One picture of a batch: the squares and maps that it is composed of, and how; and its boxes, which are augmented already."""
-
-    squares: list[Tensor]
-    placements: list[Placement]
-    colors: Tensor
-    boxes: Tensor
-    labels: Tensor
-    maps: "list[Mapping[Tap, Tensor]]"
-    is_labelled: bool = True
+Workers = int | Literal["auto"]
+"""Number of processes that load pictures; 0 for none, "auto" for as many as the machine needs."""
 
 
 class StoredMaps(Protocol):
@@ -47,12 +36,20 @@ class StoredMaps(Protocol):
 
 
 class TrainingDataset(Dataset[Sample | InputError]):
-    """Pictures with a random augmentation each, indexed by (epoch, index).
+    """Pictures to train on, indexed by (epoch, index), and how they become a batch.
 
     An error is returned, not raised: torch would replace an exception of a worker process by one of its own.
-    Decoding takes longer than augmenting, so the first pictures that fit into `CACHE_BYTES` are cached.
 
     The pictures without labels, if there are any, have the indices after those with labels, also in the stored maps.
+
+    Args:
+        data: the pictures with labels.
+        augment: the augmentation.
+        epochs: of the training.
+        seed: of the augmentation.
+        maps: of all pictures; None for none.
+        unlabelled: the pictures without labels.
+        cache: memory for decoded pictures, in bytes.
     """
 
     def __init__(
@@ -63,9 +60,10 @@ class TrainingDataset(Dataset[Sample | InputError]):
         seed: int,
         maps: StoredMaps | None = None,
         unlabelled: DetectionData | None = None,
+        cache: int = 0,
     ) -> None:
         self.data, self.augment, self.epochs, self.seed, self.maps, self.unlabelled = data, augment, epochs, seed, maps, unlabelled
-        self._cache: dict[int, tuple[Tensor, Letterbox]] = {}
+        self._cache = SquareCache(len(data) + len(unlabelled or ()), data.image_size, cache)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | InputError:
         try:
@@ -74,44 +72,28 @@ class TrainingDataset(Dataset[Sample | InputError]):
             return error
 
     def sample(self, epoch: int, index: int) -> Sample:
-        """The sample of picture `index` in `epoch`.
+        """Picture `index`, to be augmented for `epoch`.
 
         Raises:
-            InputError: if a picture cannot be decoded.
+            InputError: if it cannot be decoded.
         """
-        rng = np.random.default_rng((self.seed, epoch, index))
-        placements = sample_placements(rng, self.augment.at(epoch, self.epochs), index, self._same_kind(index))
-        squares, boxes, labels = [], [], []
-        for placement in placements:
-            square, position = self._load(placement.source)
-            squares.append(square)
-            split, number = self._find(placement.source)
-            own_boxes, own_labels = split.objects(number)
-            moved, kept = warp_boxes(position.to_square(own_boxes), placement, self.data.image_size)
-            boxes.append(moved)
-            labels.append(own_labels[kept])
-        colors = sample_colors(rng, self.augment)
-        maps = [self.maps[placement.source] for placement in placements] if self.maps is not None else []
-        return Sample(squares, placements, colors, torch.cat(boxes), torch.cat(labels), maps, index < len(self.data))
+        split, number = self._find(index)
+        square, position = self._cache.get(index, lambda: split.letterboxed(number))
+        boxes, labels = split.objects(number)
+        maps = self.maps[index] if self.maps is not None else {}
+        return Sample(epoch, index, square, position.to_square(boxes), labels, maps, index < len(self.data))
 
-    def _same_kind(self, index: int) -> range:
-        """The pictures for a mosaic with picture `index`: one of both kinds would have objects without labels."""
-        labelled = len(self.data)
-        return range(labelled) if index < labelled else range(labelled, labelled + len(self.unlabelled or ()))
+    def collate(self, samples: list[Sample | InputError]) -> LoadedBatch | InputError:
+        """The batch of `samples`, or the first error among them."""
+        if error := _first_error(samples):
+            return error
+        valid = [sample for sample in samples if isinstance(sample, Sample)]
+        return collate(valid, self.augment.at(valid[0].epoch, self.epochs), self.seed)
 
     def _find(self, index: int) -> tuple[DetectionData, int]:
         """The split with picture `index`, and its index there."""
         own = index - len(self.data)
         return (self.unlabelled, own) if self.unlabelled and own >= 0 else (self.data, index)
-
-    def _load(self, index: int) -> tuple[Tensor, Letterbox]:
-        if index in self._cache:
-            return self._cache[index]
-        split, number = self._find(index)
-        loaded = split.letterboxed(number)
-        if (len(self._cache) + 1) * loaded[0].nbytes <= CACHE_BYTES:
-            self._cache[index] = loaded
-        return loaded
 
 
 class ScoringDataset(Dataset[tuple[Tensor, Letterbox] | InputError]):
@@ -146,46 +128,36 @@ class CheckedLoader(DataLoader[T]):
             raise InputError("train.workers", f"a process that loads pictures died ({str(error).splitlines()[0]})", remedy) from error
 
 
-def collate(samples: list[Sample | InputError]) -> LoadedBatch | InputError:
-    """Samples to a batch, or the first error among them."""
-    if error := _first_error(samples):
-        return error
-    valid = [sample for sample in samples if isinstance(sample, Sample)]
-    count = max(len(sample.squares) for sample in valid)
-    squares = torch.stack([_stack(sample.squares, count) for sample in valid])
-    placements = torch.stack([to_tensor(sample.placements, count) for sample in valid])
-    maps = {tap: torch.stack([_stack([m[tap] for m in s.maps], count) for s in valid]) for tap in (valid[0].maps or [{}])[0]}
-    colors = torch.stack([sample.colors for sample in valid])
-    boxes, labels = (torch.cat(parts) for parts in zip(*((sample.boxes, sample.labels) for sample in valid), strict=True))
-    batch_index = torch.cat([torch.full((len(sample.labels),), index) for index, sample in enumerate(valid)])
-    return LoadedBatch(squares, placements, colors, boxes, labels, batch_index, maps, sum(not sample.is_labelled for sample in valid))
+def worker_count(workers: Workers) -> int:
+    """The number of processes: "auto" leaves one processor of this process to its own work, and is 0 without a GPU.
+
+    A network on the CPU uses all processors itself.
+    """
+    if workers != "auto":
+        return workers
+    return max(thread_count() - 1, 1) if torch.cuda.is_available() else 0
 
 
-def _stack(tensors: Sequence[Tensor], count: int) -> Tensor:
-    """The tensors in one, [count, ...]; missing ones are 0."""
-    stacked = tensors[0].new_zeros((count, *tensors[0].shape))
-    for index, tensor in enumerate(tensors):
-        stacked[index] = tensor
-    return stacked
-
-
-def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: int = 0) -> DataLoader[LoadedBatch]:
+def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: Workers = 0) -> DataLoader[LoadedBatch]:
     """A loader of training batches; set `batch_sampler.epoch` before each pass."""
+    count = worker_count(workers)
     return CheckedLoader[Any](
         dataset,
         batch_sampler=batch_sampler,
-        collate_fn=collate,
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        collate_fn=dataset.collate,
+        num_workers=count,
+        persistent_workers=count > 0,
         pin_memory=torch.cuda.is_available(),
     )
 
 
 def scoring_loader(
-    data: DetectionData, batch: int, workers: int = 0, indices: Sequence[int] | None = None
+    data: DetectionData, batch: int, workers: Workers = 0, indices: Sequence[int] | None = None
 ) -> DataLoader[tuple[Tensor, list[Letterbox]]]:
     """A loader of uint8 [B, 3, S, S] and the position of each picture in its square, in the order of `indices`; None for all."""
-    return CheckedLoader[Any](ScoringDataset(data), batch_size=batch, sampler=indices, num_workers=workers, collate_fn=_collate_scoring)
+    return CheckedLoader[Any](
+        ScoringDataset(data), batch_size=batch, sampler=indices, num_workers=worker_count(workers), collate_fn=_collate_scoring
+    )
 
 
 def _collate_scoring(items: list[tuple[Tensor, Letterbox] | InputError]) -> Any:

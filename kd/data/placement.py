@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import avg_pool2d, grid_sample
 
+MOSAIC_PICTURES = 4
 MOSAIC_SIZE = 0.65
 """Size of the pictures in a mosaic, relative to the square."""
 MIN_SIDE = 2.0
@@ -38,56 +39,91 @@ class Placement:
 def to_tensor(placements: Sequence[Placement], count: int) -> Tensor:
     """The placements as rows [count, 8] of zoom, shift and window; missing ones have an empty window."""
     rows = [(*placement.zoom, *placement.shift, *placement.window) for placement in placements]
-    return torch.tensor(rows + [(0.0,) * 8] * (count - len(rows)), dtype=torch.float64)
+    return torch.tensor(rows + [(1.0, 1.0, *[0.0] * 6)] * (count - len(rows)), dtype=torch.float64)
 
 
 def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
-    """Compose squares [B, K, C, S, S] into float32 [B, C, S, S], each picture from K squares; the rest is filled with `fill`.
+    """Compose groups of N squares [G, N, C, S, S] into N pictures each, float32 [G, N, C, S, S]; the rest is filled with `fill`.
 
-    Each pixel of the output has one source, so it is looked up once, in a column of the K squares with a border of `fill`.
+    Picture n of a group is composed of its square n and those that follow, the first again after the last. Each pixel has one
+    source, so it is looked up once at the square's full size and once at half of it, between which a square that shrinks is
+    interpolated, so that it is not aliased.
 
     Args:
         squares: the sources.
-        placements: [B, K, 8] where they go, see `to_tensor`.
+        placements: [G, N, K, 8] where the K squares of each picture go, see `to_tensor`; their windows do not overlap.
         fill: what has no source.
     """
-    batch, count, channels, side = squares.shape[:4]
-    rows = side + 2  # with the border
-    column = squares.new_zeros((batch, channels, count, rows, rows), dtype=torch.float32)
-    column[..., 1:-1, 1:-1] = squares.transpose(1, 2)
-    column[..., 1:-1, 1:-1] -= fill
-
-    zoom, shift, low, high = placements.unflatten(-1, (4, 2)).transpose(0, 1)[..., None].unbind(2)  # each [K, B, 2, 1]
+    number, side = squares.shape[1], squares.shape[-1]
+    column, half_top = _column(squares, fill)
+    width, height = column.shape[3], column.shape[2]
+    zoom, shift, low, high = placements.unflatten(-1, (4, 2)).unsqueeze(-1).unbind(-3)  # each [G, N, K, 2, 1], of x and y
     pixels = torch.arange(side, device=squares.device)
-    source = zoom * ((2 * pixels + 1) / side - 1) + shift  # -1..1
-    source = ((source + 1) * side / 2 - 0.5).clamp(-1, side) + 1  # in pixels of a square with its border
-    inside = (pixels >= (low * side).round()) & (pixels < (high * side).round())
-    grid = source.new_full((batch, side, side, 2), -1.0, dtype=torch.float32)  # a pixel of the border
-    for number, ((x, y), (in_x, in_y)) in enumerate(zip(source.transpose(1, 2), inside.transpose(1, 2), strict=True)):
-        x, y = 2 * x / (rows - 1) - 1, 2 * (y + number * rows) / (count * rows - 1) - 1
-        here = torch.stack(torch.broadcast_tensors(x.float()[:, None, :], y.float()[:, :, None]), dim=-1)
-        grid = torch.where((in_x[:, None, :] & in_y[:, :, None])[..., None], here, grid)
-    warped = grid_sample(column.flatten(2, 3), grid, mode="bilinear", align_corners=True)
-    return warped + fill
+    inside = ((pixels >= (low * side).round()) & (pixels < (high * side).round())).float()
+    edge = (zoom * ((2 * pixels + 1) / side - 1) + shift + 1) * side / 2  # the source's distance from the edge of its square
+    square = torch.arange(number, device=squares.device)[:, None] + torch.arange(placements.shape[2], device=squares.device)
+    top = (square % number * (height // number))[..., None]
+
+    def look_up(level: int) -> Tensor:
+        x, y = ((edge / 2**level - 0.5).clamp(-1, -(-side // 2**level)) + 1).unbind(-2)
+        y = y + top + level * half_top
+        grid = _grid(inside, 2 * x / (width - 1), 2 * y / (height - 1))
+        return grid_sample(column, grid.flatten(1, 2), mode="bilinear", align_corners=True)
+
+    in_x, in_y = inside.unbind(-2)
+    half_share = (in_y * (zoom[..., 1, :].abs() - 1).clamp(0, 1).float()).mT @ in_x
+    warped = torch.lerp(look_up(0), look_up(1), half_share.flatten(1, 2)[:, None])
+    return warped.unflatten(2, (number, side)).transpose(1, 2)
+
+
+def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The grid [G, N, S, S, 2] of the positions x and y [G, N, K, S], from 0, of the columns and rows of K windows.
+
+    In no window it is (-1, -1). It is one product of matrices, because `torch.stack` of x and y takes longer.
+    """
+    in_x, in_y = inside.unbind(-2)
+    zero, one = torch.zeros_like(in_x), torch.ones_like(in_y[..., :1, :])
+    rows = torch.cat([in_y, in_y * y.float(), one], dim=-2)
+    columns = [torch.stack([in_x * x.float(), zero], dim=-1), torch.stack([zero, in_x], dim=-1), -torch.stack([one, one], dim=-1)]
+    return (rows.mT @ torch.cat(columns, dim=-3).flatten(-2)).unflatten(-1, (-1, 2))
+
+
+def _column(squares: Tensor, fill: float) -> tuple[Tensor, int]:
+    """Squares [G, N, C, S, S] below each other, each followed by itself at half its size, all with a border of `fill`.
+
+    Returns:
+        float32 [G, C, N * H, S + 2], and the first of the H rows of a square that is of its half.
+    """
+    groups, number, channels, side = squares.shape[:4]
+    half = -(-side // 2)
+    column = squares.new_full((groups, channels, number, side + half + 4, side + 2), fill, dtype=torch.float32)
+    full = column[..., 1 : side + 1, 1 : side + 1]
+    full[:] = squares.transpose(1, 2)
+    halved = avg_pool2d(full.flatten(0, 2), 2, ceil_mode=True, count_include_pad=False)  # an odd last row is half as high
+    column[..., side + 3 : side + 3 + half, 1 : half + 1] = halved.unflatten(0, (groups, channels, number))
+    return column.flatten(2, 3), side + 2
 
 
 def warp_boxes(
-    boxes: Tensor, placement: Placement, side: int, min_visible: float = 0.25, min_side: float = MIN_SIDE
+    boxes: Tensor, placements: Tensor, side: int, min_visible: float = 0.25, min_side: float = MIN_SIDE
 ) -> tuple[Tensor, Tensor]:
-    """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves the picture, and clip them to the window.
+    """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves their pictures, and clip them to the window.
+
+    Args:
+        boxes: the boxes.
+        placements: [M, 8] those of their pictures, see `to_tensor`; [1, 8] if all are of one picture.
+        side: of the square in pixels.
+        min_visible: the smallest fraction of a box that is kept.
+        min_side: the smallest side of a box that is kept, in pixels.
 
     Returns:
-        The boxes [K, 4] of which at least the fraction `min_visible` is left, with sides of at least `min_side` pixels, and their
-        indices [K] among the given ones.
+        The boxes [K, 4] that are kept, and their indices [K] among the given ones.
     """
-    zoom = boxes.new_tensor(placement.zoom).repeat(2)
-    shift = boxes.new_tensor(placement.shift).repeat(2)
+    zoom, shift, low, high = (part.repeat(1, 2) for part in placements.to(boxes.dtype).unflatten(-1, (4, 2)).unbind(1))
     moved = (((boxes / side * 2 - 1) - shift) / zoom + 1) / 2 * side
-    if placement.zoom[0] < 0:
-        moved = moved[:, [2, 1, 0, 3]]
-    x0, y0, x1, y1 = (edge * side for edge in placement.window)
-    low, high = boxes.new_tensor([x0, y0, x0, y0]), boxes.new_tensor([x1, y1, x1, y1])
-    clipped = moved.clamp(low, high)
+    corners = moved.unflatten(-1, (2, 2))
+    moved = torch.cat([corners.amin(1), corners.amax(1)], dim=1)  # a mirror swaps left and right
+    clipped = moved.clamp(low * side, high * side)
     sides, full = clipped[:, 2:] - clipped[:, :2], moved[:, 2:] - moved[:, :2]
-    kept = (sides.min(dim=1).values >= min_side) & (sides.prod(dim=1) >= min_visible * full.prod(dim=1))
+    kept = (sides.amin(1) >= min_side) & (sides.prod(1) >= min_visible * full.prod(1))
     return clipped[kept], kept.nonzero().flatten()

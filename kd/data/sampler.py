@@ -1,15 +1,17 @@
 """Which pictures are in a batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from kd.data.streams import ORDER, UNLABELLED_ORDER, generator
 from kd.errors import InputError
 
 
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch.
+    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch,
+    pictures in a row, because those of a mosaic follow each other.
 
     Pictures without labels are added to each batch, after those with labels. They change neither the number of steps in an epoch nor
     the pictures with labels in a step. They are drawn without replacement until all were seen, and then again: many of them last for
@@ -45,11 +47,15 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.pictures)
+        order = generator(self.seed, ORDER, self.epoch).permutation(self.pictures)
         for step in range(len(self)):
             labelled = order[step * self.batch : (step + 1) * self.batch]
-            parts = (labelled, self._draw_unlabelled(self.epoch * len(self) + step))
-            yield [(self.epoch, int(i)) for part in parts for i in part[self.rank :: self.world_size]]
+            parts: tuple[Sequence[int], ...] = (labelled.tolist(), self._draw_unlabelled(self.epoch * len(self) + step))
+            yield [(self.epoch, int(index)) for part in parts for index in self._share(part)]
+
+    def _share(self, part: Sequence[int]) -> Sequence[int]:
+        size = len(part) // self.world_size
+        return part[self.rank * size : (self.rank + 1) * size]
 
     def _draw_unlabelled(self, step: int) -> list[int]:
         """The indices of the pictures without labels in a step of the training: the next ones of one random order after another."""
@@ -59,8 +65,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     def _unlabelled_at(self, position: int) -> int:
         number, place = divmod(position, self.unlabelled)
         if number != self._order[0]:
-            rng = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(1,)))  # another one than that above
-            self._order = number, rng.permutation(self.unlabelled)
+            self._order = number, generator(self.seed, UNLABELLED_ORDER, number).permutation(self.unlabelled)
         return self.pictures + int(self._order[1][place])
 
     @property

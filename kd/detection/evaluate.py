@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kd.data.anchors import Anchors
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
-from kd.data.loader import scoring_loader
+from kd.data.loader import Workers, scoring_loader
 from kd.detection.decode import Detections, decode_boxes, postprocess
 from kd.detection.scores import Scores, coco_scores, split_results
 
@@ -29,7 +29,7 @@ def detect(
     data: DetectionData,
     nms: NMSConfig,
     batch: int = 32,
-    workers: int = 0,
+    workers: Workers = 0,
     indices: Sequence[int] | None = None,
 ) -> Iterator[Detections]:
     """Yield the detections in the pictures of a split, in the picture's own pixels; the network is left in evaluation mode.

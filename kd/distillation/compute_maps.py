@@ -10,7 +10,7 @@ from torch import Tensor
 from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
-from kd.data.loader import scoring_loader
+from kd.data.loader import Workers, scoring_loader
 from kd.distillation.map_generator import SHARED_METHODS, InfoMapGenerator
 from kd.distillation.map_store import MapWriter, save_statistics
 from kd.distillation.statistics import channel_statistics
@@ -28,7 +28,7 @@ def write_info_maps(
     folder: Path,
     metadata: dict[str, Any],
     unlabelled: DetectionData | None = None,
-    workers: int = 0,
+    workers: Workers = 0,
 ) -> None:
     """Write the maps of every picture at all taps of the teacher, and the channel statistics, to `folder`.
 
@@ -53,7 +53,7 @@ def write_info_maps(
                 writer.add(generator(batch._replace(unlabelled=len(batch.pictures))))
 
 
-def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.device, title: str, workers: int = 0) -> Iterator[Batch]:
+def letterboxed_batches(data: DetectionData, batch_size: int, device: torch.device, title: str, workers: Workers = 0) -> Iterator[Batch]:
     """The pictures of a split with their boxes, without augmentation; `title` is the progress bar's."""
     progress = Progress(title, len(data))
     start = 0

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from kd.data.loader import Workers
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -22,7 +24,8 @@ class TrainConfig:
     accumulate: int = 1
     evaluate_every: int = 5
     precision: str = "auto"
-    workers: int = 0
+    workers: Workers = 0
+    cache: bool = True
     sync_batch_norm: bool = False
     compile: bool = False
     deterministic: bool = True

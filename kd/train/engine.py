@@ -18,6 +18,7 @@ from kd.data.sampler import EpochBatchSampler
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.loss import DetectionLoss
 from kd.detection.scores import coco_scores, split_results
+from kd.memory import local_share
 from kd.model.build import Network, build_model
 from kd.model.spec import ModelSpec
 from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
@@ -85,7 +86,8 @@ def train(
     autocast = config.autocast_dtype(processes.device)
     unlabelled = find_unlabelled(data, spec.image_size) if distill else None
     distillation = distill(network, spec, len(pictures) + len(unlabelled or ()), autocast, seed) if distill else None
-    dataset = TrainingDataset(pictures, augment, config.epochs, seed, distillation.stored_maps if distillation else None, unlabelled)
+    maps, cache = distillation.stored_maps if distillation else None, local_share() // 2 if config.cache else 0
+    dataset = TrainingDataset(pictures, augment, config.epochs, seed, maps, unlabelled, cache)
     extra = (len(unlabelled or ()), distillation.unlabelled) if distillation else (0, 0.0)
     batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size, *extra)
     loader = training_loader(dataset, batch_sampler, config.workers)
@@ -153,7 +155,7 @@ def train_one_epoch(
     divergence = DivergenceCheck(epoch, device)
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
-    for index, loaded in enumerate(loader):
+    for index, loaded in enumerate(progress_bar.timed(loader)):
         step = epoch * steps + index
         _set_lr(optimizer, config, step, steps)
         batch = loaded.to(device).augment()

@@ -1,9 +1,15 @@
 """The progress bar of a training, over all epochs, with the current losses."""
 
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from torch import Tensor
 
 from kd.progress import Progress
 from kd.train.divergence import DivergenceCheck
+
+T = TypeVar("T")
 
 
 class TrainingProgress:
@@ -16,8 +22,20 @@ class TrainingProgress:
         self.epochs, self.batch = epochs, batch
         left = (epochs - done) * steps * batch
         self.progress = Progress(title, left, "pictures") if enabled and left else None
+        self._waited, self._since = 0.0, time.perf_counter()
         if self.progress and done:
             self.write(f"{title}: resuming after epoch {done} of {epochs}")
+
+    def timed(self, batches: Iterable[T]) -> Iterator[T]:
+        """Yield `batches`; the next line of the bar tells which share of the time was waited for them."""
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            batch = next(iterator, None)
+            self._waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
 
     def step(self, epoch: int, terms: dict[str, Tensor], divergence: DivergenceCheck) -> None:
         """Count one batch. Only if a line is due, the device is waited for.
@@ -28,10 +46,17 @@ class TrainingProgress:
 
         def note() -> str:
             divergence.raise_if_diverged()
-            return f"epoch {epoch + 1}/{self.epochs}  " + _format(terms)
+            return f"epoch {epoch + 1}/{self.epochs}  {_format(terms)}  data {self._take_waiting_share():.0%}"
 
         if self.progress:
             self.progress.advance(self.batch, note)
+
+    def _take_waiting_share(self) -> float:
+        """The share of the time since the last call that was waited for batches, 0..1."""
+        now = time.perf_counter()
+        share = self._waited / (now - self._since)
+        self._waited, self._since = 0.0, now
+        return share
 
     def write(self, line: str) -> None:
         """Print a line above the bar."""

@@ -4,17 +4,17 @@ import torch
 from torch import Tensor
 
 from kd.data.batch import Batch, LoadedBatch
-from kd.data.loader import Sample, collate
+from kd.data.loader import TrainingDataset
 from kd.data.placement import Placement, to_tensor, warp
-from kd.errors import InputError
 
 
 def compose(squares: list[Tensor], placements: list[Placement], fill: float) -> Tensor:
     """One picture [C, S, S] of squares [C, S, S], each with its placement."""
-    return warp(torch.stack(squares)[None], to_tensor(placements, len(placements))[None], fill)[0]
+    rows = to_tensor(placements, len(placements)).expand(1, len(squares), -1, -1)
+    return warp(torch.stack(squares)[None], rows, fill)[0, 0]
 
 
-def augmented(*samples: Sample | InputError) -> Batch:
-    batch = collate(list(samples))
+def augmented(dataset: TrainingDataset, *keys: tuple[int, int]) -> Batch:
+    batch = dataset.collate([dataset[key] for key in keys])
     assert isinstance(batch, LoadedBatch)
     return batch.augment()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kd.data import loader
 from kd.data.augment import AugmentConfig
-from kd.data.batch import Batch
+from kd.data.batch import Batch, LoadedBatch
 from kd.data.dataset import DetectionData
 from kd.data.loader import TrainingDataset, scoring_loader, training_loader
 from kd.data.sampler import EpochBatchSampler
@@ -20,6 +20,7 @@ from tests.kd.data.augmented import augmented
 from tests.packed import replace_picture
 
 BACKBONE, NECK = Tap("backbone", 16), Tap("neck", 32)
+GREYS = [torch.full((3, 64, 64), value, dtype=torch.uint8) for value in (0, 255)]
 STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3)
 
 
@@ -63,9 +64,9 @@ def test_an_epoch_does_not_depend_on_the_epochs_before_it(data: DetectionData) -
 
 def test_a_picture_is_augmented_differently_in_each_epoch(data: DetectionData) -> None:
     samples = TrainingDataset(data, STRONG, 10, 0)
-    assert not torch.equal(augmented(samples[0, 4]).pictures, augmented(samples[1, 4]).pictures)
-    again = TrainingDataset(data, STRONG, 10, 0)[1, 4]
-    assert torch.equal(augmented(samples[1, 4]).pictures, augmented(again).pictures)
+    assert not torch.equal(augmented(samples, (0, 4)).pictures, augmented(samples, (1, 4)).pictures)
+    again = TrainingDataset(data, STRONG, 10, 0)
+    assert torch.equal(augmented(samples, (1, 4)).pictures, augmented(again, (1, 4)).pictures)
 
 
 def test_the_number_of_workers_does_not_change_the_batches(data: DetectionData) -> None:
@@ -87,19 +88,12 @@ def test_batches_have_no_maps_if_none_are_given(data: DetectionData) -> None:
 
 
 def test_without_augmentation_picture_boxes_and_maps_are_unchanged(data: DetectionData) -> None:
-    (picture,), boxes, labels, _, maps, _ = augmented(TrainingDataset(data, AugmentConfig(), 1, 0, Stripes())[0, 4])
+    (picture,), boxes, labels, _, maps, _ = augmented(TrainingDataset(data, AugmentConfig(), 1, 0, Stripes()), (0, 4))
     square, frame = data.letterboxed(4)
     torch.testing.assert_close(picture, square / 255, rtol=0, atol=1e-4)
     torch.testing.assert_close(boxes, frame.to_square(data.objects(4)[0]))
     assert torch.equal(labels, data.objects(4)[1])
     assert maps[BACKBONE].tolist() == [[[pytest.approx(4.0)] * 4] * 4]
-
-
-def test_the_maps_of_a_mosaic_are_composed_like_its_pictures(data: DetectionData) -> None:
-    samples = TrainingDataset(data, AugmentConfig(mosaic=1.0), 1, 0, Stripes())
-    corners = augmented(samples[0, 5]).maps[BACKBONE][0]
-    assert float(corners[0, 0]) == pytest.approx(5.0)
-    assert len(corners.unique()) > 1
 
 
 def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, write_split: Callable[..., Path]) -> None:
@@ -116,10 +110,11 @@ def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, w
         torch.testing.assert_close(both.pictures[:3], one.pictures, rtol=0, atol=1e-4)
         torch.testing.assert_close({tap: maps[:3] for tap, maps in both.maps.items()}, one.maps, rtol=0, atol=1e-4)
         assert both.pictures.shape == (6, 3, 64, 64)
-    mosaics = TrainingDataset(data, AugmentConfig(mosaic=1.0), 10, 0, Stripes(), more)
-    sources = {index: augmented(mosaics[0, index]).maps[BACKBONE].unique() for index in range(len(data) + len(more))}
-    assert all(float(found.max()) <= 6.001 for index, found in sources.items() if index < 7)
-    assert all(float(found.min()) >= 6.999 for index, found in sources.items() if index >= 7)
+    mosaics = TrainingDataset(data, AugmentConfig(mosaic=1.0), 10, 0, unlabelled=more)
+    batch = mosaics.collate([mosaics.sample(0, index)._replace(square=GREYS[index >= 7]) for index in range(11)])
+    assert isinstance(batch, LoadedBatch)
+    shown = batch.augment().pictures
+    assert float(shown[:7].max()) < 0.51 and float(shown[7:].min()) > 0.49
 
 
 def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
@@ -128,7 +123,7 @@ def test_scoring_reads_every_picture_in_order(data: DetectionData) -> None:
     assert list(chain(*positions)) == [data.letterboxed(i)[1] for i in range(len(data))]
 
 
-@pytest.mark.parametrize(("capacity", "decoded"), [(0, 28), (3, 19), (2**20, 7)])
+@pytest.mark.parametrize(("capacity", "decoded"), [(0, 28), (3, 19), (100, 7)])
 def test_decoded_pictures_are_cached_up_to_the_memory_limit(
     data: DetectionData, capacity: int, decoded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,11 +131,17 @@ def test_decoded_pictures_are_cached_up_to_the_memory_limit(
     read: list[int] = []
     letterboxed = data.letterboxed
     monkeypatch.setattr(data, "letterboxed", lambda index: (read.append(index), letterboxed(index))[1])
-    monkeypatch.setattr(loader, "CACHE_BYTES", capacity * 3 * 64 * 64)
-    samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0)
-    passes = [[samples[epoch, index] for index in range(7)] for epoch in (0, 1, 2, 0)]
+    samples = TrainingDataset(data, AugmentConfig(flip=0.5, color=0.3), 10, 0, cache=capacity * (3 * 64 * 64 + 25))
+    passes = [augmented(samples, *((epoch, index) for index in range(7))) for epoch in (0, 1, 2, 0)]
     assert len(read) == decoded
-    assert all(torch.equal(augmented(first).pictures, augmented(again).pictures) for first, again in zip(passes[0], passes[3], strict=True))
+    assert same(passes[:1], passes[3:])
+
+
+@pytest.mark.parametrize(("gpu", "threads", "workers", "expected"), [(0, 8, "auto", 0), (1, 8, "auto", 7), (1, 1, "auto", 1), (1, 8, 3, 3)])
+def test_the_number_of_workers(gpu: int, threads: int, workers: loader.Workers, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
+    monkeypatch.setenv("KDFLOW_THREADS", str(threads))
+    assert loader.worker_count(workers) == expected
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -20,7 +20,7 @@ from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
 from kd.data.letterbox import GREY
 from kd.data.loader import TrainingDataset
-from kd.data.placement import Placement, warp_boxes
+from kd.data.placement import Placement, to_tensor, warp_boxes
 from kd.detection.decode import flatten_heads
 from kd.distillation import info_map
 from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
@@ -147,7 +147,7 @@ def test_stored_maps_are_the_live_ones_of_the_same_picture(
 
 def moved(whole: Batch, index: int, placement: Placement) -> Batch:
     own = whole.batch_index == index
-    boxes, kept = warp_boxes(whole.boxes[own], placement, SIDE)
+    boxes, kept = warp_boxes(whole.boxes[own], to_tensor([placement], 1), SIDE)
     picture = compose([whole.pictures[index]], [placement], GREY)
     return Batch(picture[None], boxes, whole.labels[own][kept], torch.zeros(len(boxes), dtype=torch.int64), {})
 
@@ -203,6 +203,6 @@ def seen(picture: Tensor) -> Tensor:
 def test_the_loader_moves_maps_as_it_moves_pictures(blobs: DetectionData, mosaic: float) -> None:
     samples = TrainingDataset(blobs, AugmentConfig(mosaic, flip=0.5, scale=0.3, translate=0.15), 10, 0, Brightness(blobs))
     for epoch in range(5):
-        batch = augmented(samples[epoch, epoch % PICTURES])
+        batch = augmented(samples, *((epoch, (epoch + number) % PICTURES) for number in range(4)))
         correlation, _ = agreement(batch.maps[TAP].flatten(), seen(batch.pictures[0]).flatten())
         assert correlation > 0.95

@@ -14,7 +14,7 @@ from components.params.load import load_params
 from components.runtime.tracking import NullRun
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
-from kd.data.loader import TrainingDataset, collate
+from kd.data.loader import TrainingDataset
 from kd.detection.loss import DetectionLoss
 from kd.distillation import loss as distillation_loss
 from kd.distillation.feature_loss import feature_loss
@@ -130,7 +130,7 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
     trained = nn.ModuleList([network, distillation.loss])
     config = TrainConfig(1, batch=4, precision="fp32")
     dataset = TrainingDataset(DetectionData(squares / "train", SIDE), AugmentConfig(), 1, 0, distillation.stored_maps)
-    batch = collate([dataset[0, index] for index in range(4)])
+    batch = dataset.collate([dataset[0, index] for index in range(4)])
     optimizer, ema = build_optimizer(trained, config), ModelEMA(network, 0.9)
     silent = TrainingProgress("", 1, 1, 4, 0, enabled=False)
     criterion = DetectionLoss(spec_for().anchors, SIDE)

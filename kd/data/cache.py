@@ -1,0 +1,51 @@
+"""Decoded pictures in memory that the processes of a training share."""
+
+import mmap
+from collections.abc import Callable
+from multiprocessing import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd.data.letterbox import Letterbox
+
+Letterboxed = tuple[Tensor, Letterbox]
+
+
+class SquareCache:
+    """Keeps the letterboxed pictures that fit into `memory` bytes, the first ones of a data set.
+
+    Processes that are forked share it. One that is started anew has an empty cache without memory.
+
+    Args:
+        pictures: number of pictures in the data set.
+        side: of the squares in pixels.
+        memory: upper bound in bytes; 0 keeps nothing.
+    """
+
+    def __init__(self, pictures: int, side: int, memory: int) -> None:
+        row = np.dtype([("square", np.uint8, (3, side, side)), ("position", np.float64, 3), ("filled", np.bool_)])
+        self.capacity = min(pictures, memory // row.itemsize)
+        self._lock = Lock()  # also makes sure that who sees `filled` sees the square
+        self._rows = np.frombuffer(mmap.mmap(-1, max(self.capacity, 1) * row.itemsize), row)  # takes memory when it is written
+
+    def get(self, index: int, load: Callable[[], Letterboxed]) -> Letterboxed:
+        """Picture `index`, uint8 [3, S, S], and its position in the square; `load` decodes it if it is not in the cache."""
+        if index >= self.capacity:
+            return load()
+        row = self._rows[index]
+        with self._lock:
+            filled = bool(row["filled"])
+        if filled:
+            scale, left, top = row["position"].tolist()
+            return torch.from_numpy(row["square"]), Letterbox(scale, int(left), int(top))
+        square, position = load()
+        row["square"], row["position"] = square.numpy(), position
+        with self._lock:
+            row["filled"] = True
+        return square, position
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"capacity": 0, "_lock": None, "_rows": None}

@@ -1,0 +1,95 @@
+"""Samples to a batch, and how each of its pictures is augmented.
+
+The pictures of a mosaic are in the same batch, so that an epoch decodes every picture once.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from kd.data.augment import AugmentConfig, sample_colors, sample_placements
+from kd.data.batch import LoadedBatch
+from kd.data.placement import MOSAIC_PICTURES, to_tensor, warp_boxes
+from kd.data.streams import AUGMENTATION, generator
+
+if TYPE_CHECKING:
+    from kd.model.spec import Tap
+
+
+class Sample(NamedTuple):
+    """One picture before it is augmented.
+
+    Attributes:
+        epoch: from 0.
+        index: of the picture in the data set.
+        square: uint8 [3, S, S], the letterboxed picture.
+        boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square.
+        labels: [M] class indices.
+        maps: information maps [S / stride, S / stride] by tap; empty if none are used.
+        is_labelled: whether an object without a box is background.
+    """
+
+    epoch: int
+    index: int
+    square: Tensor
+    boxes: Tensor
+    labels: Tensor
+    maps: "Mapping[Tap, Tensor]"
+    is_labelled: bool = True
+
+
+def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> LoadedBatch:
+    """A batch of `samples`, those with labels first.
+
+    What happens to a picture depends on `seed`, its epoch and index, and for a mosaic on its neighbors in the batch.
+    """
+    labelled = sum(sample.is_labelled for sample in samples)
+    groups = mosaic_groups(range(labelled)) + mosaic_groups(range(labelled, len(samples)))
+    slots = first_slots(groups)
+    generators = [generator(seed, AUGMENTATION, sample.epoch, sample.index) for sample in samples]
+    drawn = [sample_placements(rng, augment, _mosaic(groups, slot)) for rng, slot in zip(generators, slots, strict=True)]
+    count = max(map(len, drawn))
+    sources = torch.tensor([[p.source for p in row] + [row[0].source] * (count - len(row)) for row in drawn])
+    placements = torch.stack([to_tensor(row, count) for row in drawn])
+    colors = torch.stack([sample_colors(rng, augment) for rng in generators])
+    objects = _move_objects(samples, sources, placements)
+    squares = torch.stack([sample.square for sample in samples])
+    maps = {tap: torch.stack([sample.maps[tap] for sample in samples]) for tap in samples[0].maps}
+    unlabelled = len(samples) - labelled
+    return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, maps, unlabelled)
+
+
+def mosaic_groups(positions: range) -> list[list[int]]:
+    """The groups of four positions in a row; the last one repeats its positions if fewer are left."""
+    starts = range(0, len(positions), MOSAIC_PICTURES)
+    groups = [positions[start : start + MOSAIC_PICTURES] for start in starts]
+    return [[group[k % len(group)] for k in range(MOSAIC_PICTURES)] for group in groups]
+
+
+def first_slots(groups: list[list[int]]) -> list[int]:
+    """For each position where it is first in the flattened groups."""
+    slots: dict[int, int] = {}
+    for slot, position in enumerate(chain(*groups)):
+        slots.setdefault(position, slot)
+    return [slots[position] for position in sorted(slots)]
+
+
+def _mosaic(groups: list[list[int]], slot: int) -> list[int]:
+    """The group of the picture in `slot`, rotated so that this picture is first."""
+    group, own = divmod(slot, MOSAIC_PICTURES)
+    return groups[group][own:] + groups[group][:own]
+
+
+def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, labels and batch indices of the objects in the augmented pictures."""
+    boxes, labels = torch.cat([sample.boxes for sample in samples]), torch.cat([sample.labels for sample in samples])
+    counts = torch.tensor([len(sample.labels) for sample in samples])
+    starts, copied = counts.cumsum(0) - counts, counts[sources.flatten()]
+    square = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
+    within = torch.arange(len(square)) - (copied.cumsum(0) - copied)[square]
+    objects = starts[sources.flatten()][square] + within
+    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[square], samples[0].square.shape[-1])
+    return moved, labels[objects[kept]], square[kept] // sources.shape[1]
