@@ -4,7 +4,7 @@ The processes that load pictures only decode them and choose how they are augmen
 pixels of a batch at once.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,8 +38,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on `device`."""
-        pictures, boxes, labels, batch_index = (_move(part, device) for part in self[:4])
-        return Batch(pictures, boxes, labels, batch_index, _move_maps(self.maps, device), self.unlabelled)
+        return self._replace(maps=_move_maps(self.maps, device), **_moved_tensors(self, device))
 
 
 class LoadedBatch(NamedTuple):
@@ -71,8 +70,7 @@ class LoadedBatch(NamedTuple):
 
     def to(self, device: torch.device) -> "LoadedBatch":
         """The batch on `device`."""
-        tensors = (_move(part, device) for part in self[:8])
-        return LoadedBatch(*tensors, _move_maps(self.maps, device), self.unlabelled)
+        return self._replace(maps=_move_maps(self.maps, device), **_moved_tensors(self, device))
 
     def augment(self) -> Batch:
         """The batch with augmented pictures and maps."""
@@ -84,9 +82,9 @@ class LoadedBatch(NamedTuple):
         return warp(squares[self.groups], self.placements[self.groups], fill).flatten(0, 1)[self.slots]
 
 
-def _move(part: Tensor, device: torch.device) -> Tensor:
-    return part.to(device, non_blocking=True)
+def _moved_tensors(batch: Batch | LoadedBatch, device: torch.device) -> dict[str, Any]:
+    return {name: part.to(device, non_blocking=True) for name, part in batch._asdict().items() if isinstance(part, Tensor)}
 
 
 def _move_maps(maps: "dict[Tap, Tensor]", device: torch.device) -> "dict[Tap, Tensor]":
-    return {tap: _move(values, device) for tap, values in maps.items()}
+    return {tap: values.to(device, non_blocking=True) for tap, values in maps.items()}

@@ -23,8 +23,7 @@ class Sample(NamedTuple):
     """One picture before it is augmented.
 
     Attributes:
-        epoch: from 0.
-        index: of the picture in the data set.
+        key: epoch, from 0, and index of the picture in the data set.
         square: uint8 [3, S, S], the letterboxed picture.
         boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square.
         labels: [M] class indices.
@@ -32,8 +31,7 @@ class Sample(NamedTuple):
         is_labelled: whether an object without a box is background.
     """
 
-    epoch: int
-    index: int
+    key: tuple[int, int]
     square: Tensor
     boxes: Tensor
     labels: Tensor
@@ -49,7 +47,7 @@ def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> Loa
     labelled = sum(sample.is_labelled for sample in samples)
     groups = mosaic_groups(range(labelled)) + mosaic_groups(range(labelled, len(samples)))
     slots = first_slots(groups)
-    generators = [generator(seed, AUGMENTATION, sample.epoch, sample.index) for sample in samples]
+    generators = [generator(seed, AUGMENTATION, *sample.key) for sample in samples]
     drawn = [sample_placements(rng, augment, _mosaic(groups, slot)) for rng, slot in zip(generators, slots, strict=True)]
     count = max(map(len, drawn))
     sources = torch.tensor([[p.source for p in row] + [row[0].source] * (count - len(row)) for row in drawn])

@@ -81,14 +81,14 @@ class TrainingDataset(Dataset[Sample | InputError]):
         square, position = self._cache.get(index, lambda: split.letterboxed(number))
         boxes, labels = split.objects(number)
         maps = self.maps[index] if self.maps is not None else {}
-        return Sample(epoch, index, square, position.to_square(boxes), labels, maps, index < len(self.data))
+        return Sample((epoch, index), square, position.to_square(boxes), labels, maps, index < len(self.data))
 
     def collate(self, samples: list[Sample | InputError]) -> LoadedBatch | InputError:
         """The batch of `samples`, or the first error among them."""
         if error := _first_error(samples):
             return error
         valid = [sample for sample in samples if isinstance(sample, Sample)]
-        return collate(valid, self.augment.at(valid[0].epoch, self.epochs), self.seed)
+        return collate(valid, self.augment.at(valid[0].key[0], self.epochs), self.seed)
 
     def _find(self, index: int) -> tuple[DetectionData, int]:
         """The split with picture `index`, and its index there."""

@@ -73,7 +73,7 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     in_x, in_y = inside.unbind(-2)
     half_share = (in_y * (zoom[..., 1, :].abs() - 1).clamp(0, 1).float()).mT @ in_x
     warped = torch.lerp(look_up(0), look_up(1), half_share.flatten(1, 2)[:, None])
-    return warped.unflatten(2, (number, side)).transpose(1, 2)
+    return warped.reshape(*warped.shape[:2], number, side, side).transpose(1, 2)
 
 
 def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -85,7 +85,8 @@ def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
     zero, one = torch.zeros_like(in_x), torch.ones_like(in_y[..., :1, :])
     rows = torch.cat([in_y, in_y * y.float(), one], dim=-2)
     columns = [torch.stack([in_x * x.float(), zero], dim=-1), torch.stack([zero, in_x], dim=-1), -torch.stack([one, one], dim=-1)]
-    return (rows.mT @ torch.cat(columns, dim=-3).flatten(-2)).unflatten(-1, (-1, 2))
+    grid = rows.mT @ torch.cat(columns, dim=-3).flatten(-2)
+    return grid.reshape(*grid.shape[:-1], -1, 2)
 
 
 def _column(squares: Tensor, fill: float) -> tuple[Tensor, int]:

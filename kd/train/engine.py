@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from kd.data.augment import AugmentConfig
 from kd.data.batch import LoadedBatch
 from kd.data.dataset import DetectionData, find_unlabelled
-from kd.data.loader import TrainingDataset, training_loader
+from kd.data.loader import TrainingDataset, Workers, training_loader
 from kd.data.sampler import EpochBatchSampler
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.loss import DetectionLoss
@@ -206,7 +206,7 @@ def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, st
 
 
 def _validate(
-    network: Network, spec: ModelSpec, val: DetectionData, processes: Processes, workers: int, dtype: torch.dtype | None
+    network: Network, spec: ModelSpec, val: DetectionData, processes: Processes, workers: Workers, dtype: torch.dtype | None
 ) -> EpochMetrics:
     """The scores on the val split, whose pictures the processes share; empty in processes other than the main one."""
     if not len(val):

@@ -17,7 +17,7 @@ def sample(index: int, is_labelled: bool = True) -> Sample:
     corner = torch.arange(index)[:, None].float()
     boxes = torch.cat([corner, corner, corner + 16, corner + 8], dim=1)
     square = torch.full((3, SIDE, SIDE), index, dtype=torch.uint8)
-    return Sample(2, index, square, boxes, torch.arange(index), {TAP: torch.full((8, 8), float(index))}, is_labelled)
+    return Sample((2, index), square, boxes, torch.arange(index), {TAP: torch.full((8, 8), float(index))}, is_labelled)
 
 
 def test_every_four_in_a_row_are_a_group() -> None:

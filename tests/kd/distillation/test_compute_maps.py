@@ -204,5 +204,5 @@ def test_the_loader_moves_maps_as_it_moves_pictures(blobs: DetectionData, mosaic
     samples = TrainingDataset(blobs, AugmentConfig(mosaic, flip=0.5, scale=0.3, translate=0.15), 10, 0, Brightness(blobs))
     for epoch in range(5):
         batch = augmented(samples, *((epoch, (epoch + number) % PICTURES) for number in range(4)))
-        correlation, _ = agreement(batch.maps[TAP].flatten(), seen(batch.pictures[0]).flatten())
+        correlation, _ = agreement(batch.maps[TAP][0].flatten(), seen(batch.pictures[0]).flatten())
         assert correlation > 0.95
