@@ -1,101 +1,117 @@
 """The cost of a distillation step relative to its parts: the teacher's forward pass and a step of the baseline.
 
-python -m benchmarks.step_cost --sizes 128 416 --rounds 15
+kdflow benchmark step_cost --teacher outputs/train_teacher --data outputs/prepare_data --sizes 416
 
-Each round times the three one after the other, so that a slow moment of the machine affects all of them; medians are compared.
-The distillation may cost at most 1.15 times its parts, including adapters, loss and maps. The teacher's forward pass is timed
-with the network as it was trained; the distillation runs a frozen copy with folded normalization.
+A trained teacher is measured on prepared pictures at its own size. At the other sizes, an untrained one runs on noise, in which it
+finds nothing. Each round times the three one after the other, so that a slow moment of the machine affects all of them; medians are
+compared. The distillation may cost at most 1.15 times its parts, including adapters, loss and maps. The teacher's forward pass is
+timed with the network as it was trained; the distillation runs a frozen copy with folded normalization.
 """
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from benchmarks.machine import describe_machine
-from components.distill_student.step import distill_config
+from benchmarks.step_parts import build_from_batch, detections_per_picture, prepared_batch, synthetic_batch, synthetic_spec
 from components.params.load import load_params
-from components.params.models import Detector, Params
-from kd.data.anchors import COCO_ANCHORS
+from components.params.models import Params
+from components.shared.training import build_spec, train_config
 from kd.data.batch import Batch
 from kd.detection.loss import DetectionLoss
-from kd.distillation.map_store import MapWriter, save_statistics
-from kd.distillation.setup import Distillation, build_distillation
-from kd.distillation.statistics import channel_statistics
+from kd.distillation.setup import Distillation
+from kd.errors import clean_exit
+from kd.files import read_json
 from kd.model.build import Network, build_model
-from kd.model.spec import ModelSpec, taps_at
+from kd.model.spec import ModelSpec
+from kd.model.store import load_model
 from kd.train.config import TrainConfig
 from kd.train.optimizer import build_optimizer
 
 BOUND = 1.15
-OBJECTS = 4
-CLASSES = tuple(str(digit) for digit in range(10))
+TEACHER, DATA = Path("outputs/train_teacher"), Path("outputs/prepare_data")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Work = Callable[[], object]
 
 
+class Case(NamedTuple):
+    """A teacher, and a batch with maps by it on its device."""
+
+    teacher: Network
+    teacher_spec: ModelSpec
+    student_spec: ModelSpec
+    batch: Batch
+
+
+@clean_exit()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.step_cost") -> None:
-    """Measure at each size and print a line for each."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 416], help="sides of the pictures (default: 128 416)")
-    parser.add_argument("--rounds", type=int, default=15, help="times each part is timed (default: 15)")
-    parser.add_argument("--batch", type=int, help="pictures a step (default: the student's)")
-    options = parser.parse_args(arguments)
+    """Measure the trained teacher at its size, and an untrained one at each other size; print a line for each."""
+    options = _parser(prog).parse_args(arguments)
     params = load_params(options.params)
-    batch = options.batch or params.student.train.batch
-    dtype = TrainConfig(**params.student.train.model_dump(exclude={"fine_tune"})).autocast_dtype(DEVICE)
-    print(f"{describe_machine()}; {dtype or torch.float32}, {batch} pictures a step")
+    batch, config = options.batch or params.student.train.batch, train_config(params.student.train, fine_tune=False)
+    print(f"{describe_machine()}; {config.autocast_dtype(DEVICE) or torch.float32}, {batch} pictures a step")
+    folder = options.teacher or (TEACHER if TEACHER.exists() else None)
+    if folder:
+        case = trained_case(params, folder, options.data, batch)
+        measure(f"{folder}, {case.teacher_spec.image_size} px", case, params, options.rounds)
+    else:
+        print(f"warning: {TEACHER} does not exist; an untrained teacher finds nothing, train one or give --teacher", file=sys.stderr)
     for size in options.sizes:
-        forward, plain, distilled = measure(works(params, size, batch), options.rounds)
-        ratio = distilled / (forward + plain)
-        print(
-            f"{size} px: teacher's forward {forward * 1e3:.0f} ms + student's step {plain * 1e3:.0f} ms, "
-            f"distillation step {distilled * 1e3:.0f} ms: {ratio:.3f} of its parts ({'within' if ratio <= BOUND else 'ABOVE'} {BOUND})"
-        )
+        if not folder or size != case.teacher_spec.image_size:
+            measure(f"untrained, {size} px", untrained_case(params, size, batch), params, options.rounds)
 
 
-def works(params: Params, size: int, batch_size: int) -> list[Work]:
+def trained_case(params: Params, teacher: Path, data: Path, pictures: int) -> Case:
+    """The teacher in the folder `teacher`, and the first training pictures in `data`.
+
+    Raises:
+        InputError: if a file is missing or broken.
+    """
+    network, spec = load_model(teacher / "model.safetensors")
+    student_spec = build_spec(params.student, read_json(data / "summary.json"))
+    return Case(_on_device(network), spec, student_spec, prepared_batch(data, spec.image_size, pictures).to(DEVICE))
+
+
+def untrained_case(params: Params, size: int, pictures: int) -> Case:
+    """Random networks, and noise with random boxes."""
+    teacher, student = (synthetic_spec(section, size) for section in (params.teacher, params.student))
+    return Case(_on_device(build_model(teacher)), teacher, student, synthetic_batch(size, pictures).to(DEVICE))
+
+
+def measure(title: str, case: Case, params: Params, rounds: int) -> None:
+    """Time the parts and the distillation, and print the medians and their ratio."""
+    found = detections_per_picture(case.teacher, case.teacher_spec, case.batch)
+    forward, plain, distilled = median_seconds(works(case, params), rounds)
+    ratio = distilled / (forward + plain)
+    print(
+        f"{title}: {found:.1f} detections a picture; teacher's forward {forward * 1e3:.0f} ms + student's step {plain * 1e3:.0f} ms, "
+        f"distillation step {distilled * 1e3:.0f} ms: {ratio:.3f} of its parts ({'within' if ratio <= BOUND else 'ABOVE'} {BOUND})",
+        flush=True,
+    )
+
+
+def works(case: Case, params: Params) -> list[Work]:
     """The teacher's forward pass, a step of the baseline and a step of the distillation, on the same pictures and seed."""
-    teacher_spec, student_spec = _spec(params.teacher, size), _spec(params.student, size)
-    teacher = build_model(teacher_spec).to(DEVICE).to(memory_format=torch.channels_last).eval()
-    config = TrainConfig(**params.student.train.model_dump(exclude={"fine_tune"}))
+    config = train_config(params.student.train, fine_tune=False)
     autocast = config.autocast_dtype(DEVICE)
-    batch = _batch(size, batch_size, teacher.strides)
-
-    def student(distilled: bool) -> Work:
-        network = build_model(student_spec).to(DEVICE)
-        distillation = _distillation(teacher, teacher_spec, params, batch, network, student_spec, autocast) if distilled else None
-        return _step(network, student_spec, distillation, batch, config)
-
-    return [_forward(teacher, batch, autocast), student(False), student(True)]
-
-
-def _distillation(
-    teacher: Network,
-    teacher_spec: ModelSpec,
-    params: Params,
-    batch: Batch,
-    student: Network,
-    student_spec: ModelSpec,
-    autocast: torch.dtype | None,
-) -> Distillation:
-    """As distill_student builds it, from maps on disk that are replaced by those of `batch`."""
-    taps, pictures = taps_at(teacher.strides), len(batch.pictures)
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        save_statistics(folder, channel_statistics(teacher, [batch.pictures], teacher.strides))
-        with MapWriter(folder, {tap: teacher_spec.image_size // tap.stride for tap in taps}, pictures, {"method": "activation"}) as writer:
-            writer.add(batch.maps)
-        return build_distillation(teacher, teacher_spec, distill_config(params), folder, student, student_spec, pictures, autocast, 0)
+    plain, student = (build_model(case.student_spec).to(DEVICE) for _ in range(2))
+    distillation, batch = build_from_batch(params, case.teacher, case.teacher_spec, student, case.student_spec, case.batch, autocast)
+    batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
+    return [
+        _forward(case.teacher, batch, autocast),
+        _step(plain, case.student_spec, None, batch, config),
+        _step(student, case.student_spec, distillation, batch, config),
+    ]
 
 
-def measure(parts: list[Work], rounds: int) -> list[float]:
+def median_seconds(parts: list[Work], rounds: int) -> list[float]:
     """The median seconds of each part over `rounds` rounds, after two that warm up."""
     seconds: list[list[float]] = [[] for _ in parts]
     for _ in range(rounds + 2):
@@ -112,12 +128,14 @@ def _timed(part: Work) -> float:
     return time.perf_counter() - start
 
 
-def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Work:
-    pictures = batch.pictures.to(memory_format=torch.channels_last)
+def _on_device(network: Network) -> Network:
+    return network.to(DEVICE).to(memory_format=torch.channels_last).eval()
 
+
+def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Work:
     def forward() -> None:
         with torch.no_grad(), torch.autocast(DEVICE.type, dtype=autocast, enabled=autocast is not None):
-            teacher(pictures)
+            teacher(batch.pictures)
 
     return forward
 
@@ -127,7 +145,6 @@ def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, 
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last).train()
     optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors, spec.image_size).to(DEVICE)
     autocast = config.autocast_dtype(DEVICE)
-    batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
     def step() -> None:
         terms = {}
@@ -141,26 +158,24 @@ def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, 
                 terms = distillation.loss(output, predictions, teacher_output, distillation.maps(batch, teacher_output), batch, 0.0)
         optimizer.zero_grad()
         torch.stack(list((criterion(predictions, batch) | terms).values())).sum().backward()
-        nn.utils.clip_grad_norm_(trained.parameters(), config.clip_norm)
+        for part in trained:
+            nn.utils.clip_grad_norm_(list(part.parameters()), config.clip_norm)
         optimizer.step()
 
     return step
 
 
-def _spec(section: Detector, size: int) -> ModelSpec:
-    anchors = {stride: [(w * size / 416, h * size / 416) for w, h in boxes] for stride, boxes in COCO_ANCHORS[section.architecture].items()}
-    return ModelSpec(section.architecture, section.width, section.depth, CLASSES, anchors, size)
-
-
-def _batch(size: int, batch: int, strides: tuple[int, ...]) -> Batch:
-    """Noise with a few boxes in each picture, and maps as the loader brings them."""
-    source = torch.Generator().manual_seed(0)
-    corners = torch.rand(batch * OBJECTS, 2, generator=source) * size * 0.7
-    boxes = torch.cat([corners, corners + size * (0.1 + 0.2 * torch.rand(batch * OBJECTS, 2, generator=source))], dim=1)
-    labels = torch.randint(len(CLASSES), (batch * OBJECTS,), generator=source)
-    maps = {tap: torch.rand(batch, size // tap.stride, size // tap.stride, generator=source) for tap in taps_at(strides)}
-    batch_index = torch.arange(batch).repeat_interleave(OBJECTS)
-    return Batch(torch.rand(batch, 3, size, size, generator=source), boxes, labels, batch_index, maps).to(DEVICE)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE", help="parameter file (default: params.yaml)")
+    parser.add_argument("--teacher", type=Path, metavar="FOLDER", help=f"a trained teacher (default: {TEACHER}, if it exists)")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help=f"what prepare_data wrote for it (default: {DATA})")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[128, 416], help="sides of noise for an untrained teacher (default: 128 416)"
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="times each part is timed (default: 15)")
+    parser.add_argument("--batch", type=int, help="pictures a step (default: the student's)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""The detection loss as loops over pictures, objects and anchors, random batches for it, and a count of what torch calls."""
+"""The detection loss as loops over pictures, objects and anchors, and random batches for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.autograd.profiler_util import FunctionEvent
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
-from torch.profiler import ProfilerActivity, profile
 from torchvision.ops import box_iou, complete_box_iou_loss
 
 from kd.data.anchors import Anchors
@@ -14,9 +12,6 @@ from kd.data.batch import Batch
 from kd.detection.assignment import SHAPE_IOU
 from kd.detection.decode import Candidates
 from kd.detection.loss import IGNORE_IOU, WEIGHTS
-
-WAITING = ("item", "_local_scalar_dense", "nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "is_nonzero")
-"""Operators that make the host wait for the device. A boolean index calls `nonzero`."""
 
 
 def reference_assignment(batch: Batch, anchors: Anchors, side: int) -> dict[tuple[int, int], int]:
@@ -81,18 +76,3 @@ def random_batch(counts: list[int], classes: int, side: int, seed: int, dtype: t
     labels = torch.randint(classes, (total,), generator=source)
     batch_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     return Batch(torch.zeros(len(counts), 3, side, side), boxes, labels, batch_index, {})
-
-
-def profiled(function: Callable[[], object]) -> tuple[int, list[str]]:
-    """How many operators `function` calls, without those that operators call, and which of `WAITING` are called, but by an optimizer."""
-    function()
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        function()
-    events = [event for event in profiler.events() if event.name.startswith("aten::")]
-    waiting = [event.name for event in events if event.name.removeprefix("aten::") in WAITING and not _in_optimizer(event)]
-    return sum(event.cpu_parent is None for event in events), waiting
-
-
-def _in_optimizer(event: FunctionEvent) -> bool:
-    parent = event.cpu_parent
-    return parent is not None and (parent.name.startswith("Optimizer.step") or _in_optimizer(parent))

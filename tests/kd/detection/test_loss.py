@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.operators import count_operators
 from kd.data.anchors import COCO_ANCHORS
 from kd.data.batch import Batch
 from kd.detection.decode import Candidates, candidate_priors, flatten_heads, stride_offsets
 from kd.detection.loss import IGNORE_IOU, DetectionLoss, overlapping_objects
-from tests.kd.detection.loss_reference import profiled, random_batch, reference_assignment, reference_loss
+from tests.kd.detection.loss_reference import random_batch, reference_assignment, reference_loss
 
 SIDE, CLASSES = 64, 2
 ANCHORS = {16: [(8.0, 8.0), (16.0, 8.0), (8.0, 16.0)], 32: [(32.0, 32.0), (48.0, 24.0), (24.0, 48.0)]}
@@ -173,7 +174,7 @@ def test_the_number_of_operators_does_not_grow_with_the_batch_and_none_waits() -
         batch = random_batch([i % 7 for i in range(pictures)], 80, side, 0)
         heads = {stride: torch.randn(pictures, 3 * 85, side // stride, side // stride, requires_grad=True) for stride in anchors}
         candidates = loss.candidates(heads)
-        calls[pictures], waiting = profiled(lambda: loss(candidates, batch))  # noqa: B023
+        calls[pictures], waiting = count_operators(lambda: loss(candidates, batch))  # noqa: B023
         assert waiting == []
-        assert profiled(lambda: torch.stack(list(loss(loss.candidates(heads), batch).values())).sum().backward())[1] == []  # noqa: B023
+        assert count_operators(lambda: torch.stack(list(loss(loss.candidates(heads), batch).values())).sum().backward())[1] == []  # noqa: B023
     assert calls[8] == calls[64] <= 300

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import complete_box_iou_loss, nms
 
+from benchmarks.operators import count_operators
 from kd.data.batch import Batch
 from kd.detection.assignment import TargetAssigner
 from kd.detection.decode import Candidates, flatten_heads
 from kd.distillation.response_loss import CONFIDENCE, MAX_CANDIDATES, NMS_IOU, TeacherDetections, response_loss, teacher_detections
-from tests.kd.detection.loss_reference import profiled, reference_assignment
+from tests.kd.detection.loss_reference import reference_assignment
 
 ANCHORS = {32: [(20.0, 10.0), (6.0, 6.0), (31.0, 31.0)]}
 SIDE, CLASSES = 64, 2
@@ -148,7 +149,7 @@ def test_the_number_of_operators_does_not_grow_with_the_batch_and_none_waits() -
         teacher = flatten_heads(crowd(pictures, ANCHORS), ANCHORS)
         student = teacher._replace(raw=teacher.raw.clone().requires_grad_())
         assign = TargetAssigner(ANCHORS, SIDE)
-        calls[pictures], waiting = profiled(lambda: response_loss(student, assign, teacher_detections(teacher)).backward())  # noqa: B023
+        calls[pictures], waiting = count_operators(lambda: response_loss(student, assign, teacher_detections(teacher)).backward())  # noqa: B023
         assert waiting == []
     assert calls[8] == calls[64]
 

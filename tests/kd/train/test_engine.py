@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.operators import count_operators
 from components.distill_student.step import distill_student
 from components.params.load import load_params
 from components.runtime.tracking import NullRun
@@ -31,7 +32,6 @@ from kd.train.ema import ModelEMA
 from kd.train.engine import BuildDistillation, EpochMetrics, train_one_epoch
 from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
-from tests.kd.detection.loss_reference import profiled
 from tests.kd.train.squares import SIDE, Job, job, spec_for
 from tests.packed import replace_picture
 
@@ -150,7 +150,7 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
             None,
             silent,
         )
-        return profiled(lambda: train_one_epoch(*arguments))[1]
+        return count_operators(lambda: train_one_epoch(*arguments))[1]
 
     assert len(epoch(2)) == len(epoch(4)) > 0
 
