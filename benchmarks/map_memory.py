@@ -7,7 +7,6 @@ compared. Pictures and maps are not kept. prepare_data keeps the labels while it
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
+from benchmarks.memory import peak_memory
 from components.compute_info_maps.step import compute_info_maps
 from components.params.load import load_params
+from components.params.models import Params
 from components.prepare_data.step import prepare_data
 from components.runtime.tracking import NullRun
 from components.shared.training import build_spec
@@ -30,6 +31,8 @@ from kd.model.store import save_model
 
 SIDE = 64
 CLASSES = ("red", "blue")
+TINY = ("teacher.width=0.0625", "teacher.depth=0.1")
+"""Changes of parameters for the smallest teacher."""
 STEPS = ("prepare_data", "compute_info_maps")
 
 
@@ -53,32 +56,30 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         print(f"{step}: {megabytes}, {growth:.0f} bytes a picture")
 
 
-def measure(pictures: int, size: int) -> dict[str, int]:
+def measure(pictures: int, size: int) -> dict[str, float]:
     """Peak resident bytes of each step, one after the other on the same data."""
     with tempfile.TemporaryDirectory() as name:
         write_pictures(Path(name) / "source", pictures)
         return {step: _in_fresh_process(step, name, size) for step in STEPS}
 
 
-def peak_of(step: str, folder: Path, size: int) -> int:
+def peak_of(step: str, folder: Path, size: int) -> float:
     """Run `step` in this process and return its peak resident bytes."""
-    changes = [
-        f"data.path={folder / 'source'}",
-        f"data.image_size={size}",
-        "data.anchors=coco",
-        "teacher.width=0.0625",
-        "teacher.depth=0.1",
-    ]
-    params = load_params(overrides=changes)
+    params = load_params(overrides=[f"data.path={folder / 'source'}", f"data.image_size={size}", "data.anchors=coco", *TINY])
     if step == "prepare_data":
         with atomic_folder(folder / "prepared") as output:
             prepare_data(params, NullRun(), output=output)
     else:
-        spec = build_spec(params.teacher, read_json(folder / "prepared" / "summary.json"))
-        save_model(folder / "teacher" / "model.safetensors", build_model(spec), spec)
-        with atomic_folder(folder / "maps") as output:
-            compute_info_maps(params, NullRun(), folder / "prepared", folder / "teacher", output)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        compute_untrained_maps(params, folder)
+    return peak_memory()
+
+
+def compute_untrained_maps(params: Params, folder: Path) -> None:
+    """Write the maps of `folder`/prepared, by an untrained teacher, to `folder`/maps."""
+    spec = build_spec(params.teacher, read_json(folder / "prepared" / "summary.json"))
+    save_model(folder / "teacher" / "model.safetensors", build_model(spec), spec)
+    with atomic_folder(folder / "maps") as output:
+        compute_info_maps(params, NullRun(), folder / "prepared", folder / "teacher", output)
 
 
 def write_pictures(folder: Path, count: int) -> None:
@@ -102,9 +103,9 @@ def _annotations(pictures: int) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES, 1)]}
 
 
-def _in_fresh_process(step: str, folder: str, size: int) -> int:
+def _in_fresh_process(step: str, folder: str, size: int) -> float:
     command = [sys.executable, "-m", "benchmarks.map_memory", "--folder", folder, "--size", str(size), "--step", step]
-    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from benchmarks.machine import describe_machine
+from benchmarks.memory import peak_memory
 from components.params.load import load_params
 from components.prepare_data.step import prepare_data
 from components.runtime.tracking import NullRun
@@ -37,6 +37,8 @@ CLASSES = [f"class {label}" for label in range(80)]
 BOXES_PER_PICTURE = 300 / 118
 TEMPLATES = 128
 """JPEG files that are encoded; the others are variants of them."""
+PICTURES_PER_CLASS = 7
+"""At least, so that every class has boxes in the training pictures."""
 VARIED_STEPS, STEP_CHANGES = 8, 4
 CORES = (1, 2)
 Row = tuple[str, list[tuple[int, int, int, int, int]]]
@@ -86,15 +88,16 @@ def write_pictures(folder: Path, count: int) -> list[Row]:
     """Write `count` JPEG files without equal pixels; return their names and random boxes."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    templates = [_encode(rng) for _ in range(TEMPLATES)]
+    templates = [_encode(rng) for _ in range(min(TEMPLATES, count))]
+    classes = min(len(CLASSES), count // PICTURES_PER_CLASS)
     rows: list[Row] = [(f"{index:012}", []) for index in range(count)]
     for index, (name, _) in enumerate(track(rows, "write pictures", count)):
-        variant, template = divmod(index, TEMPLATES)
+        variant, template = divmod(index, len(templates))
         (folder / f"{name}.jpg").write_bytes(_vary(templates[template], variant))
     for index in rng.integers(count, size=round(count * BOXES_PER_PICTURE)).tolist():
         width, height = int(rng.integers(16, WIDTH // 2)), int(rng.integers(16, HEIGHT // 2))
         left, top = int(rng.integers(WIDTH - width)), int(rng.integers(HEIGHT - height))
-        rows[index][1].append((int(rng.integers(len(CLASSES))), left, top, width, height))
+        rows[index][1].append((int(rng.integers(classes)), left, top, width, height))
     return rows
 
 
@@ -129,7 +132,8 @@ def _write_coco(folder: Path, rows: Sequence[Row]) -> None:
         {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
         for i, (image, (label, *box)) in enumerate(boxes)
     ]
-    categories = [{"id": label, "name": name} for label, name in enumerate(CLASSES)]
+    used = {label for _, own in rows for label, *_ in own}
+    categories = [{"id": label, "name": CLASSES[label]} for label in sorted(used)]
     (folder / "annotations.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
 
 
@@ -170,10 +174,7 @@ def _measure_here(folder: Path, layout: str) -> dict[str, float]:
         prepare_data(params, NullRun(), output=output)
         seconds = time.monotonic() - start
         sizes = [file.stat().st_size for file in output.rglob("*") if file.is_file()]
-    # not `resource.getrusage`, which counts the memory of the process that started this one, too
-    peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    memory = int(peak[1]) * 1024 / 1e6 if peak else float("nan")
-    return {"seconds": seconds, "megabytes": memory, "files": len(sizes), "written": sum(sizes) / 1e6}
+    return {"seconds": seconds, "megabytes": peak_memory() / 1e6, "files": len(sizes), "written": sum(sizes) / 1e6}
 
 
 @contextmanager
