@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import nn
 
+from benchmarks.epochs import build_training
 from benchmarks.machine import describe_machine
 from benchmarks.map_memory import write_pictures
 from components.params.load import load_params
@@ -30,15 +30,9 @@ from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
-from kd.detection.loss import DetectionLoss
 from kd.files import read_json
-from kd.model.build import build_model
 from kd.model.spec import ModelSpec
 from kd.train.config import TrainConfig
-from kd.train.ema import ModelEMA
-from kd.train.engine import train_one_epoch
-from kd.train.optimizer import build_optimizer
-from kd.train.progress import TrainingProgress
 
 SIZE, BATCH, STEPS = 160, 32, 16
 TARGET = 0.65
@@ -80,18 +74,14 @@ def measure(data: Path, spec: ModelSpec, workers: int, runs: int) -> None:
 def _training(data: Path, spec: ModelSpec, workers: int) -> Callable[[], float]:
     """A function that trains one more epoch and returns its rate in pictures a second."""
     config = TrainConfig(epochs=1000, batch=BATCH, precision="fp32", workers=workers)
-    network = build_model(spec)
-    trained = nn.ModuleList([network]).to(memory_format=torch.channels_last)
+    training = build_training(spec, config, torch.device("cpu"))
     pictures = DetectionData(data / "train", SIZE)
     batches = EpochBatchSampler(len(pictures), BATCH, 0)
     loader = training_loader(TrainingDataset(pictures, AugmentConfig(), config.epochs, 0), batches, workers)
-    criterion, ema, optimizer = DetectionLoss(spec.anchors, SIZE), ModelEMA(network, config.ema_decay), build_optimizer(trained, config)
-    scaler = torch.GradScaler("cpu", enabled=False)
-    silent = TrainingProgress("", config.epochs, STEPS, BATCH, 0, enabled=False)
 
     def epoch() -> float:
         start = time.perf_counter()
-        train_one_epoch(trained, network, criterion, None, loader, optimizer, scaler, ema, config, batches.epoch, None, silent)
+        training.epoch(loader, batches.epoch)
         batches.epoch += 1
         return len(batches) * BATCH / (time.perf_counter() - start)
 
