@@ -19,9 +19,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.epochs import build_training
 from benchmarks.machine import describe_machine
 from benchmarks.map_memory import write_pictures
+from benchmarks.training_loop import build_training_loop
 from components.params.load import load_params
 from components.prepare_data.step import prepare_data
 from components.runtime.tracking import NullRun
@@ -74,7 +74,7 @@ def measure(data: Path, spec: ModelSpec, workers: int, runs: int) -> None:
 def _training(data: Path, spec: ModelSpec, workers: int) -> Callable[[], float]:
     """A function that trains one more epoch and returns its rate in pictures a second."""
     config = TrainConfig(epochs=1000, batch=BATCH, precision="fp32", workers=workers)
-    training = build_training(spec, config, torch.device("cpu"))
+    training = build_training_loop(spec, config, torch.device("cpu"))
     pictures = DetectionData(data / "train", SIZE)
     batches = EpochBatchSampler(len(pictures), BATCH, 0)
     loader = training_loader(TrainingDataset(pictures, AugmentConfig(), config.epochs, 0), batches, workers)

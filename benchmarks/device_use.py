@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Protocol
 
 import torch
-from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -111,7 +110,7 @@ def idle_share(epoch: Epoch, batches: Batches, device: torch.device) -> float:
 
 def kernels(profiler: profile) -> list[tuple[float, float]]:
     """Begin and end of each kernel in microseconds; copies and annotations are none."""
-    events = [event for event in profiler.events() or () if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
+    events = [event for event in profiler.events() or () if event.device_type.name == "CUDA" and not event.is_user_annotation]
     return [(event.time_range.start, event.time_range.end) for event in events if not event.name.startswith(("Memcpy", "Memset"))]
 
 

@@ -30,10 +30,10 @@ from typing import Any
 import torch
 
 from benchmarks.device_use import WARM_UP, count_flops, find_sync, idle_share, measure_roof, rate
-from benchmarks.epochs import Training, build_training
 from benchmarks.machine import describe_machine
 from benchmarks.map_memory import compute_untrained_maps
 from benchmarks.prepare_data import WRITERS, write_pictures
+from benchmarks.training_loop import TrainingLoop, build_training_loop
 from components.distill_student.step import distill_config
 from components.params.load import load_params
 from components.params.models import Params
@@ -124,8 +124,8 @@ def measure_trainings(params: Params, folder: Path, device: torch.device, deadli
 
 
 def measure_training(params: Params, name: str, folder: Path, device: torch.device, roof: float, seconds: float) -> dict[str, Any]:
-    """The fields of the JSON that are explained above, in about `seconds`."""
-    training = build(params, name, folder, device)
+    """The fields of the JSON that are described above, in about `seconds`."""
+    training = training_loop(params, name, folder, device)
     stored = training.distillation.stored_maps if training.distillation else None
     data = DetectionData(folder / "prepared" / "train", params.data.image_size)
     cache = local_share() // 2 if training.config.cache else 0
@@ -151,13 +151,13 @@ def measure_training(params: Params, name: str, folder: Path, device: torch.devi
     }
 
 
-def build(params: Params, name: str, folder: Path, device: torch.device) -> Training:
+def training_loop(params: Params, name: str, folder: Path, device: torch.device) -> TrainingLoop:
     """The training `name`, one of `TRAININGS`."""
     section = params.teacher if name == "teacher" else params.student
     spec = build_spec(section, read_json(folder / "prepared" / "summary.json"))
     config = train_config(section.train, fine_tune=False)
     distill = partial(_distill, params, folder, spec, config.autocast_dtype(device)) if name == "distillation" else None
-    return build_training(spec, config, device, distill)
+    return build_training_loop(spec, config, device, distill)
 
 
 def _distill(params: Params, folder: Path, spec: ModelSpec, dtype: torch.dtype | None, student: Network) -> Distillation:
@@ -167,7 +167,7 @@ def _distill(params: Params, folder: Path, spec: ModelSpec, dtype: torch.dtype |
     return build_distillation(teacher, teacher_spec, settings, folder / "maps", student, spec, pictures, dtype, params.seed, live=live)
 
 
-def _is_sync_free(training: Training, ready: list[Any]) -> bool:
+def _is_sync_free(training: TrainingLoop, ready: list[Any]) -> bool:
     message = find_sync(training.epoch, ready)
     if message:
         print(f"warning: a step waits for the GPU: {message}", file=sys.stderr)

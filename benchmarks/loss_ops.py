@@ -37,17 +37,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     parser.add_argument("--size", type=int, default=96, help="side of the pictures (default: 96)")
     options = parser.parse_args(arguments)
     params = load_params(options.params)
-    calls = {
-        batch: {name: count_operators(loss) for name, loss in losses(params, options.size, batch).items()} for batch in options.batches
-    }
+    calls = {}
+    for batch in options.batches:
+        functions = loss_functions(params, options.size, batch)
+        calls[batch] = {name: count_operators(function) for name, function in functions.items()}
     print(f"{describe_machine()}; operators of a forward pass")
     print(f"{'loss':<14}{''.join(f'batch {batch}'.rjust(10) for batch in calls)}  result")
     for name in calls[options.batches[0]]:
         of_loss = [found[name] for found in calls.values()]
-        print(f"{name:<14}{''.join(f'{found.calls:>10}' for found in of_loss)}  {judge(name, of_loss)}")
+        print(f"{name:<14}{''.join(f'{found.calls:>10}' for found in of_loss)}  {assess(name, of_loss)}")
 
 
-def losses(params: Params, size: int, pictures: int) -> dict[str, Callable[[], object]]:
+def loss_functions(params: Params, size: int, pictures: int) -> dict[str, Callable[[], object]]:
     """The detection loss, the response loss, and the whole distillation loss (features and response) of untrained networks."""
     teacher_spec, student_spec = synthetic_spec(params.teacher, size), synthetic_spec(params.student, size)
     teacher, student = build_model(teacher_spec), build_model(student_spec)
@@ -68,7 +69,7 @@ def losses(params: Params, size: int, pictures: int) -> dict[str, Callable[[], o
     }
 
 
-def judge(name: str, calls: Sequence[OperatorCalls]) -> str:
+def assess(name: str, calls: Sequence[OperatorCalls]) -> str:
     """What is expected of the operators of the loss `name` at several batches, and whether they are so."""
     counts, waiting = [found.calls for found in calls], {operator for found in calls for operator in found.waiting}
     limit = MAX_CALLS.get(name)

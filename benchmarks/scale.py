@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         for part in PARTS:
             found = _in_fresh_process(part, folder, options.size, options.workers)
             files = found.get("files", "")
-            print(f"{part:<18} {found['seconds']:>8.1f} {found['peak'] / 1e6:>8.0f} {files:>6}  {judge(part, found)}", flush=True)
+            print(f"{part:<18} {found['seconds']:>8.1f} {found['peak'] / 1e6:>8.0f} {files:>6}  {assess(part, found)}", flush=True)
 
 
 def measure_here(part: str, folder: Path, size: int, workers: int) -> dict[str, float]:
@@ -82,7 +82,7 @@ def measure_here(part: str, folder: Path, size: int, workers: int) -> dict[str, 
     return {"seconds": time.monotonic() - start, "peak": peak_memory(), **found}
 
 
-def judge(part: str, found: dict[str, float]) -> str:
+def assess(part: str, found: dict[str, float]) -> str:
     """The targets of a part, and whether they are reached."""
     if part == "prepare_data":
         return f"at most {MAX_FILES} files {_reached(found['files'] <= MAX_FILES)}"
@@ -145,8 +145,10 @@ def _reached(reached: bool) -> str:
 
 def _in_fresh_process(part: str, folder: Path, size: int, workers: int) -> dict[str, float]:
     options = ["--folder", str(folder), "--size", str(size), "--workers", str(workers), "--run", part]
-    command = [sys.executable, "-m", "benchmarks.scale", *options]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-m", "benchmarks.scale", *options], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)  # the process has reported its error
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

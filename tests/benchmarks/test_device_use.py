@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch._C._autograd import DeviceType
+from torch.autograd import DeviceType
 
 from benchmarks import device_use
 from benchmarks.device_use import WARM_UP, Window, busy_seconds, count_flops, find_sync, kernels, measure_roof, rate

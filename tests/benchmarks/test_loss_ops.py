@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.loss_ops import judge, main
+from benchmarks.loss_ops import assess, main
 from benchmarks.operators import OperatorCalls
 from tests.benchmarks.conftest import ROOT
 
@@ -17,6 +17,6 @@ def test_each_loss_has_as_many_operators_in_any_batch(capsys: pytest.CaptureFixt
 
 def test_what_is_missed_is_named() -> None:
     few, many = OperatorCalls(10, []), OperatorCalls(400, ["aten::item", "aten::nonzero", "aten::item"])
-    assert judge("detection", [few, few]) == "equal at each batch reached; at most 300 reached; none waits reached"
-    assert judge("detection", [few, many]) == "equal at each batch MISSED; at most 300 MISSED; none waits aten::item aten::nonzero MISSED"
-    assert judge("response", [many._replace(waiting=[])] * 2) == "equal at each batch reached; none waits reached"
+    assert assess("detection", [few, few]) == "equal at each batch reached; at most 300 reached; none waits reached"
+    assert assess("detection", [few, many]) == "equal at each batch MISSED; at most 300 MISSED; none waits aten::item aten::nonzero MISSED"
+    assert assess("response", [many._replace(waiting=[])] * 2) == "equal at each batch reached; none waits reached"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scale
-from benchmarks.scale import MAX_GROWTH, judge, load_epoch, main, measure_here
+from benchmarks.scale import MAX_GROWTH, assess, load_epoch, main, measure_here
 from kd.data.augment import AugmentConfig
 from kd.data.dataset import DetectionData
 
@@ -33,8 +33,8 @@ def test_growth_is_that_from_the_first_tenth_of_an_epoch_to_the_last(squares: Pa
 
 
 def test_targets_are_judged() -> None:
-    assert judge("prepare_data", {"files": 300.0}) == "at most 300 files reached"
-    assert judge("prepare_data", {"files": 301.0}) == "at most 300 files MISSED"
+    assert assess("prepare_data", {"files": 300.0}) == "at most 300 files reached"
+    assert assess("prepare_data", {"files": 301.0}) == "at most 300 files MISSED"
     loaded = {"pictures": 100.0, "loading": 2.0, "growth": 2 * MAX_GROWTH}
-    assert judge("load", loaded) == "50 pictures a second; memory grows by 100.0 MB (at most 50 MISSED)"
-    assert judge("load", loaded | {"growth": -1e6}).endswith("grows by -1.0 MB (at most 50 reached)")
+    assert assess("load", loaded) == "50 pictures a second; memory grows by 100.0 MB (at most 50 MISSED)"
+    assert assess("load", loaded | {"growth": -1e6}).endswith("grows by -1.0 MB (at most 50 reached)")

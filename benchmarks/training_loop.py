@@ -21,7 +21,7 @@ from kd.train.progress import TrainingProgress
 
 
 @dataclass
-class Training:
+class TrainingLoop:
     """A training in this process, as `kd.train.engine.train` sets it up, without checkpoint, validation and progress."""
 
     network: Network
@@ -42,15 +42,15 @@ class Training:
         train_one_epoch(*parts, loader, self.optimizer, self.scaler, self.ema, self.config, number, self.autocast, silent)
 
 
-def build_training(
+def build_training_loop(
     spec: ModelSpec, config: TrainConfig, device: torch.device, distill: Callable[[Network], Distillation] | None = None
-) -> Training:
+) -> TrainingLoop:
     """A training from random weights; `distill` builds the distillation for the student."""
     network = build_model(spec).to(device)
     distillation = distill(network) if distill else None
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
     autocast = config.autocast_dtype(device)
-    return Training(
+    return TrainingLoop(
         network,
         trained,
         DetectionLoss(spec.anchors, spec.image_size).to(device),
