@@ -89,7 +89,7 @@ def write_pictures(folder: Path, count: int) -> list[Row]:
     folder.mkdir()
     rng = np.random.default_rng(0)
     templates = [_encode(rng) for _ in range(min(TEMPLATES, count))]
-    classes = min(len(CLASSES), count // PICTURES_PER_CLASS)
+    classes = max(min(len(CLASSES), count // PICTURES_PER_CLASS), 1)
     rows: list[Row] = [(f"{index:012}", []) for index in range(count)]
     for index, (name, _) in enumerate(track(rows, "write pictures", count)):
         variant, template = divmod(index, len(templates))

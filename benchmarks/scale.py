@@ -3,8 +3,9 @@
 kdflow benchmark scale --pictures 118000 --size 416 --workers 2
 
 The dataset is that of `kdflow benchmark prepare_data` in COCO layout; 70 % of its pictures are trained on. Each part runs in a fresh
-process. Loading has the stored maps and the augmentation of params.yaml, but no cache of decoded pictures, which takes memory on
-purpose. Its growth is that of the memory that the process and its workers do not share, from the first tenth of the epoch to the last.
+process, whose peak memory is printed, without that of its workers. Loading has the stored maps and the augmentation of params.yaml, but
+no cache of decoded pictures, which takes memory on purpose. The growth of memory is that of the process and its workers from the first
+tenth of the epoch to the last, without mapped files.
 The disk must hold the pictures twice, 70 KB each, and the maps.
 """
 

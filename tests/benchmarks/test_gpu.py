@@ -12,7 +12,7 @@ PARAMS = ["--params", str(ROOT / "examples/paper.yaml")]
 
 
 def test_every_training_is_measured(capsys: pytest.CaptureFixture) -> None:
-    main([*PARAMS, "--device", "cpu", "--pictures", "40", "--minutes", "0"])
+    main([*PARAMS, "--device", "cpu", "--pictures", "24", "--minutes", "0"])
     captured = capsys.readouterr()
     report = json.loads(captured.out)
     rows = {(row["training"], row["deterministic"]): row for row in report["trainings"]}
