@@ -11,7 +11,7 @@ from kd.cgroups import control_groups, read_text
 def free_memory(root: Path = Path("/")) -> int:
     """Bytes that this process can use: what the machine has available, or what the limit of a control group leaves if that is less.
 
-    0 on systems that do not tell, such as macOS.
+    0 where the system does not say, as on macOS.
 
     Args:
         root: folder that contains `proc` and `sys`.

@@ -1,4 +1,4 @@
-"""Decoded pictures in memory that the processes of a training share."""
+"""A cache of decoded pictures that the processes of a training share."""
 
 import mmap
 from collections.abc import Callable

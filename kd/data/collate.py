@@ -86,8 +86,8 @@ def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor
     boxes, labels = torch.cat([sample.boxes for sample in samples]), torch.cat([sample.labels for sample in samples])
     counts = torch.tensor([len(sample.labels) for sample in samples])
     starts, copied = counts.cumsum(0) - counts, counts[sources.flatten()]
-    square = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
-    within = torch.arange(len(square)) - (copied.cumsum(0) - copied)[square]
-    objects = starts[sources.flatten()][square] + within
-    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[square], samples[0].square.shape[-1])
-    return moved, labels[objects[kept]], square[kept] // sources.shape[1]
+    target = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
+    within = torch.arange(len(target)) - (copied.cumsum(0) - copied)[target]
+    objects = starts[sources.flatten()][target] + within
+    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[target], samples[0].square.shape[-1])
+    return moved, labels[objects[kept]], target[kept] // sources.shape[1]

@@ -90,7 +90,7 @@ def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _column(squares: Tensor, fill: float) -> tuple[Tensor, int]:
-    """Squares [G, N, C, S, S] below each other, each followed by itself at half its size, all with a border of `fill`.
+    """The squares [G, N, C, S, S] below each other, each followed by itself at half its size, all with a border of `fill`.
 
     Returns:
         float32 [G, C, N * H, S + 2], and the first of the H rows of a square that is of its half.
