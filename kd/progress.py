@@ -12,11 +12,19 @@ class Progress:
     """Shows the progress of `total` units of work.
 
     On a terminal one line is redrawn at most ten times a second. Elsewhere a line is printed every `every` seconds, and at the
-    end if the work took longer than two seconds.
+    end if the work took longer than two seconds. If it is not `enabled`, nothing is shown.
     """
 
-    def __init__(self, title: str, total: int, unit: str = "pictures", every: float = 15.0, stream: TextIO | None = None) -> None:
-        self.title, self.total, self.unit = title, total, unit
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str = "pictures",
+        every: float = 15.0,
+        stream: TextIO | None = None,
+        enabled: bool = True,
+    ) -> None:
+        self.title, self.total, self.unit, self.enabled = title, total, unit, enabled
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.interval = 0.1 if self.terminal else every
@@ -27,7 +35,7 @@ class Progress:
         """Count `count` units as done. `note` is called only when the bar is drawn; its result is shown behind the bar."""
         self.done += count
         now = time.monotonic()
-        if now - self.last_shown >= self.interval:
+        if self.enabled and now - self.last_shown >= self.interval:
             self.last_shown = now
             self._show(note())
 
@@ -38,7 +46,7 @@ class Progress:
 
     def close(self) -> None:
         """Show the final state and end the line."""
-        if self.terminal or time.monotonic() - self.start > 2:
+        if self.enabled and (self.terminal or time.monotonic() - self.start > 2):
             self._show("")
             if self.terminal:
                 self.stream.write("\n")
@@ -57,9 +65,9 @@ class Progress:
         self.stream.flush()
 
 
-def track(items: Iterable[T], title: str, total: int, unit: str = "pictures") -> Iterator[T]:
-    """Yield `items` and show their progress."""
-    progress = Progress(title, total, unit)
+def track(items: Iterable[T], title: str, total: int, unit: str = "pictures", enabled: bool = True) -> Iterator[T]:
+    """Yield `items` and show their progress if `enabled`."""
+    progress = Progress(title, total, unit, enabled=enabled)
     try:
         for item in items:
             yield item

@@ -41,7 +41,7 @@ Variables = dict[Name, dict[str, Variable]]
 
 
 class Gpu(Section):
-    """GPUs of one node. A training runs one process per GPU."""
+    """GPUs of one node. Trainings, compute_info_maps and evaluate run one process per GPU."""
 
     type: str = Field(description="name of the resource, such as nvidia.com/gpu")
     count: Annotated[int, Field(ge=1)]

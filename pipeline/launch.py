@@ -28,6 +28,8 @@ from pipeline.restarts import run_with_restarts
 from pipeline.unlabelled import data_version, resolve_unlabelled
 
 TRAININGS = tuple(ROLES)
+DISTRIBUTED = (*TRAININGS, "compute_info_maps", "evaluate")
+"""The steps that run one process per GPU."""
 SKIPPED = "skipped.json"
 Sections = dict[str, Any]
 
@@ -61,7 +63,7 @@ def launch_step(step: str, sections: Sections, inputs: Mapping[str, Artifact | N
     configure_threads()
     paths = {name: Path(artifact.path) if artifact else None for name, artifact in inputs.items()}
     _check_inputs(paths)
-    processes = max(gpu_count(), 1) if step in TRAININGS else 1
+    processes = max(gpu_count(), 1) if step in DISTRIBUTED else 1
     with fetched_weights(step, weights) as fetched:
         run_processes(step, parse_sections(sections), {**paths, **fetched, "output": Path(output.path)}, processes)
     return _add_metadata(output)
@@ -152,7 +154,7 @@ def run_processes(step: str, params: Params, paths: Mapping[str, Path | None], p
         file = Path(folder) / "params.yaml"
         file.write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-        options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+        options = [word for name, path in paths.items() for word in (f"--{name}", str(path or ""))]
         command = [sys.executable, *torchrun, "-m", f"components.{step}", "--params", str(file), *options]
         run_with_restarts(command, step, restarts, {"OMP_NUM_THREADS": str(max(thread_count() // processes, 1))})
 

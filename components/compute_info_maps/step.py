@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import torch
-
 from components.params.models import Params
 from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData, find_unlabelled
 from kd.distillation.compute_maps import write_info_maps
 from kd.files import digest, read_json
+from kd.model.distributed import init_distributed
 from kd.model.store import load_model
 
 
@@ -27,14 +26,16 @@ def compute_info_maps(
     order of train/annotations.json, then of unlabelled/annotations.json), or `stride_<stride>.npy` where backbone and neck have the same
     maps; the channel statistics, and index.json, which names the file of each tap. Memory does not grow with the number of pictures.
     """
-    model = teacher / "model.safetensors"
-    network, spec = load_model(model)
-    summary = read_json(data / "summary.json")
-    run.log_dataset("prepared", str(data), summary["digest"], "training")
-    metadata = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pictures, unlabelled = DetectionData(data / "train", spec.image_size), find_unlabelled(data, spec.image_size)
-    section = params.info_maps
-    network.to(device)
-    write_info_maps(network, spec, pictures, section.method, section.batch, output, metadata, unlabelled, section.workers)
-    run.log_metrics({"pictures": len(pictures) + len(unlabelled or ()), "megabytes": sum(f.stat().st_size for f in output.iterdir()) / 1e6})
+    model, section = teacher / "model.safetensors", params.info_maps
+    with init_distributed() as processes:
+        with processes.together():
+            network, spec = load_model(model)
+            summary = read_json(data / "summary.json")
+            metadata = {"data": summary["digest"], "teacher": digest(model), "strides": list(network.strides)}
+            pictures, unlabelled = DetectionData(data / "train", spec.image_size), find_unlabelled(data, spec.image_size)
+        run.log_dataset("prepared", str(data), summary["digest"], "training")
+        network.to(processes.device)
+        write_info_maps(network, spec, pictures, section.method, section.batch, output, metadata, unlabelled, section.workers, processes)
+    if processes.is_main:
+        megabytes = sum(file.stat().st_size for file in output.iterdir()) / 1e6
+        run.log_metrics({"pictures": len(pictures) + len(unlabelled or ()), "megabytes": megabytes})

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from components.evaluate.latency import latencies
 from components.evaluate.report import write_report
 from components.evaluate.report.tables import write_tables
-from components.evaluate.scoring import MODEL, TrainedModel, evaluate_model, gigaflops, load_split, load_trained
+from components.evaluate.scoring import MODEL, TrainedModel, detect_share, gigaflops, load_split, load_trained, score_detections
 from components.params.models import Params
 from components.runtime.tracking import Run
 from kd.data.dataset import DetectionData
@@ -14,6 +16,7 @@ from kd.detection.evaluate import NMSConfig
 from kd.detection.scores import Scores
 from kd.files import read_json, write_json
 from kd.model.build import count_parameters
+from kd.model.distributed import init_distributed
 
 DIGITS = 6
 
@@ -31,7 +34,7 @@ def evaluate(
     """Score teacher, baseline and distilled student on the same test pictures, and write a report.
 
     Writes metrics.json, the data of DVC's plots (four CSV files), and report.html, a single self-contained file. Latencies
-    differ from run to run, so they are recorded in MLflow only.
+    differ from run to run, so they are recorded in MLflow only. Several processes share the pictures, and the main process does the rest.
 
     Args:
         params: reads the section `evaluate`; the report shows the parameters that the models were trained with.
@@ -47,12 +50,18 @@ def evaluate(
         InputError: if an input is missing, or a model has other classes than the data.
     """
     section = params.evaluate
-    summary = read_json(data / "summary.json")
-    folders = {"teacher": teacher, "baseline": baseline, "student": student}
-    trained = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
-    train, test = DetectionData(data / "train", summary["image_size"]), load_split(data / "test", summary["image_size"])
     nms = NMSConfig(section.confidence, section.nms_iou, section.max_detections)
-    evaluated = {name: evaluate_model(name, model, test, nms, section.workers) for name, model in trained.items()}
+    folders = {"teacher": teacher, "baseline": baseline, "student": student}
+    with init_distributed() as processes:
+        with processes.together():
+            summary = read_json(data / "summary.json")
+            trained = {name: load_trained(folder, summary) for name, folder in folders.items() if folder}
+            train, test = DetectionData(data / "train", summary["image_size"]), load_split(data / "test", summary["image_size"])
+            shares = {name: detect_share(name, model, test, nms, processes, section.workers) for name, model in trained.items()}
+        found = {name: processes.gather(share) for name, share in shares.items()}
+    if not processes.is_main:
+        return
+    evaluated = {name: score_detections(model, found[name], test, nms) for name, model in trained.items()}
     metrics: dict[str, Any] = {name: _metrics(model, evaluated[name].scores) for name, model in trained.items()}
     if baseline:
         metrics["gain"] = gain(metrics)
@@ -60,6 +69,8 @@ def evaluate(
     write_tables(output, evaluated)
     write_report(output / "report.html", evaluated, metrics, summary, params, (train, test), maps, trained["student"].init)
     run.log_dataset("prepared", str(data), summary["digest"], "test")
+    if processes.world_size > 1:  # the threads of the others are free now
+        torch.set_num_threads(torch.get_num_threads() * processes.world_size)
     times = latencies({name: (model.network, model.spec) for name, model in trained.items()}, test)
     scores = {f"{name}.{key}": value for name, values in metrics.items() for key, value in values.items()}
     run.log_metrics(scores | {f"{name}.latency_ms": value for name, value in times.items()})

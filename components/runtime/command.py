@@ -81,10 +81,9 @@ def run_command(name: str) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change one parameter, as in teacher.train.epochs=3"
     )
-    for name, default in _default_paths(step).items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, type=Path, default=default, metavar="PATH", help=_path_help(name, default)
-        )
+    for parameter in inspect.signature(step).parameters.values():
+        if isinstance(parameter.default, Path):
+            _add_path(parser, parameter)
     arguments = vars(parser.parse_args())
     params = load_params(arguments.pop("params"), arguments.pop("set"))
     run_step(step, params, **arguments)
@@ -96,12 +95,24 @@ def import_step(name: str) -> Step:
     return step
 
 
-def _path_help(name: str, default: Path) -> str:
-    return (
-        f"folder to write to; a former output there is replaced as a whole (default: {default})"
-        if name == "output"
-        else f"default: {default}"
+def _add_path(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
+    """Add the option of a path; if the step can do without it, an empty one stands for None."""
+    name, default, optional = parameter.name, parameter.default, parameter.annotation is not Path
+    text = f"default: {default}"
+    if name == "output":
+        text = f"folder to write to; a former output there is replaced as a whole ({text})"
+    parser.add_argument(
+        f"--{name.replace('_', '-')}",
+        dest=name,
+        type=_optional_path if optional else Path,
+        default=default,
+        metavar="PATH",
+        help=f"{text}; '' to leave it out" if optional else text,
     )
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _read_paths(step: Step, params: Params, arguments: dict[str, Any]) -> dict[str, Path]:

@@ -21,10 +21,10 @@ from kd.data.augment import AugmentConfig
 from kd.errors import InputError
 from kd.files import digest, digest_json, read_json
 from kd.model.build import count_parameters
+from kd.model.distributed import init_distributed
 from kd.model.spec import ModelSpec
 from kd.model.store import load_training_pictures, save_model
 from kd.train.config import TrainConfig
-from kd.train.distributed import init_distributed
 from kd.train.divergence import TrainingDiverged
 from kd.train.engine import BuildDistillation, EpochMetrics, train
 

@@ -13,6 +13,9 @@ from kd.data.loader import Workers, scoring_loader
 from kd.detection.decode import Detections, decode_boxes, postprocess
 from kd.detection.scores import Scores, coco_scores, split_results
 
+BATCH = 32
+"""Number of pictures that a network detects in at once."""
+
 
 @dataclass(frozen=True)
 class NMSConfig:
@@ -28,7 +31,7 @@ def detect(
     anchors: Anchors,
     data: DetectionData,
     nms: NMSConfig,
-    batch: int = 32,
+    batch: int = BATCH,
     workers: Workers = 0,
     indices: Sequence[int] | None = None,
 ) -> Iterator[Detections]:

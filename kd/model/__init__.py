@@ -1,1 +1,1 @@
-"""YOLOv3, yolov3-tiny, and how they are stored."""
+"""YOLOv3, yolov3-tiny, how they are stored, and the processes that run them."""

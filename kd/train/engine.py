@@ -20,11 +20,11 @@ from kd.detection.loss import DetectionLoss
 from kd.detection.scores import coco_scores, split_results
 from kd.memory import local_share
 from kd.model.build import Network, build_model
+from kd.model.distributed import Processes
 from kd.model.spec import ModelSpec
 from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
-from kd.train.distributed import Processes
 from kd.train.divergence import DivergenceCheck, check_weights
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio

@@ -31,13 +31,17 @@ PLACES = {
 }
 
 
-def write_outputs(root: Path, classes: list[str] = CLASSES) -> dict[str, Path]:
-    """Write the outputs of all steps before `evaluate` below `root`; return their folders by the names of its parameters."""
+def write_outputs(root: Path, classes: list[str] = CLASSES, test: int = TEST) -> dict[str, Path]:
+    """Write the outputs of all steps before `evaluate`, with `test` test pictures, below `root`.
+
+    Returns:
+        Their folders by the names of the parameters of `evaluate`.
+    """
     places = {name: root / place for name, place in PLACES.items()}
     for place in places.values():
         place.mkdir(parents=True)
     splits = {
-        split: _write_split(places["data"] / split, count, classes) for split, count in (("train", TRAIN), ("val", VAL), ("test", TEST))
+        split: _write_split(places["data"] / split, count, classes) for split, count in (("train", TRAIN), ("val", VAL), ("test", test))
     }
     summary = {"classes": classes, "digest": "0123abcd", "splits": splits, "image_size": SIDE, "dropped": [], "warnings": WARNINGS}
     write_json(places["data"] / "summary.json", summary)

@@ -85,3 +85,12 @@ def test_track_yields_all_items_and_ends_the_line_also_after_an_error(clock: Clo
     with pytest.raises(ZeroDivisionError):
         list(track((1 // n for n in (1, 0)), "read", 2))
     assert stream.getvalue().endswith("left\n") and stream.getvalue().count("\n") == 2
+
+
+def test_what_is_not_enabled_shows_nothing(clock: Clock) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        progress = Progress("train", 6, stream=stream, enabled=False)
+        clock.now += 30
+        progress.advance(6)
+        progress.close()
+        assert stream.getvalue() == ""

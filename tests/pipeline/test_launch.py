@@ -132,6 +132,15 @@ def test_a_node_without_gpu_trains_in_one_process(project: Path, monkeypatch: py
     assert command[1:3] == ["-m", "components.train_baseline"] and output.metadata["digest"] == digest(project / "model")
 
 
+@pytest.mark.parametrize("step", sorted(set(SECTIONS) - {"compose_scenes", "fetch_weights", "prepare_data", "resolve_unlabelled"}))
+def test_the_steps_with_a_gpu_start_one_process_per_gpu(step: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(launch, "gpu_count", lambda: 4)
+    monkeypatch.setattr(launch, "run_processes", lambda step, params, paths, processes: started.append(processes))
+    launch.launch_step(step, sections(step), {}, artifact(project / "out"))
+    assert started == [1 if step == "register_model" else 4]
+
+
 def test_evaluation_publishes_scores_and_report(project: Path) -> None:
     places = write_outputs(project / "elsewhere")
     output, report = artifact(project / "store/metrics"), artifact(project / "store/report")

@@ -17,9 +17,9 @@ from components.shared.initial_weights import find_weights
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import build_model
+from kd.model.distributed import init_distributed
 from kd.model.initial_weights import load_initial_weights
 from kd.model.store import save_model
-from kd.train.distributed import init_distributed
 from tests.components.stub_models import create_run
 from tests.kd.train.squares import job, spec_for, write_squares
 

@@ -12,7 +12,7 @@ from kd.distillation.compute_maps import letterboxed_batches, write_info_maps
 from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.model.build import Network, build_model
-from kd.train.distributed import Processes
+from kd.model.distributed import Processes
 from kd.train.engine import BuildDistillation
 from tests.kd.train.squares import SIDE, spec_for, write_squares
 

@@ -21,8 +21,8 @@ from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.files import digest_json
 from kd.model.build import build_model
+from kd.model.distributed import Processes, init_distributed
 from kd.train import engine
-from kd.train.distributed import Processes, init_distributed
 from tests.kd.train.squares import SIDE, job, spec_for
 
 EPOCHS, BATCH = 3, 4

@@ -11,9 +11,9 @@ from PIL import Image
 
 from kd.data.augment import AugmentConfig
 from kd.model.build import Network
+from kd.model.distributed import Processes
 from kd.model.spec import Architecture, ModelSpec
 from kd.train.config import TrainConfig
-from kd.train.distributed import Processes
 from kd.train.engine import BuildDistillation, EpochMetrics, train
 from tests.packed import pack
 

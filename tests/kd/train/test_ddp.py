@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from kd.train.distributed import Processes
+from kd.model.distributed import Processes
 from tests.kd.train.ddp_worker import EPOCHS, first_gradient
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from kd.detection.decode import Candidates
+from kd.model.distributed import Processes
 from kd.train.checkpoint import load_checkpoint
-from kd.train.distributed import Processes
 from kd.train.divergence import DivergenceCheck, TrainingDiverged, check_weights
 from kd.train.progress import TrainingProgress
 from tests.kd.train.squares import job

@@ -24,10 +24,10 @@ from kd.distillation.setup import build_distillation
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import Network, build_model
+from kd.model.distributed import Processes
 from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
 from kd.train.config import TrainConfig
-from kd.train.distributed import Processes
 from kd.train.ema import ModelEMA
 from kd.train.engine import BuildDistillation, EpochMetrics, train_one_epoch
 from kd.train.optimizer import build_optimizer

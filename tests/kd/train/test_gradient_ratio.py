@@ -8,7 +8,7 @@ import torch
 import yaml
 from torch import nn
 
-from kd.train.distributed import Processes
+from kd.model.distributed import Processes
 from kd.train.engine import EpochMetrics
 from kd.train.gradient_ratio import MAX_RATIO, exceeds_max_ratio, gradient_ratio
 from tests.kd.train.squares import job

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from kd.errors import InputError
+from kd.model.distributed import Processes
 from kd.train.checkpoint import load_checkpoint
 from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
-from kd.train.distributed import Processes
 from kd.train.ema import ModelEMA
 from kd.train.optimizer import build_optimizer
 from tests.kd.train.squares import job

@@ -22,8 +22,8 @@ from kd.distillation.setup import build_distillation
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.build import Network, build_model
+from kd.model.distributed import Processes
 from kd.model.store import save_model
-from kd.train.distributed import Processes
 from kd.train.engine import BuildDistillation, EpochMetrics
 from tests.kd.train.squares import ANCHORS, SIDE, Job, job, spec_for, write_squares
 

@@ -1,4 +1,4 @@
-"""The processes of one training: a single one, or several started by `torchrun`."""
+"""The processes that work together on one step: a single one, or several started by `torchrun`."""
 
 import os
 from collections.abc import Iterator
@@ -46,9 +46,33 @@ class Processes:
             raise InputError("train.sync_batch_norm", "is true, but the processes have no GPUs", "set it to false")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
-    def share(self, items: int) -> range:
-        """The indices of the items that this process works on, of `items`."""
-        return range(self.rank, items, self.world_size)
+    def share(self, items: int, batch: int = 1) -> list[int]:
+        """The indices of the items that this process works on, of `items`: those of every `world_size`-th batch."""
+        starts = range(self.rank * batch, items, self.world_size * batch)
+        return [index for start in starts for index in range(start, min(start + batch, items))]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make a block without communication fail in all processes if it fails in one, so that none waits for an answer.
+
+        Raises:
+            InputError, OSError: in the main process, which reports it: the first one of any process.
+            SystemExit: in the others.
+        """
+        error: InputError | OSError | None = None
+        try:
+            yield
+        except (InputError, OSError) as raised:
+            error = raised
+        if first := next(filter(None, self.all_gather(error)), None):
+            raise first if self.is_main else SystemExit
+
+    def all_gather(self, value: T) -> list[T]:
+        """The values of all processes, in all of them."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            distributed.all_gather_object(values, value)
+        return values
 
     def gather(self, rows: list[T]) -> list[T]:
         """The rows of all processes in the main process, those of rank 0 first; nothing in the others."""
@@ -70,16 +94,22 @@ class Processes:
             distributed.barrier()
 
 
+SINGLE = Processes(0, 1, torch.device("cpu"))
+"""This process only, on the CPU."""
+
+
 @contextmanager
-def init_distributed(deterministic: bool = True) -> Iterator[Processes]:
+def init_distributed(deterministic: bool | None = None) -> Iterator[Processes]:
     """The processes that `torchrun`'s environment describes; without it this process alone, on the first GPU or the CPU.
 
-    `deterministic` kernels give equal results in each run; others may be faster on a GPU.
+    `deterministic` kernels give equal results in each run; others may be faster on a GPU. None leaves the choice to PyTorch.
     """
     rank, world_size, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
-        _choose_kernels(device, deterministic)
+        torch.cuda.set_device(device)
+        if deterministic is not None:
+            _choose_kernels(deterministic)
     if world_size > 1:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -89,9 +119,8 @@ def init_distributed(deterministic: bool = True) -> Iterator[Processes]:
             distributed.destroy_process_group()
 
 
-def _choose_kernels(device: torch.device, deterministic: bool) -> None:
+def _choose_kernels(deterministic: bool) -> None:
     """On a GPU; on the CPU results are reproducible anyway for a fixed number of threads."""
-    torch.cuda.set_device(device)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic

@@ -1,11 +1,11 @@
-"""The processes of a training: one, or those that torchrun's environment describes."""
+"""The processes of a step: one, or those that torchrun's environment describes."""
 
 import pytest
 import torch
 from torch import distributed, nn
 
 from kd.errors import InputError
-from kd.train.distributed import Processes, _choose_kernels, init_distributed
+from kd.model.distributed import SINGLE, Processes, _choose_kernels, init_distributed
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -42,13 +42,46 @@ def test_a_module_without_parameters_is_not_wrapped() -> None:
 
 
 def test_one_process_has_all_items() -> None:
-    alone = Processes(0, 1, torch.device("cpu"))
-    assert list(alone.share(3)) == [0, 1, 2] and alone.gather([1, 2]) == [1, 2]
+    assert SINGLE.share(3) == SINGLE.share(3, 2) == [0, 1, 2]
+    assert SINGLE.gather([1, 2]) == [1, 2] and SINGLE.all_gather(3) == [3]
 
 
 def test_every_item_is_the_share_of_one_process() -> None:
     shares = [Processes(rank, 3, torch.device("cpu")).share(8) for rank in range(3)]
     assert sorted(item for share in shares for item in share) == list(range(8))
+    assert [Processes(rank, 3, torch.device("cpu")).share(8, 3) for rank in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert [Processes(rank, 2, torch.device("cpu")).share(8, 3) for rank in range(2)] == [[0, 1, 2, 6, 7], [3, 4, 5]]
+
+
+class _Two(Processes):
+    """The process of this rank, of two; the other one has met `error`."""
+
+    def __init__(self, rank: int, error: Exception | None) -> None:
+        super().__init__(rank, 2, torch.device("cpu"))
+        object.__setattr__(self, "error", error)
+
+    def all_gather(self, value: object) -> list:
+        return [value, self.error] if self.is_main else [self.error, value]
+
+
+@pytest.mark.parametrize("error", [InputError("here", "is wrong", "correct it"), OSError(28, "No space left on device", "here")])
+def test_an_error_of_one_process_ends_all_and_the_main_process_reports_it(error: Exception) -> None:
+    for own, other in ((error, None), (None, error), (error, error)):
+        with pytest.raises(type(error)) as raised, _Two(0, other).together():
+            _fail(own)
+        assert raised.value is error
+        with pytest.raises(SystemExit) as ended, _Two(1, other).together():
+            _fail(own)
+        assert not ended.value.code
+    with pytest.raises(type(error)), SINGLE.together():
+        _fail(error)
+    with _Two(0, None).together(), _Two(1, None).together():
+        pass
+
+
+def _fail(error: Exception | None) -> None:
+    if error:
+        raise error
 
 
 def test_batch_normalization_over_processes_needs_gpus() -> None:
@@ -66,9 +99,8 @@ def test_batch_normalization_over_processes_needs_gpus() -> None:
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_the_kernels_of_a_gpu_can_be_chosen(deterministic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = []
-    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, warn_only: chosen.append(mode))
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    _choose_kernels(torch.device("cuda", 0), deterministic)
-    assert chosen == [torch.device("cuda", 0), deterministic] and torch.backends.cudnn.benchmark is not deterministic
+    _choose_kernels(deterministic)
+    assert chosen == [deterministic] and torch.backends.cudnn.benchmark is not deterministic
