@@ -49,9 +49,9 @@ from kd.errors import InputError, clean_exit
 from kd.files import atomic_folder, read_json
 from kd.memory import local_share
 from kd.model.build import Network
+from kd.model.distributed import init_distributed
 from kd.model.spec import ModelSpec
 from kd.model.store import load_model
-from kd.train.distributed import init_distributed
 
 TRAININGS = ("teacher", "baseline", "distillation")
 CPU = (

@@ -21,8 +21,10 @@ OUR = ("components", "kd", "pipeline")
 EXEMPT = {
     "components/params": "the values themselves are under `params:`",
     "components/runtime": "runs a step and records it",
+    "kd/cgroups.py": "the limits of a container are no parameters",
     "kd/errors.py": "messages",
     "kd/files.py": "writes files whole or not at all",
+    "kd/memory.py": "how much may be cached",
     "kd/model/limits.py": "what is refused",
     "kd/progress.py": "progress bars",
     "kd/threads.py": "the number of threads is no parameter",

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
     Attributes:
         key: epoch, from 0, and index of the picture in the data set.
-        square: uint8 [3, S, S], the letterboxed picture.
+        letterboxed: uint8 [3, S, S], the picture in its square.
         boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square.
         labels: [M] class indices.
         maps: information maps [S / stride, S / stride] by tap; empty if none are used.
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
     """
 
     key: tuple[int, int]
-    square: Tensor
+    letterboxed: Tensor
     boxes: Tensor
     labels: Tensor
     maps: "Mapping[Tap, Tensor]"
@@ -54,7 +54,7 @@ def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> Loa
     placements = torch.stack([to_tensor(row, count) for row in drawn])
     colors = torch.stack([sample_colors(rng, augment) for rng in generators])
     objects = _move_objects(samples, sources, placements)
-    squares = torch.stack([sample.square for sample in samples])
+    squares = torch.stack([sample.letterboxed for sample in samples])
     maps = {tap: torch.stack([sample.maps[tap] for sample in samples]) for tap in samples[0].maps}
     unlabelled = len(samples) - labelled
     return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, maps, unlabelled)
@@ -89,5 +89,5 @@ def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor
     target = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
     within = torch.arange(len(target)) - (copied.cumsum(0) - copied)[target]
     objects = starts[sources.flatten()][target] + within
-    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[target], samples[0].square.shape[-1])
+    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[target], samples[0].letterboxed.shape[-1])
     return moved, labels[objects[kept]], target[kept] // sources.shape[1]

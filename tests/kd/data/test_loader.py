@@ -111,7 +111,7 @@ def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, w
         torch.testing.assert_close({tap: maps[:3] for tap, maps in both.maps.items()}, one.maps, rtol=0, atol=1e-4)
         assert both.pictures.shape == (6, 3, 64, 64)
     mosaics = TrainingDataset(data, AugmentConfig(mosaic=1.0), 10, 0, unlabelled=more)
-    batch = mosaics.collate([mosaics.sample(0, index)._replace(square=GREYS[index >= 7]) for index in range(11)])
+    batch = mosaics.collate([mosaics.sample(0, index)._replace(letterboxed=GREYS[index >= 7]) for index in range(11)])
     assert isinstance(batch, LoadedBatch)
     shown = batch.augment().pictures
     assert float(shown[:7].max()) < 0.51 and float(shown[7:].min()) > 0.49
