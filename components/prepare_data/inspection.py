@@ -8,7 +8,7 @@ from typing import NamedTuple
 from components.prepare_data.findings import Finding, counted, find
 from components.prepare_data.layouts.dataset import RawDataset
 from components.prepare_data.layouts.pictures import map_parallel
-from kd.data.letterbox import as_rgb, open_picture, orientation, upright, used_bits
+from kd.data.letterbox import as_rgb, open_picture, orientation, pending_orientation, upright, used_bits
 from kd.errors import InputError
 
 MAX_LISTED = 10
@@ -45,11 +45,11 @@ def inspect_picture(path: Path) -> Inspection:
     """Decode one picture."""
     try:
         with open_picture(path) as image:
-            bits, picture, turn = used_bits(image), as_rgb(image), orientation(image)
-            turned = upright(picture, turn)
+            stored, pending = orientation(image), pending_orientation(image)  # decoding a TIFF turns it and removes its orientation
+            bits, turned = used_bits(image), upright(as_rgb(image), pending)
             content = hashlib.sha256(f"{turned.size}".encode())
             content.update(turned.tobytes())
-            return Inspection(turned.size, content.hexdigest(), turn, bits)
+            return Inspection(turned.size, content.hexdigest(), stored, bits)
     except Exception as error:  # decoders raise whatever a damaged file makes them
         return Inspection((0, 0), "", 1, 8, _reason(error))
 

@@ -9,6 +9,7 @@ from PIL import Image
 from components.prepare_data.inspection import check_sizes, drop_unreadable, inspect_picture, inspect_pictures, picture_findings
 from components.prepare_data.layouts.dataset import RawDataset
 from components.shared.boxes import Box, LabeledPicture
+from kd.data.letterbox import decode_picture
 from kd.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -33,6 +34,13 @@ def test_the_digest_is_of_the_upright_pixels_whatever_the_format(tmp_path):
     digests = [inspect_picture(path).digest for path in (png, bmp, turned, other)]
     assert digests[0] == digests[1] == digests[2] != digests[3]
     assert inspect_picture(turned).size == (32, 24) and inspect_picture(turned).orientation == 6
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_tiff_is_inspected_as_it_is_trained_on(tmp_path, orientation):
+    found = inspect_picture(save(tmp_path / "a.tif", orientation=orientation))
+    assert found == inspect_picture(save(tmp_path / "a.png", orientation=orientation))
+    assert found.orientation == orientation and found.size == decode_picture(tmp_path / "a.tif").size
 
 
 @pytest.mark.parametrize(
