@@ -186,9 +186,18 @@ def _read_names(file: Path) -> list[str]:
 
 def _find_split_folders(base: Path) -> dict[str, list[str]]:
     """The folders of the splits, by their names: images/train, train/images or train; or else all pictures as train."""
-    has_images = (base / "images").is_dir()
-    for parent, inside in (("images", ""), ("", "images"), *([] if has_images else [("", "")])):
-        folders = [path for path in sorted((base / parent).glob("*")) if parse_split(path.name) and (path / inside).is_dir()]
-        if folders:
-            return {path.name: [(path / inside).relative_to(base).as_posix()] for path in folders}
-    return {"train": ["images" if has_images else "."]}
+    images = _images(base)
+    inside_images = {path.name: path for path in _split_folders(images)} if images else {}
+    inside_splits = {path.name: inside for path in _split_folders(base) if (inside := _images(path))}
+    plain = {} if images else {path.name: path for path in _split_folders(base)}
+    found = inside_images or inside_splits or plain or {"train": images or base}
+    return {name: [path.relative_to(base).as_posix()] for name, path in found.items()}
+
+
+def _split_folders(parent: Path) -> list[Path]:
+    return [path for path in sorted(parent.iterdir()) if parse_split(path.name) and path.is_dir()]
+
+
+def _images(folder: Path) -> Path | None:
+    """The subfolder `images`, in any letter case."""
+    return next((path for path in sorted(folder.iterdir(), reverse=True) if path.name.lower() == "images" and path.is_dir()), None)
