@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted
+from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_unused_lists
 from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split
 from components.prepare_data.layouts.files import read_lines
 from components.prepare_data.layouts.pictures import map_parallel, read_size
@@ -51,6 +51,8 @@ def read(folder: Path) -> RawDataset:
         labels += found
     unlisted = find_unlisted("pictures", [label.picture for label in labels], [files.index], config.file.name)
     findings = _find_problems(config, labels, missing) + find_moved([files.index]) + unlisted
+    if config.file.suffix not in (".yaml", ".yml", ".data"):
+        findings += find_unused_lists(folder.glob("*.txt"))
     return RawDataset(config.classes, splits, findings=findings)
 
 

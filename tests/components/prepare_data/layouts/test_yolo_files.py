@@ -90,9 +90,7 @@ def test_the_folders_may_have_capital_letters(folder):
     (folder / "data.yaml").write_text("names: [cat, dog]\n")
     dataset = yolo.read(folder)
     assert dataset.findings == before.findings == []
-    assert {s: [p.boxes for p in part] for s, part in dataset.splits.items()} == {
-        s: [p.boxes for p in part] for s, part in before.splits.items()
-    }
+    assert contents(dataset) == contents(before)
     (folder / "Images" / "train" / "b.jpg").unlink()
     assert "Labels/train/b.txt: has no picture; add the picture in" in rejection(yolo.read, folder)
 
