@@ -41,10 +41,9 @@ def find_similar_classes(classes: Sequence[str]) -> list[Finding]:
     similar: dict[str, list[str]] = {}
     for name in classes:
         similar.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
-    names = [" and ".join(f"'{name}'" for name in group) for group in similar.values() if len(group) > 1]
-    return find(
-        "similar classes", names, "classes have names that differ in letter case or spaces only", "give them one name in the labels"
-    )
+    names = [f"'{name}'" for group in similar.values() if len(group) > 1 for name in group]
+    problem = "classes have the name of another one, but for letter case or spaces"
+    return find("similar classes", names, problem, "give them one name in the labels")
 
 
 def find_other_folders(folder: Path, has_labels: Callable[[Path], object]) -> list[Finding]:

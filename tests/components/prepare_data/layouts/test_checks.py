@@ -56,7 +56,7 @@ def test_lists_beside_a_list_of_classes_are_reported(writers, data):
 
 def test_classes_with_nearly_equal_names_are_reported():
     (finding,) = find_similar_classes(["hard hat", "Hard_Hat", "vest", "hardhat ", "vests"])
-    assert finding.examples == ["'hard hat' and 'Hard_Hat' and 'hardhat '"]
+    assert (finding.count, finding.examples) == (3, ["'hard hat'", "'Hard_Hat'", "'hardhat '"])
     assert find_similar_classes(["hat", "vest"]) == []
 
 
