@@ -58,7 +58,7 @@ def inspect_picture(path: Path) -> Inspection:
     try:
         with open_picture(path) as image:
             frames = getattr(image, "n_frames", 1) if image.format in PAGED else 1
-            deep = any(";16" in str(tile[3]) for tile in image.tile)
+            deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
             stored, pending = orientation(image), pending_orientation(image)  # decoding a TIFF turns it and removes its orientation
             bits, turned = used_bits(image), upright(as_rgb(image), pending)
             if deep and bits == 8 and int(np.asarray(turned).max(initial=0)) < DARK:
