@@ -108,7 +108,7 @@ def _from_darknet(args: argparse.Namespace) -> None:
 
 def _names(path: Path) -> tuple[str, ...]:
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text", "give a file with one class name per line") from None
     if len(names) > MAX_CLASSES:

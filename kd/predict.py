@@ -1,5 +1,6 @@
 """Detect objects in picture files, and draw the detections."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,12 +91,25 @@ def _drawn_name(name: str) -> str:
     return name if Path(name).suffix.lower() in DRAWN_AS else f"{name}.png"
 
 
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files below `folder` that are not hidden, and links to nothing; each folder once, also if links lead to it."""
+    seen = {folder.resolve()}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = {Path(parent, name).resolve(): name for name in sorted(folders, reverse=True) if not _is_hidden(name)}
+        folders[:] = [name for path, name in real.items() if path not in seen]
+        seen |= real.keys()
+        yield from (Path(parent, name) for name in names if not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in IGNORED
+
+
 def _pictures(path: Path, out: Path) -> list[tuple[Path, str]]:
     """Pictures and their names below `path`; hidden files are no pictures."""
     if path.is_dir():
-        inside = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file())
+        inside = (p for p in sorted(_walk(path)) if p.suffix.lower() in EXTENSIONS)
         pairs = [(p, p.relative_to(path).as_posix()) for p in inside if not p.resolve().is_relative_to(out.resolve())]
-        pairs = [(p, name) for p, name in pairs if not any(part.startswith(".") or part in IGNORED for part in Path(name).parts)]
         if not pairs:
             raise InputError(path, "contains no pictures", f"give a folder with {', '.join(EXTENSIONS)} files")
         return pairs

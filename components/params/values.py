@@ -5,9 +5,12 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from kd.errors import UNPRINTABLE
 from kd.model.limits import COARSEST_STRIDE, MAX_IMAGE_SIZE, MAX_SCALE
 
 T = TypeVar("T")
+MAX_MODEL_NAME = 200
+"""Characters; MLflow's database has 256, and the name of the journal is longer by its ending."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -44,6 +47,9 @@ def _check_path(path: str) -> str:
 def _check_model_name(name: str) -> str:
     if not name.strip() or set(name) & set("/:") or {"'", '"'} <= set(name):
         raise ValueError("MLflow refuses empty names, and names with / or : or both kinds of quotes")
+    if name != name.strip() or set(name) & set("@?#%") or UNPRINTABLE.search(name) or len(name) > MAX_MODEL_NAME:
+        problem = f"spaces around it, @ ? # %, control characters, or more than {MAX_MODEL_NAME} characters"
+        raise ValueError(f"an address models:/NAME@ALIAS cannot have a name with {problem}")
     return name
 
 

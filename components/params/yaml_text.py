@@ -18,13 +18,28 @@ def parse_yaml(text: str, loader: Any = SafeLoader) -> Any:
     """The content of `text`.
 
     Raises:
-        yaml.YAMLError: if it is not YAML, or beyond the limits.
+        yaml.YAMLError: if it is not YAML, repeats a key in a mapping, or is beyond the limits.
     """
     _check_limits(text)
     try:
-        return yaml.load(text, loader)
+        return yaml.load(text, _refuse_repeated_keys(loader))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML leaks them, as for the date 2026-13-45
         raise yaml.YAMLError(str(error)) from None
+
+
+def _refuse_repeated_keys(loader: Any) -> Any:
+    """`loader`, but a key that a mapping has twice is an error: PyYAML keeps the last value and says nothing."""
+
+    def construct_mapping(self: Any, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise ValueError(f"line {key.start_mark.line + 1} repeats the key '{key.value}'")
+            seen.add((key.tag, key.value))
+        content: dict[Any, Any] = loader.construct_mapping(self, node, deep)
+        return content
+
+    return type("UniqueKeyLoader", (loader,), {"construct_mapping": construct_mapping})
 
 
 def _check_limits(text: str) -> None:

@@ -29,6 +29,8 @@ DRAWN_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 """Formats of the drawn picture by its suffix."""
 OUT = Path("check.jpg")
 """The drawn picture; a file of this name in the dataset is taken for an earlier one."""
+HIDDEN_OUT = Path(".check.jpg")
+"""The drawn picture if the working folder is in the dataset: a hidden file is no data, so it does not become a picture without labels."""
 OPTIONS = {
     "set data.path to": "give",
     "data.path": "FOLDER",
@@ -45,6 +47,8 @@ CODES = "exit codes: 0 nothing is doubtful; 1 something is; 2 the dataset is inv
 def main(arguments: Sequence[str] | None = None, prog: str = "kdflow check") -> None:
     """Read and check a folder, print the findings, and draw the doubtful pictures and boxes."""
     options = _parser(prog).parse_args(arguments)
+    if options.out == OUT and Path().resolve().is_relative_to(options.folder.resolve()):
+        options.out = HIDDEN_OUT
     _check_out(options.out, [options.folder, *([options.unlabelled] if options.unlabelled else [])])
     dataset = _load(options)
     pictures = [picture for split in dataset.splits.values() for picture in split]
@@ -76,7 +80,7 @@ def _check_out(out: Path, folders: Sequence[Path]) -> None:
     if out.exists() and not out.is_file():
         raise InputError(out, "is not a file", "choose another --out")
     inside = [folder for folder in folders if out.resolve().is_relative_to(folder.resolve())]
-    if out.exists() and out.name != OUT.name and inside:
+    if out.exists() and out.name not in (OUT.name, HIDDEN_OUT.name) and inside:
         raise InputError(out, f"is a file in the dataset {inside[0]}, and would be replaced", "choose another --out, or remove the file")
     check_writable(out, "--out")
 

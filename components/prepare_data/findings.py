@@ -12,6 +12,8 @@ SINGULAR = {
     "label files": "label file",
     "boxes": "box",
     "classes": "class",
+    "folders": "folder",
+    "lists": "list",
     "annotations": "annotation",
     "splits": "split",
     "paths": "path",

@@ -5,16 +5,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from PIL import UnidentifiedImageError
+
 from components.prepare_data.findings import Finding, counted, find
 from components.prepare_data.layouts.dataset import RawDataset
+from components.prepare_data.layouts.files import LFS_POINTER
 from components.prepare_data.layouts.pictures import map_parallel
-from kd.data.letterbox import as_rgb, open_picture, orientation, upright, used_bits
+from kd.data.letterbox import UnreadablePicture, as_rgb, formats, open_picture, orientation, pending_orientation, upright, used_bits
 from kd.errors import InputError
 
 MAX_LISTED = 10
 """Files that an error lists."""
 SAME_SIZE = (2, 3, 4)
 """The EXIF orientations that mirror a picture or turn it by 180 degrees."""
+
+
+PAGED = ("TIFF", "WEBP", "PNG", "AVIF")
+"""Formats whose further pages or frames are pictures; in a JPEG they are the preview or the depth that phones add."""
+DARK = 16
+"""Pillow keeps the upper 8 of 16 bits of a color: this is the brightest value if only 12 bits are used, plus 1."""
 
 
 class Inspection(NamedTuple):
@@ -26,6 +36,7 @@ class Inspection(NamedTuple):
         orientation: the EXIF orientation, 1 to 8.
         bits: of a pixel's value: 8, 12 or 16.
         error: why the picture cannot be decoded; "" if it can.
+        frames: pages of a TIFF, or frames of an animation.
     """
 
     size: tuple[int, int]
@@ -33,6 +44,7 @@ class Inspection(NamedTuple):
     orientation: int
     bits: int
     error: str = ""
+    frames: int = 1
 
 
 def inspect_pictures(dataset: RawDataset) -> dict[Path, Inspection]:
@@ -45,16 +57,27 @@ def inspect_picture(path: Path) -> Inspection:
     """Decode one picture."""
     try:
         with open_picture(path) as image:
-            bits, picture, turn = used_bits(image), as_rgb(image), orientation(image)
-            turned = upright(picture, turn)
+            frames = getattr(image, "n_frames", 1) if image.format in PAGED else 1
+            deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+            stored, pending = orientation(image), pending_orientation(image)  # decoding a TIFF turns it and removes its orientation
+            bits, turned = used_bits(image), upright(as_rgb(image), pending)
+            if deep and bits == 8 and int(np.asarray(turned).max(initial=0)) < DARK:
+                raise UnreadablePicture("its 16-bit colors use at most 12 bits, so it would be almost black; convert it to 8 bits")
             content = hashlib.sha256(f"{turned.size}".encode())
             content.update(turned.tobytes())
-            return Inspection(turned.size, content.hexdigest(), turn, bits)
+            return Inspection(turned.size, content.hexdigest(), stored, bits, frames=frames)
     except Exception as error:  # decoders raise whatever a damaged file makes them
-        return Inspection((0, 0), "", 1, 8, _reason(error))
+        return Inspection((0, 0), "", 1, 8, _reason(error, path))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error.__context__, UnidentifiedImageError):
+        with path.open("rb") as file:
+            start = file.read(200)
+        if start.startswith(LFS_POINTER.encode()):
+            return "it is a pointer of git LFS; run `git lfs pull`"
+        if start[4:8] == b"ftyp" and "HEIF" not in formats() and path.suffix.lower() in (".heic", ".heif"):
+            return "HEIC needs `pip install 'kdflow[heif]'`"
     reasons: dict[type[Exception], str] = {FileNotFoundError: "the file is missing", PermissionError: "this user must not read it"}
     return reasons.get(type(error)) or getattr(error, "strerror", "") or str(error) or type(error).__name__
 
@@ -106,12 +129,14 @@ def picture_findings(dataset: RawDataset, inspections: Mapping[Path, Inspection]
     """Pictures whose pixels or orientation need a look."""
     paths = [picture.path for pictures in dataset.splits.values() for picture in pictures]
     dark = [path.name for path in paths if inspections[path].bits == 12]
+    paged = [f"{path.name}: {inspections[path].frames}" for path in paths if inspections[path].frames > 1]
     turned = [path.name for path in paths if has_hidden_rotation(inspections[path])]
     remedy = "check that the boxes fit, because some tools label without the orientation; `kdflow check` draws them"
     return [
         *find(
             "12-bit pictures", dark, "16-bit pictures have values below 4096 and are read as 12-bit", "check that they are not just dark"
         ),
+        *find("pictures with pages", paged, "pictures have several pages or frames, and only the first is used", "save the others, too"),
         *find("upside-down pictures", turned, "pictures are upside down or mirrored without their EXIF orientation", remedy),
     ]
 

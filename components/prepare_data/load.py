@@ -58,11 +58,10 @@ def load_dataset(data: Data, folder: Path, unlabelled: Path | None = None) -> Ch
     check_sizes(dataset, inspections)
     dropped = dataset.dropped + clip_boxes(dataset)
     findings += [*drop_duplicates(dataset), *picture_findings(dataset, inspections)]
-    own_splits = bool(dataset.splits.get("test"))
     digests = {path: inspection.digest for path, inspection in inspections.items()}
     splits, moved = split_dataset(dataset, data.val, data.test, data.split_seed, digests)
     check_classes_have_boxes(dataset.classes, splits)
-    findings += [*moved, *check_splits(dataset.classes, splits, inspections, data.image_size, own_splits)]
+    findings += [*moved, *check_splits(dataset.classes, splits, inspections, data.image_size)]
     if unlabelled:
         pictures, more = load_unlabelled(unlabelled, splits, inspections, data.skip_unreadable)
         splits, findings = splits | {UNLABELLED: pictures}, findings + more

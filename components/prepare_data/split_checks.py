@@ -15,20 +15,21 @@ MIN_TEST_OBJECTS, MIN_TEST_PICTURES = 10, 50
 Splits = Mapping[str, Sequence[LabeledPicture]]
 
 
-def check_splits(
-    classes: Sequence[str], splits: Splits, inspections: Mapping[Path, Inspection], image_size: int, own_splits: bool
-) -> list[Finding]:
-    """All findings about the split dataset; `own_splits` if the user divided it."""
+def check_splits(classes: Sequence[str], splits: Splits, inspections: Mapping[Path, Inspection], image_size: int) -> list[Finding]:
+    """All findings about the split dataset."""
     return [
-        *identical_pictures(splits, inspections, own_splits),
+        *identical_pictures(splits, inspections),
         *small_boxes(splits["train"], image_size),
         *crowded_pictures(splits),
         *small_test_split(classes, splits),
     ]
 
 
-def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection], own_splits: bool) -> list[Finding]:
-    """Pictures with the same pixels, and augmented copies of one picture (Roboflow's `.rf.`) in several splits."""
+def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection]) -> list[Finding]:
+    """Pictures with the same pixels, and augmented copies of one picture (Roboflow's `.rf.`) in several splits.
+
+    Splits that are cut here keep copies together, so those in several splits come from splits of the user.
+    """
     by_digest: dict[str, list[tuple[str, str]]] = defaultdict(list)
     by_key: dict[str, dict[str, str]] = defaultdict(dict)
     for split, pictures in splits.items():
@@ -41,7 +42,7 @@ def identical_pictures(splits: Splits, inspections: Mapping[Path, Inspection], o
     for copies in (copies for copies in by_digest.values() if len(copies) > 1):
         found = len({split for split, _ in copies})
         (across if found > 1 else inside).append(" = ".join(f"{split}/{name}" for split, name in copies[:3]))
-    copies_across = [copies for _, copies in sorted(by_key.items()) if own_splits and len(copies) > 1]
+    copies_across = [copies for _, copies in sorted(by_key.items()) if len(copies) > 1]
     leaked = [" and ".join(f"{split}/{name}" for split, name in copies.items()) for copies in copies_across]
     remedy = "keep each in one split: scores are too good otherwise"
     return [

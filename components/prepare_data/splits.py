@@ -65,7 +65,10 @@ def split_dataset(
             paths = {picture.path for group in groups if group.is_cut for picture in group.pictures}
             splits[split] = [picture for picture in splits["train"] if picture.path in paths]
             splits["train"] = [picture for picture in splits["train"] if picture.path not in paths]
-    for split, remedy in (("train", "add labeled pictures"), ("test", "add a test split, add pictures, or raise data.test")):
+    for split, remedy in (
+        ("train", "add labeled pictures, or lower data.test and data.val"),
+        ("test", "add a test split, add pictures, or raise data.test"),
+    ):
         if not splits[split]:
             raise InputError("data.path", f"has no {split} pictures", remedy)
     problem = "pictures were moved, because the cut left a rare class out of train or test"

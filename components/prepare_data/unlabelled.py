@@ -8,6 +8,7 @@ from components.prepare_data.findings import Finding, counted, find
 from components.prepare_data.inspection import Inspection, drop_unreadable, inspect_pictures
 from components.prepare_data.layouts.dataset import RawDataset
 from components.prepare_data.layouts.files import list_files
+from components.prepare_data.splits import group_key
 from components.shared.boxes import LabeledPicture
 from components.shared.unlabelled import check_unlabelled
 from kd.data.dataset import UNLABELLED
@@ -50,7 +51,22 @@ def load_unlabelled(
     copies = sorted(path.name for path in set(paths) - set(kept))
     problem = "pictures without labels occur more than once or are in train; left out"
     findings = find("copies without labels", copies, problem, "remove the copies")
+    findings += _find_augmented(kept, splits)
     return [LabeledPicture(path, *decoded[path].size, [], path) for path in sorted(kept)], [*unreadable, *findings]
+
+
+def _find_augmented(paths: Sequence[Path], splits: Mapping[str, Sequence[LabeledPicture]]) -> list[Finding]:
+    """Pictures that are augmented copies (Roboflow's `.rf.`) of one that models are scored on."""
+    scored = {group_key(p.path.name): f"{split}/{p.path.name}" for split in ("val", "test") for p in splits[split]}
+    names = [
+        f"{path.name} and {scored[group_key(path.name)]}" for path in sorted(paths) if _is_copy(path) and group_key(path.name) in scored
+    ]
+    problem = "pictures without labels are augmented copies of pictures in val or test"
+    return find("augmented copies without labels", names, problem, "remove them: scores are too good otherwise")
+
+
+def _is_copy(path: Path) -> bool:
+    return group_key(path.name) != path.name
 
 
 def _refuse_scored(paths: Sequence[Path], decoded: Mapping[Path, Inspection], known: Mapping[str, Mapping[str, str]]) -> None:

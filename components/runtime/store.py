@@ -46,7 +46,9 @@ def tracking_uri() -> str:
     if kind != "sqlite" or not separator or file.startswith("/"):
         return uri
     # an absolute path, because MLflow caches stores by URI and the working folder may change
-    return f"sqlite:///{str(project_folder() / file).replace('%', '%25')}"
+    name, question, query = file.partition("?")
+    folder = str(project_folder() / name).replace("%", "%25").replace("?", "%3F")  # a ? in the project's path starts no query
+    return f"sqlite:///{folder}{question}{query}"
 
 
 def sqlite_file() -> Path | None:

@@ -82,6 +82,8 @@ def open_picture(source: Path | BinaryIO) -> Image.Image:
     """
     try:
         image = Image.open(source, formats=formats())
+        if image.format == "TIFF":
+            image.filename = ""  # a file with a name is mapped to memory, where Pillow confuses the sides of a picture that it turns
         if image.width * image.height > MAX_MEGAPIXELS * 1e6:
             image.close()
             raise Image.DecompressionBombError
@@ -113,7 +115,7 @@ def decode_picture(source: Path | BinaryIO, at_least: int = 0) -> Image.Image:
                 # Pillow keeps both sides at least as long as asked for
                 image.draft("RGB", (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
             image.load()
-            turned, picture = orientation(image), as_rgb(image)
+            turned, picture = pending_orientation(image), as_rgb(image)
             if picture is not image:
                 image.close()  # frees its pixels, because turning needs memory for a second picture
             return upright(picture, turned)
@@ -132,6 +134,11 @@ def orientation(image: Image.Image) -> int:
     return value if value in TRANSPOSE else 1
 
 
+def pending_orientation(image: Image.Image) -> int:
+    """The EXIF orientation that decoding leaves to the caller: Pillow turns a TIFF itself, and gives its upright size."""
+    return 1 if image.format == "TIFF" else orientation(image)
+
+
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """Turn and mirror `image` by an EXIF orientation."""
     return image.transpose(TRANSPOSE[orientation]) if orientation in TRANSPOSE else image
@@ -140,7 +147,7 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 def shown_size(image: Image.Image) -> tuple[int, int]:
     """Width and height of an opened picture with its EXIF orientation applied."""
     width, height = image.size
-    return (height, width) if orientation(image) >= 5 else (width, height)
+    return (height, width) if pending_orientation(image) >= 5 else (width, height)
 
 
 def from_array(array: NDArray[np.uint8]) -> Image.Image:

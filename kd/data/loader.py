@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from kd.model.spec import Tap
 
 T = TypeVar("T")
+WORKERS = "train.workers, info_maps.workers, evaluate.workers"
+MORE_MEMORY = "lower that of this step, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
+SHORTAGE = ("MemoryError", "allocate memory", "No space left on device", "shared memory", "Too many open files", "Bus error")
+"""What the messages of Python, NumPy, torch and the system say if memory, /dev/shm or file descriptors run out."""
 Workers = int | Literal["auto"]
 """Number of processes that load pictures; 0 for none, "auto" for as many as the machine needs."""
 
@@ -113,7 +117,7 @@ class ScoringDataset(Dataset[tuple[Tensor, Letterbox] | InputError]):
 
 
 class CheckedLoader(DataLoader[T]):
-    """A `DataLoader` that raises the errors of its workers unchanged, and explains how a worker died."""
+    """A `DataLoader` that raises the errors of its workers unchanged, and explains how a worker died or ran out of memory."""
 
     def __iter__(self) -> Iterator[T]:  # type: ignore[override]
         try:
@@ -121,11 +125,25 @@ class CheckedLoader(DataLoader[T]):
                 if isinstance(batch, InputError):
                     raise batch
                 yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            remedy = "lower train.workers, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
-            raise InputError("train.workers", f"a process that loads pictures died ({str(error).splitlines()[0]})", remedy) from error
+        except (RuntimeError, MemoryError, OSError) as error:
+            if reason := _shortage(error):
+                raise InputError(WORKERS, f"{reason} ({_last_line(error)})", MORE_MEMORY) from error
+            raise
+
+
+def _shortage(error: Exception) -> str:
+    """What a loader lacks; "" for any other error. An error of a worker is a text with the traceback."""
+    text = str(error)
+    if "DataLoader worker (pid" in text:
+        return "a process that loads pictures died"
+    if isinstance(error, MemoryError) or any(sign in text for sign in SHORTAGE):
+        return "memory, shared memory or open files do not suffice to load pictures"
+    return ""
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[-1] if lines and "Caught" in lines[0] else (lines or [""])[0]) or type(error).__name__
 
 
 def worker_count(workers: Workers) -> int:

@@ -56,6 +56,21 @@ def test_predict_reports_a_picture_without_objects(
     assert "one.JPG: nothing" in capsys.readouterr().out
 
 
+def test_predict_follows_links_to_folders_and_reports_broken_links(
+    model_file: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "camera").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "camera" / "three.png")
+    (photos / "camera").symlink_to(tmp_path / "camera")
+    (tmp_path / "camera" / "loop").symlink_to(photos)
+    (photos / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(SystemExit) as end:
+        main(["predict", str(model_file), str(photos), "--out", str(tmp_path / "out"), "--device", "cpu"])
+    printed = capsys.readouterr()
+    assert end.value.code == 1 and "pictures: 3," in printed.out and "gone.jpg: picture is missing" in printed.err
+    assert (tmp_path / "out" / "camera" / "three.png").is_file()
+
+
 def test_predict_never_overwrites_an_input(model_file: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (photos / "one.JPG").read_bytes()
     assert "overwritten" in error_line(capsys, "predict", model_file, photos / "one.JPG", "--out", photos)
@@ -118,7 +133,7 @@ def test_predict_rejects_invalid_numbers(
 
 def test_converting_to_darknet_and_back_keeps_every_weight(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, names, back = tmp_path / "m.weights", tmp_path / "my.names", tmp_path / "back.safetensors"
-    names.write_text("cat\n\ndog \n")
+    names.write_text("\ufeffcat\n\ndog \n")  # with a byte order mark
     main(["convert", str(model_file), str(weights)])
     shape = ["--width", "0.125", "--image-size", "32", "--anchors", "cfg"]
     main(["convert", str(weights), str(back), "--architecture", "yolov3-tiny", "--classes", str(names), *shape])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from components.prepare_data.layouts import coco, voc, yolo
-from components.prepare_data.layouts.checks import find_empty_splits
+from components.prepare_data.layouts.checks import find_empty_splits, find_similar_classes
 from components.prepare_data.layouts.dataset import RawDataset
 from components.prepare_data.layouts.files import is_hidden, list_files
 from kd.errors import InputError
@@ -37,7 +37,9 @@ def read_dataset(folder: Path, layout: str) -> RawDataset:
         InputError: if the folder is missing, has no or several layouts, or contains invalid files.
     """
     if not folder.is_dir():
-        raise InputError("data.path", f"'{folder}' is not a folder", "name the folder with your pictures and labels")
+        tracked = folder.with_name(f"{folder.name}.dvc")
+        remedy = f"run `dvc pull {tracked}`" if folder.name and tracked.is_file() else "name the folder with your pictures and labels"
+        raise InputError("data.path", f"'{folder}' is not a folder", remedy)
     modules = {name: module for name, module in LAYOUTS.items() if layout in ("auto", name)}
     found = [name for name, module in modules.items() if module.matches(folder)]
     if not found:
@@ -51,4 +53,5 @@ def read_dataset(folder: Path, layout: str) -> RawDataset:
         raise InputError(folder, f"contains labels of {' and '.join(found)}", "choose one with data.layout")
     list_files(folder, folder)  # refuses links that lead out of the folder, also where the layout has no files
     dataset = LAYOUTS[found[0]].read(folder)
-    return replace(dataset, findings=dataset.findings + find_empty_splits(dataset.splits))
+    more = find_empty_splits(dataset.splits) + find_similar_classes(dataset.classes)
+    return replace(dataset, findings=dataset.findings + more)

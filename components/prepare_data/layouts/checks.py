@@ -1,12 +1,13 @@
 """Checks that the readers share: missing pictures, and findings about labels."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.dataset import shorten
-from components.prepare_data.layouts.files import FileIndex
+from components.prepare_data.layouts.dataset import parse_split, shorten
+from components.prepare_data.layouts.files import FileIndex, is_hidden
 from components.shared.boxes import LabeledPicture
 from kd.errors import InputError
 
@@ -33,6 +34,31 @@ def find_empty_splits(splits: Mapping[str, Sequence[LabeledPicture]]) -> list[Fi
     """Splits for val and test that exist, but without pictures."""
     empty = [split for split, pictures in splits.items() if not pictures and split != "train"]
     return find("missing splits", empty, "splits have no pictures, so pictures are cut from train", "add pictures")
+
+
+def find_similar_classes(classes: Sequence[str]) -> list[Finding]:
+    """Classes whose names differ only in letter case, spaces, hyphens or underscores."""
+    similar: dict[str, list[str]] = {}
+    for name in classes:
+        similar.setdefault(re.sub(r"[\s_-]+", "", name).casefold(), []).append(name)
+    names = [f"'{name}'" for group in similar.values() if len(group) > 1 for name in group]
+    problem = "classes have the name of another one, but for letter case or spaces"
+    return find("similar classes", names, problem, "give them one name in the labels")
+
+
+def find_other_folders(folder: Path, has_labels: Callable[[Path], object]) -> list[Finding]:
+    """Folders with labels beside those of the splits, whose names are of no split."""
+    subfolders = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and not is_hidden(sub.name) and not parse_split(sub.name)]
+    names = [sub.name for sub in subfolders if has_labels(sub)]
+    problem = "folders have labels, but not the name of a split; left out"
+    return find("folders of no split", names, problem, "name them train, val or test, add them to one, or remove them")
+
+
+def find_unused_lists(files: Iterable[Path]) -> list[Finding]:
+    """Those of the text files that are named like a split, such as train.txt, where the layout has no lists."""
+    names = [file.name for file in sorted(files) if parse_split(file.stem) or file.stem.lower() == "trainval"]
+    problem = "lists are at a place where this layout has none, so they did not split the pictures"
+    return find("unused lists", names, problem, "move them to ImageSets/Main (VOC), or name them in data.yaml (YOLO)")
 
 
 def find_moved(indexes: Iterable[FileIndex]) -> list[Finding]:

@@ -5,7 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from components.prepare_data.layouts.checks import bounding_box, check_found, check_listed_once, find_moved, find_unlisted, find_without_box
+from components.prepare_data.layouts.checks import (
+    bounding_box,
+    check_found,
+    check_listed_once,
+    find_moved,
+    find_other_folders,
+    find_unlisted,
+    find_without_box,
+)
 from components.prepare_data.layouts.dataset import SPLITS, RawDataset, check_class_names, parse_split
 from components.prepare_data.layouts.files import FileIndex, is_hidden
 from components.prepare_data.layouts.json_object import JsonObject, read_json
@@ -64,6 +72,7 @@ def read(folder: Path) -> RawDataset:
     listed = [picture.path for pictures in splits.values() for picture in pictures]
     unlisted = find_unlisted("pictures", listed, indexes.values(), "the annotations")
     findings = find_without_box(skipped) + find_moved(indexes.values()) + unlisted
+    findings += find_other_folders(folder, lambda sub: _in_folder("train", sub))
     return RawDataset(classes, splits, dropped, findings)
 
 

@@ -13,6 +13,7 @@ from components.prepare_data.layouts.dataset import shorten
 from kd.errors import InputError
 from kd.files import walk_files
 
+LFS_POINTER = "version https://git-lfs.github.com/spec/"
 HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 
 
@@ -42,6 +43,12 @@ def _check_no_text_link(file: Path) -> None:
         raise InputError(file, f"is a text file that names the folder {target}, a link that git or a zip program wrote as text", remedy)
 
 
+def check_no_pointer(file: Path, start: str) -> None:
+    """Raise `InputError` if a file with this `start` is what git LFS leaves in a clone without its content."""
+    if start == LFS_POINTER:
+        raise InputError(file, "is a pointer of git LFS, not the file itself", "run `git lfs pull`")
+
+
 def path_exists(path: Path) -> bool:
     """Whether a file or folder exists; False for a name that is too long for the file system."""
     try:
@@ -57,7 +64,9 @@ def read_text(file: Path) -> str:
         InputError: if it is missing, cannot be read, or is not UTF-8 (with or without a byte order mark).
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        text = file.read_text(encoding="utf-8-sig")
+        check_no_pointer(file, text[: len(LFS_POINTER)])
+        return text
     except FileNotFoundError:
         raise InputError(file, "is missing", "add it or correct its name") from None
     except UnicodeDecodeError as error:

@@ -45,8 +45,10 @@ class JsonObject:
         return [float(v) for v in value]
 
     def polygons(self, key: str) -> list[list[float]]:
-        """Lists of numbers x, y, x, y, ...; empty if the field is missing, null, or an object, as a mask in run lengths is."""
+        """Lists of numbers x, y, x, y, ..., or one such list; empty if the field is missing, null, or a mask in run lengths (an object)."""
         value = self.get(key) or []
+        if isinstance(value, list) and all(_is_number(v) for v in value):
+            value = [value]
         if isinstance(value, dict):
             return []
         if not isinstance(value, list) or not all(isinstance(part, list) and all(_is_number(v) for v in part) for part in value):

@@ -5,7 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_without_box
+from components.prepare_data.layouts.checks import (
+    check_found,
+    check_listed_once,
+    find_moved,
+    find_other_folders,
+    find_unlisted,
+    find_unused_lists,
+    find_without_box,
+)
 from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split, shorten
 from components.prepare_data.layouts.files import FileIndex, is_hidden, read_lines, split_suffix
 from components.prepare_data.layouts.pictures import read_sizes
@@ -17,6 +25,7 @@ from kd.progress import track
 EXPECTED = "Annotations/*.xml with JPEGImages/, or XML files beside pictures"
 XML_FOLDERS = ("Annotations", "annotations", "labels")
 PICTURE_FOLDERS = ("JPEGImages", "images", "data")
+LIST_PATTERNS = ("*.txt", "ImageSets/*.txt", "ImageSets/*/*.txt")
 
 
 class Part(NamedTuple):
@@ -68,6 +77,10 @@ def read(folder: Path) -> RawDataset:
     where = "the lists of ImageSets/Main" if lists else "the XML files"
     findings += find_unlisted("pictures", [entry.picture.path for entry in annotations], [part.pictures for part in parts], where)
     findings += find_unlisted("label files", [entry.picture.label_file for entry in annotations], [part.xml for part in parts], where)
+    if not lists and len(parts) == 1:
+        findings += find_unused_lists(file for pattern in LIST_PATTERNS for file in folder.glob(pattern))
+    if not _find_folders(folder) and not {folder, folder / "images"} & {part.xml.folder for part in parts}:
+        findings += find_other_folders(folder, lambda sub: _find_folders(sub) or _mixed_folder(sub))
     return RawDataset(classes, pictures, dropped, findings)
 
 

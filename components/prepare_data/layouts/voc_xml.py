@@ -9,6 +9,7 @@ from defusedxml.ElementTree import fromstring as defused_fromstring  # type: ign
 
 from components.prepare_data.layouts.checks import bounding_box
 from components.prepare_data.layouts.dataset import MAX_NUMBER, shorten
+from components.prepare_data.layouts.files import LFS_POINTER, check_no_pointer
 from components.shared.boxes import Box, LabeledPicture
 from kd.errors import InputError
 
@@ -88,6 +89,7 @@ def parse_xml(file: Path) -> XmlElement:
         content = file.read_bytes()
         if not content.strip():
             raise InputError(file, "is empty", "export the labels again, or remove it")
+        check_no_pointer(file, content[: len(LFS_POINTER)].decode("latin-1"))
         # only a DOCTYPE declares entities, in ASCII or in UTF-16; defusedxml refuses them, but takes several times as long
         parse = defused_fromstring if b"<!DOCTYPE" in content or b"\0" in content else fromstring
         root: Element = parse(content)

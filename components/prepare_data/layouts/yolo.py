@@ -1,11 +1,12 @@
 """YOLO: a text file with boxes per picture, in a folder `labels` that mirrors the folder `images`, or beside the picture."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
-from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted
+from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_unused_lists
 from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split
 from components.prepare_data.layouts.files import read_lines
 from components.prepare_data.layouts.pictures import map_parallel, read_size
@@ -36,17 +37,22 @@ def read(folder: Path) -> RawDataset:
     splits: dict[str, list[LabeledPicture]] = {}
     labels: list[LabelFile] = []
     missing: list[str] = []
+    keys: dict[Path, str] = {}
     for key, names in sorted(config.paths.items(), key=lambda item: SPLITS.index(parse_split(item[0]) or "train")):
         paths = {name: resolve_path(config, key, name) for name in names}
         missing += [f"{key}: {name}" for name, path in paths.items() if not path]
         found = [label for path in paths.values() if path for label in _find_labels(config, key, path, files)]
         read_one = partial(_read_picture, classes=len(config.classes), keypoint_values=config.keypoint_values)
+        _check_other_pictures(config, key, found, keys)
+        keys |= {label.picture: key for label in found}
         if any(paths.values()):
             pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
             splits.setdefault(parse_split(key) or key, []).extend(pictures)
         labels += found
     unlisted = find_unlisted("pictures", [label.picture for label in labels], [files.index], config.file.name)
     findings = _find_problems(config, labels, missing) + find_moved([files.index]) + unlisted
+    if config.file.suffix not in (".yaml", ".yml", ".data"):
+        findings += find_unused_lists(folder.glob("*.txt"))
     return RawDataset(config.classes, splits, findings=findings)
 
 
@@ -72,6 +78,14 @@ def _find_labels(config: YoloConfig, key: str, path: Path, files: YoloFiles) -> 
     return labels
 
 
+def _check_other_pictures(config: YoloConfig, key: str, labels: Sequence[LabelFile], keys: Mapping[Path, str]) -> None:
+    """Raise `InputError` if `key` has pictures that are also in another of `keys`, as with `val: images/train`."""
+    shared = [label.picture for label in labels if label.picture in keys]
+    if shared:
+        problem = f"{key} and {keys[shared[0]]} have the same pictures ({len(shared)} of {len(labels)}, such as {shared[0].name})"
+        raise InputError(config.file, problem, f"give each split pictures of its own; without `{key}`, they are cut from train")
+
+
 def _read_picture(label: LabelFile, classes: int, keypoint_values: int) -> LabeledPicture:
     width, height = read_size(label.picture)
     boxes = read_boxes(label.path, classes, width, height, keypoint_values) if label.exists and width else []
@@ -81,10 +95,13 @@ def _read_picture(label: LabelFile, classes: int, keypoint_values: int) -> Label
 def _find_problems(config: YoloConfig, labels: Sequence[LabelFile], missing: list[str]) -> list[Finding]:
     without = [label.picture.name for label in labels if not label.exists]
     beside = [label.path.name for label in labels if label.beside]
+    pictures_of = Counter(label.path for label in labels if label.exists)
+    shared = [f"{label.picture.name} with {label.path.name}" for label in labels if pictures_of[label.path] > 1]
     remedy = "add the forgotten label files, and an empty one for a picture without objects"
     cut = f"paths in {config.file.name} are missing, so these splits are cut from train"
     return [
         *find("pictures without labels", without, "pictures have no label file, so they count as background without objects", remedy),
         *find("labels beside pictures", beside, "label files beside their pictures were read", "move them to the folder labels"),
+        *find("shared label files", shared, "pictures share their label file with another picture", "rename or remove one of the pictures"),
         *find("missing splits", missing, cut, "correct or remove them"),
     ]

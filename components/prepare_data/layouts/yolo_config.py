@@ -2,13 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from components.params.yaml_text import SafeLoader, parse_yaml
+from components.params.yaml_text import parse_yaml
 from components.prepare_data.layouts.dataset import check_class_names, parse_split, shorten
 from components.prepare_data.layouts.files import is_hidden, list_files, parse_text, path_exists, read_lines, read_text, split_path
 from kd.data.letterbox import EXTENSIONS
@@ -110,24 +107,10 @@ def _has_labels(folder: Path) -> bool:
 
 
 def _read_yaml(file: Path) -> dict[Any, Any]:
-    content = parse_text(file, "YAML", partial(parse_yaml, loader=_Loader))
+    content = parse_text(file, "YAML", parse_yaml)
     if not isinstance(content, dict):
         raise InputError(file, "has no 'names'", "add `names:` with the class names")
     return content
-
-
-class _Loader(SafeLoader):  # type: ignore[misc]
-    """Refuses repeated keys, of which PyYAML keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping; `ValueError` if it has a key twice."""
-        seen: set[tuple[str, str]] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                raise ValueError(f"line {key.start_mark.line + 1} repeats the key '{key.value}'")
-            seen.add((key.tag, key.value))
-        content: dict[Any, Any] = super().construct_mapping(node, deep)
-        return content
 
 
 def _read_classes(file: Path, names: object) -> list[str]:
@@ -203,9 +186,18 @@ def _read_names(file: Path) -> list[str]:
 
 def _find_split_folders(base: Path) -> dict[str, list[str]]:
     """The folders of the splits, by their names: images/train, train/images or train; or else all pictures as train."""
-    has_images = (base / "images").is_dir()
-    for parent, inside in (("images", ""), ("", "images"), *([] if has_images else [("", "")])):
-        folders = [path for path in sorted((base / parent).glob("*")) if parse_split(path.name) and (path / inside).is_dir()]
-        if folders:
-            return {path.name: [(path / inside).relative_to(base).as_posix()] for path in folders}
-    return {"train": ["images" if has_images else "."]}
+    images = _images(base)
+    inside_images = {path.name: path for path in _split_folders(images)} if images else {}
+    inside_splits = {path.name: inside for path in _split_folders(base) if (inside := _images(path))}
+    plain = {} if images else {path.name: path for path in _split_folders(base)}
+    found = inside_images or inside_splits or plain or {"train": images or base}
+    return {name: [path.relative_to(base).as_posix()] for name, path in found.items()}
+
+
+def _split_folders(parent: Path) -> list[Path]:
+    return [path for path in sorted(parent.iterdir()) if parse_split(path.name) and path.is_dir()]
+
+
+def _images(folder: Path) -> Path | None:
+    """The subfolder `images`, in any letter case."""
+    return next((path for path in sorted(folder.iterdir(), reverse=True) if path.name.lower() == "images" and path.is_dir()), None)

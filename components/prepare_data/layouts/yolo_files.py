@@ -1,5 +1,6 @@
 """The pictures of a dataset in YOLO layout, and their label files."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,27 +42,33 @@ class YoloFiles:
         start = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
         names = [name for name in self.index.files if name.startswith(start)]
         pictures = [name for name in names if split_suffix(name)[1] in EXTENSIONS]
-        self._check_texts(folder, start, {split_suffix(name)[0] for name in pictures})
+        self._check_texts(folder, start, {key for name in pictures for key in (split_suffix(name)[0], name)})
         return [self.label_file(name) for name in pictures]
 
     def _check_texts(self, folder: Path, start: str, pictures: set[str]) -> None:
         """Raise `InputError` for a label file without a picture; text files beside pictures may be something else."""
         expected = {normalize_name(name) for picture in pictures for name in (picture, _mirror(picture))}
         mirrored = _mirror(start)
+        prefix = normalize_name(mirrored)
         for name, file in self._texts.items():
-            is_label = mirrored != start and name.startswith(mirrored) and file.name != "classes.txt"
-            if normalize_name(name) not in expected and (is_label or (name.startswith(start) and _contains_boxes(file))):
-                raise InputError(file, *self._without_picture(start + name.removeprefix(mirrored), folder))
+            normalized = normalize_name(name)
+            is_label = mirrored != start and normalized.startswith(prefix) and file.name != "classes.txt"
+            if normalized not in expected and (is_label or (name.startswith(start) and _contains_boxes(file))):
+                stem = start + name[len(mirrored) :] if is_label else name
+                raise InputError(file, *self._without_picture(stem, folder))
 
     def label_file(self, name: str) -> LabelFile:
-        """The label file of a picture; `InputError` if there are two that differ."""
+        """The label file of a picture, also if it is called like `0001.jpg.txt`; `InputError` if there are two that differ."""
         stem = split_suffix(name)[0]
         mirrored = _mirror(stem)
-        expected, beside = (self._texts.get(text) or self._normalized.get(normalize_name(text)) for text in (mirrored, stem))
+        expected, beside = (self._find_text(text) or self._find_text(whole) for text, whole in ((mirrored, _mirror(name)), (stem, name)))
         if expected and beside and expected != beside and _stripped(expected) != _stripped(beside):
             raise InputError(beside, f"and {expected} are different labels of one picture", "remove one of them")
         file = expected or beside
         return LabelFile(self.index.files[name], file or self.root / f"{mirrored}.txt", bool(file), bool(file) and not expected)
+
+    def _find_text(self, name: str) -> Path | None:
+        return self._texts.get(name) or self._normalized.get(normalize_name(name))
 
     def _without_picture(self, stem: str, folder: Path) -> tuple[str, str]:
         """The problem and the remedy of a label file without a picture."""
@@ -72,9 +79,9 @@ class YoloFiles:
 
 
 def _mirror(name: str) -> str:
-    """`name` with the last folder `images` replaced by `labels`."""
-    before, images, after = f"/{name}".rpartition("/images/")
-    return f"{before}/labels/{after}"[1:] if images else name
+    """`name` with the last folder `images`, in any letter case, replaced by `labels`."""
+    found = re.fullmatch("(.*/)?images(/.*)", name, re.IGNORECASE | re.DOTALL)
+    return f"{found[1] or ''}labels{found[2]}" if found else name
 
 
 def _contains_boxes(file: Path) -> bool:

@@ -78,6 +78,12 @@ def test_another_file_is_rejected(write: Callable[[Any], Path], text: str, messa
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_repeated_parameter_is_rejected(write: Callable[[Any], Path]) -> None:
+    text = COMMITTED.read_text().replace("  image_size: 128\n", "  image_size: 128\n  image_size: 640\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: is not YAML: line \d+ repeats the key 'image_size'"):
+        load_params(write(text))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine\.yaml: is missing"):
         load_params(tmp_path / "mine.yaml")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from components.prepare_data.check import main
+from tests.components.conftest import save_picture
 
 ROOT = Path(__file__).parents[3]
 
@@ -57,7 +58,18 @@ def test_the_picture_of_an_earlier_check_is_replaced(writers, clean, monkeypatch
     monkeypatch.chdir(folder)
     for _ in range(2):
         assert run(Path()) == 1
-    assert (folder / "check.jpg").is_file()
+    assert (folder / ".check.jpg").is_file() and not (folder / "check.jpg").exists()
+
+
+def test_the_picture_of_a_check_does_not_become_a_part_of_the_dataset(tmp_path, monkeypatch, capsys):
+    for number in range(30):
+        save_picture(tmp_path / f"p{number}.jpg", 40, 40)
+        (tmp_path / f"p{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n" * 2)
+    (tmp_path / "classes.txt").write_text("cat\n")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run(Path()) == 1
+        assert "30 pictures, 1 class" in capsys.readouterr().out
 
 
 def test_an_undecodable_picture_is_an_error_as_in_prepare_data(writers, clean, tmp_path, capsys):

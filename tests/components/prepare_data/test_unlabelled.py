@@ -80,6 +80,22 @@ def test_copies_are_left_out_and_said(labelled: Path, folder: Path, prepare: Cal
     assert "copies without labels" in {warning["check"] for warning in summary(prepared)["warnings"]}
 
 
+def test_augmented_copies_of_test_pictures_are_said(labelled: Path, folder: Path, prepare: Callable[..., Path], edit_json: Any) -> None:
+    name, copy = (f"f_jpg.rf.{digit * 32}.jpg" for digit in "12")
+    (labelled / "test/images/f.jpg").rename(labelled / "test/images" / name)
+    edit_json(labelled / "test/annotations.json", lambda content: content["images"][0].update(file_name=name))
+    shutil.copy(folder / "y.bmp", folder / copy.replace(".jpg", ".bmp"))
+    (folder / "y.bmp").unlink()
+    warnings = {warning["check"]: warning["examples"] for warning in summary(prepare(labelled, f"data.unlabelled={folder}"))["warnings"]}
+    assert "augmented copies without labels" not in warnings  # another extension, so another picture
+    shutil.move(folder / copy.replace(".jpg", ".bmp"), folder / copy)
+    warnings = {
+        warning["check"]: warning["examples"]
+        for warning in summary(prepare(labelled, f"data.unlabelled={folder}", output="again"))["warnings"]
+    }
+    assert warnings["augmented copies without labels"] == [f"{copy} and test/{name}"]
+
+
 def test_pictures_that_cannot_be_decoded(labelled: Path, folder: Path, prepare: Callable[..., Path]) -> None:
     (folder / "broken.jpg").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"data.unlabelled: 1 picture cannot be decoded: .*broken\.jpg"):

@@ -64,7 +64,7 @@ def test_a_new_store_is_created_without_output(tmp_path: Path) -> None:
 def test_a_path_with_special_characters_holds_store_and_artifacts(
     settings: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = tmp_path / "a%20b c#d"
+    project = tmp_path / "a%20b c#d?e"
     project.mkdir()
     monkeypatch.chdir(project)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -75,6 +75,7 @@ def test_a_path_with_special_characters_holds_store_and_artifacts(
         run.log_artifact(Path("report.txt"))
     assert sqlite_file() == project / "mlflow.db" and (project / "mlflow.db").is_file()
     assert len(list(project.glob("mlruns/**/report.txt"))) == 1
+    assert not (tmp_path / "a%20b c#d").exists(), "a part of the path is no store"
     record = MlflowClient(tracking_uri()).get_run(str(run.id))
     assert record.data.tags["kdflow.digest.it_s/here _ there"] == "0" * 64
 

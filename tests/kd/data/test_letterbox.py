@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from kd.data.letterbox import (
     EXTENSIONS,
+    TRANSPOSE,
     Letterbox,
     UnreadablePicture,
     as_rgb,
@@ -91,6 +92,19 @@ def test_a_picture_is_turned_as_pillow_turns_it(number: int, tmp_path: Path) -> 
         expected = ImageOps.exif_transpose(opened)
         assert orientation(opened) == number and shown_size(opened) == expected.size
     assert decode_picture(tmp_path / "a.png").tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_tiff_is_turned_once_and_its_size_is_known_before(number: int, mode: str, tmp_path: Path) -> None:
+    image = Image.fromarray(COLORS[..., 0].astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(COLORS).convert(mode)
+    data = Image.Exif()
+    data[0x0112] = number
+    image.save(tmp_path / "a.tif", exif=data)
+    expected = as_rgb(image if number == 1 else image.transpose(TRANSPOSE[number]))
+    with open_picture(tmp_path / "a.tif") as opened:
+        assert shown_size(opened) == expected.size
+    assert decode_picture(tmp_path / "a.tif").tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize(

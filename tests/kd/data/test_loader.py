@@ -158,5 +158,36 @@ def test_an_error_in_a_worker_is_raised_unchanged(data: DetectionData, workers: 
 
 def test_a_worker_that_dies_is_explained(data: DetectionData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "letterboxed", lambda index: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(InputError, match=r"train\.workers: a process that loads pictures died .*; lower train\.workers"):
+    with pytest.raises(InputError, match=r"train\.workers, .*: a process that loads pictures died .*; lower that of this step"):
         epochs(data, [0], workers=1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("unable to write to file </torch_1>: No space left on device (28)"), "No space left on device"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "can't allocate memory"),
+        (OSError(24, "Too many open files"), "Too many open files"),
+    ],
+)
+def test_a_shortage_is_one_error_with_its_cause(
+    data: DetectionData, monkeypatch: pytest.MonkeyPatch, workers: int, error: Exception, words: str
+) -> None:
+    def fail(index: int) -> None:
+        raise error
+
+    monkeypatch.setattr(data, "letterboxed", fail)
+    with pytest.raises(InputError, match=rf"workers: memory, shared memory or open files do not suffice .*{words}.*; lower that"):
+        list(scoring_loader(data, 3, workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_of_the_program_keeps_its_traceback(data: DetectionData, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    def fail(index: int) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(data, "letterboxed", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(scoring_loader(data, 3, workers))

@@ -57,6 +57,13 @@ def test_an_annotation_without_a_box_gets_the_box_around_its_polygons(writers, d
     assert dataset.findings == []
 
 
+def test_a_polygon_may_be_one_list_of_numbers(writers, data, edit_json):
+    folder = writers["coco"](data)
+    edit_json(folder / "train" / "annotations.json", lambda c: c["annotations"][0].update(bbox=[], segmentation=[2, 3, 8, 3, 8, 9]))
+    box = coco.read(folder).splits["train"][0].boxes[0]
+    assert (box.x, box.y, box.w, box.h) == (2, 3, 6, 6)
+
+
 @pytest.mark.parametrize("segmentation", [[], None, {"counts": [1, 2], "size": [4, 4]}, [[1, 2]]])
 def test_an_annotation_without_a_box_and_polygons_is_skipped_and_counted(writers, data, edit_json, segmentation):
     folder = writers["coco"](data)

@@ -6,7 +6,7 @@ import pytest
 
 from components.prepare_data.layouts import yolo
 from kd.errors import InputError
-from tests.components.prepare_data.layouts.structures import rejection
+from tests.components.prepare_data.layouts.structures import contents, rejection
 
 
 @pytest.fixture
@@ -81,3 +81,36 @@ def test_a_picture_in_an_unknown_format_is_rejected(folder):
     (folder / "images" / "train" / "b.jpg").rename(folder / "images" / "train" / "b.gif")
     with pytest.raises(InputError, match=r"labels/train/b\.txt: has no picture, but b\.gif; convert b\.gif to one of \.jpg, "):
         yolo.read(folder)
+
+
+def test_the_folders_may_have_capital_letters(folder):
+    before = yolo.read(folder)
+    for name in ("images", "labels"):
+        (folder / name).rename(folder / name.title())
+    (folder / "data.yaml").write_text("names: [cat, dog]\n")
+    dataset = yolo.read(folder)
+    assert dataset.findings == before.findings == []
+    assert contents(dataset) == contents(before)
+    (folder / "Images" / "train" / "b.jpg").unlink()
+    assert "Labels/train/b.txt: has no picture; add the picture in" in rejection(yolo.read, folder)
+
+
+def test_label_files_may_be_called_like_the_picture(folder):
+    before = yolo.read(folder)
+    (folder / "labels" / "train" / "a.txt").rename(folder / "labels" / "train" / "a.jpg.txt")
+    (folder / "labels" / "train" / "d.txt").rename(folder / "images" / "train" / "d.jpg.txt")
+    dataset = yolo.read(folder)
+    assert [p.boxes for p in dataset.splits["train"]] == [p.boxes for p in before.splits["train"]]
+    assert [(finding.check, finding.examples) for finding in dataset.findings] == [("labels beside pictures", ["d.jpg.txt"])]
+
+
+def test_pictures_that_share_a_label_file_are_reported(folder):
+    shutil.copy(folder / "images" / "train" / "b.jpg", folder / "images" / "train" / "a.png")
+    (finding,) = yolo.read(folder).findings
+    assert (finding.check, finding.examples) == ("shared label files", ["a.jpg with a.txt", "a.png with a.txt"])
+
+
+def test_a_split_that_has_the_pictures_of_another_is_rejected(folder):
+    (folder / "data.yaml").write_text("names: [cat, dog]\ntrain: images/train\nval: images/train\n")
+    message = rejection(yolo.read, folder)
+    assert "data.yaml: val and train have the same pictures (4 of 4, such as a.jpg); give each split pictures of its own" in message
