@@ -47,8 +47,8 @@ def _check_path(path: str) -> str:
 def _check_model_name(name: str) -> str:
     if not name.strip() or set(name) & set("/:") or {"'", '"'} <= set(name):
         raise ValueError("MLflow refuses empty names, and names with / or : or both kinds of quotes")
-    if name != name.strip() or set(name) & set("@?#%") or UNPRINTABLE.search(name) or len(name) > MAX_MODEL_NAME:
-        problem = f"spaces around it, @ ? # %, control characters, or more than {MAX_MODEL_NAME} characters"
+    if name != name.strip() or set(name) & set("@?") or UNPRINTABLE.search(name) or len(name) > MAX_MODEL_NAME:
+        problem = f"spaces around it, @ or ?, control characters, or more than {MAX_MODEL_NAME} characters"
         raise ValueError(f"an address models:/NAME@ALIAS cannot have a name with {problem}")
     return name
 

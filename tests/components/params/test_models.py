@@ -67,7 +67,7 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
         ("register_model.name='a:b'", "MLflow refuses empty names"),
         ("register_model.name=' '", "MLflow refuses empty names"),
         ('register_model.name="a\'b\\"c"', "both kinds of quotes"),
-        *((f"register_model.name='{name}'", "models:/NAME@ALIAS cannot have") for name in ("a@b", "a?b", "a#b", " a", "x" * 201)),
+        *((f"register_model.name='{name}'", "models:/NAME@ALIAS cannot have") for name in ("a@b", "a?b", " a", "x" * 201)),
         ('register_model.name="a\\tb"', "control characters"),
         ("register_model.teacher=a@b", "models:/NAME@ALIAS cannot have"),
         ("register_model.teacher=kdflow-student.journal", "a journal of this name"),
