@@ -132,7 +132,17 @@ class Detector(Section):
     init_license: str = Field(
         default="", max_length=1000, description="license of these weights, recorded with the models; '' for that of the file"
     )
+    classes: dict[str, str] = Field(
+        default={}, description="classes that these weights and the data name differently, such as {motorbike: motorcycle}; {} for none"
+    )
     train: Train
+
+    @field_validator("classes")
+    @classmethod
+    def _check_has_weights(cls, classes: dict[str, str], others: ValidationInfo) -> dict[str, str]:
+        if classes and not others.data.get("init"):
+            raise ValueError("these are the names of classes in init, which is not set")
+        return classes
 
 
 class TeacherTrain(Train):

@@ -74,8 +74,8 @@ def train_network(
     inherited = _inherited_pictures(source, teacher)
     if source:
         refuse_leakage(source.init, data, inherited)
-    initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
-    origin = describe_origin(source, section.init_license) if source else {}
+    initial, spec, fine_tune = initial_network(source, section.classes, spec, params.seed, title) if source else (None, spec, False)
+    origin = describe_origin(source, section.init_license, section.classes) if source else {}
     for name, value in origin.items():
         run.set_tag(f"kdflow.{name}", value)
     config = train_config(section.train, fine_tune)
@@ -87,7 +87,7 @@ def train_network(
         print(f"warning: {title} freezes a backbone with random weights; set init, or freeze_epochs to 0", file=sys.stderr)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
-    identity += [source.sha256] if source else []
+    identity += [source.sha256, section.classes] if source else []
     checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
 
     def record(metrics: EpochMetrics) -> None:
