@@ -83,6 +83,10 @@ class Augment(Section):
     translate: BelowOne = Field(description="random shift in each direction by up to this fraction of the side")
     color: BelowOne = Field(description="color jitter: random brightness, contrast and saturation, each a factor of 1 - color to 1 + color")
     close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
+    multi_scale: BelowOne = Field(
+        default=0.0,
+        description="random size of the pictures of a batch, from 1 - multi_scale to 1 + multi_scale times data.image_size; 0 for one size",
+    )
 
 
 class FineTune(Section):

@@ -100,7 +100,7 @@ def train_network(
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     except torch.OutOfMemoryError as error:
         problem = f"the memory of the GPU does not suffice ({str(error).splitlines()[0]})"
-        remedy = "lower its train.batch, its width or data.image_size, or stop other programs on this GPU"
+        remedy = "lower its train.batch, its width, data.image_size or augment.multi_scale, or stop other programs on this GPU"
         raise InputError(title, problem, remedy) from None
     if start and "val_map" in history[-1]:
         network = better_network(start, network, history[-1]["val_map"], spec, data, title)

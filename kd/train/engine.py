@@ -1,7 +1,7 @@
 """The training loop, the same for teacher, baseline and distilled student."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from kd.data.batch import LoadedBatch
 from kd.data.dataset import DetectionData, find_unlabelled
 from kd.data.loader import TrainingDataset, Workers, training_loader
 from kd.data.sampler import EpochBatchSampler
+from kd.data.streams import MULTI_SCALE, generator
 from kd.detection.evaluate import NMSConfig, detect
 from kd.detection.loss import DetectionLoss
 from kd.detection.scores import coco_scores, split_results
@@ -29,6 +30,7 @@ from kd.train.divergence import DivergenceCheck, check_weights
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
 from kd.train.lr_schedule import lr_factor
+from kd.train.multi_scale import resize_batch, sample_sides
 from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
 
@@ -98,7 +100,7 @@ def train(
     if config.compile:
         student = compile_module(student)
         distillation = replace(distillation, teacher=compile_module(distillation.teacher)) if distillation else None
-    criterion = DetectionLoss(spec.anchors, spec.image_size).to(processes.device)
+    criterion = DetectionLoss(spec.anchors).to(processes.device)
     scaler = torch.GradScaler(processes.device.type, enabled=autocast == torch.float16)
     ema = ModelEMA(network, config.ema_decay)
     optimizer = build_optimizer(trained, config)
@@ -108,8 +110,9 @@ def train(
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         batch_sampler.epoch = epoch
+        sides = sample_sides(generator(seed, MULTI_SCALE, epoch), augment.multi_scale, spec.image_size, len(batch_sampler))
         losses = train_one_epoch(
-            trained, student, criterion, distillation, loader, optimizer, scaler, ema, config, epoch, autocast, progress_bar
+            trained, student, criterion, distillation, loader, sides, optimizer, scaler, ema, config, epoch, autocast, progress_bar
         )
         check_weights((trained, ema.network), epoch, len(batch_sampler))
         history.append({"epoch": epoch + 1.0, **losses})
@@ -132,6 +135,7 @@ def train_one_epoch(
     criterion: DetectionLoss,
     distillation: "Distillation | None",
     loader: DataLoader[LoadedBatch],
+    sides: Sequence[int],
     optimizer: torch.optim.Optimizer,
     scaler: torch.GradScaler,
     ema: ModelEMA,
@@ -143,7 +147,7 @@ def train_one_epoch(
     """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
 
     `trained` is everything that is optimized: the network and, for a distillation, its loss. `student` is the same network, which
-    like the distillation's loss is wrapped for several processes. `epoch` counts from 0.
+    like the distillation's loss is wrapped for several processes. `sides` are those of the pictures in each step. `epoch` counts from 0.
 
     Raises:
         TrainingDiverged: if the loss is not finite.
@@ -155,10 +159,10 @@ def train_one_epoch(
     divergence = DivergenceCheck(epoch, device)
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
-    for index, loaded in enumerate(progress_bar.timed(loader)):
+    for index, (loaded, side) in enumerate(zip(progress_bar.timed(loader), sides, strict=True)):
         step = epoch * steps + index
         _set_lr(optimizer, config, step, steps)
-        batch = loaded.to(device).augment()
+        batch = resize_batch(loaded.to(device).augment(), side)
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
         distill_terms: dict[str, Tensor] = {}

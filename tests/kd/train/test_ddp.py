@@ -37,6 +37,11 @@ def test_both_processes_have_the_same_weights_after_every_step(out: Path) -> Non
     assert len(set(first)) == len(first) == 2 * EPOCHS
 
 
+def test_the_pictures_of_a_batch_have_the_same_size_in_both_processes(out: Path) -> None:
+    first, second = (process["sides"] for process in observations(out))
+    assert first == second and len(first) == 2 * EPOCHS and len(set(first)) > 1
+
+
 def test_the_processes_evaluate_together(out: Path) -> None:
     """Each detects in its share of the pictures."""
     first, second = observations(out)
