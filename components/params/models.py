@@ -116,6 +116,13 @@ class Train(Section):
         description="autocast dtype; auto: bf16 if the hardware supports it, else fp16 with loss scaling on a GPU and fp32 on a CPU"
     )
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="number of evaluations in a row without a higher mAP on the val split that end the training; 0 for never"
+    )
+    keep_epoch: Literal["last", "best"] = Field(
+        default="last",
+        description="whose weights are the result: those of the last epoch, or of the one with the best mAP on the val split",
+    )
     workers: Workers = Field(description=WORKERS)
     cache: bool = Field(default=True, description="whether decoded pictures stay in memory, in up to half of what is free")
     sync_batch_norm: bool = Field(default=False, description="whether batch normalization is over the batches of all GPUs")

@@ -50,6 +50,10 @@ def first_gradient(squares: Path, maps: Path, processes: Processes) -> Gradient:
     return {f"{part}.{name}": p.grad for part, module in parts.items() for name, p in module.named_parameters() if p.grad is not None}
 
 
+def weights_digest(network: torch.nn.Module) -> str:
+    return digest_json([parameter.detach().flatten().tolist() for parameter in network.parameters()])
+
+
 @contextmanager
 def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterator[None]:
     """Record each checkpoint that is written, the weights after each step, and the size of its pictures."""
@@ -60,7 +64,7 @@ def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterato
         save(path, state)
 
     def recorded_update(self: engine.ModelEMA, network: torch.nn.Module, step: int) -> None:
-        weights.append(digest_json([parameter.detach().flatten().tolist() for parameter in network.parameters()]))
+        weights.append(weights_digest(network))
         update(self, network, step)
 
     def recorded_resize(batch: Batch, side: int) -> Batch:
@@ -80,8 +84,19 @@ def main(squares: Path, maps: Path, out: Path) -> None:
         network, history = job(squares, out / "run.pt", EPOCHS, AugmentConfig(multi_scale=0.5)).run(
             processes, distill, lambda row: reported.append(row["epoch"])
         )
+        settings = {"patience": 1, "keep_epoch": "best", "evaluate_every": 1, "lr": 1e-12}  # the score does not rise
+        best, stopped = job(squares, out / "stopped.pt", EPOCHS, **settings).run(processes)
         val = score_detector(network, spec_for().anchors, DetectionData(squares / "val", SIDE), NMSConfig()).map50
-        found = {"reported": reported, "writes": writes, "weights": weights, "history": history, "val": val, "sides": sides}
+        found = {
+            "reported": reported,
+            "writes": writes,
+            "weights": weights,
+            "history": history,
+            "val": val,
+            "sides": sides,
+            "stopped": stopped,
+            "best": weights_digest(best),
+        }
         (out / f"{processes.rank}.json").write_text(json.dumps(found))
         torch.save(first_gradient(squares, maps, processes), out / f"{processes.rank}.gradient")
 
