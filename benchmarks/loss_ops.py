@@ -55,7 +55,7 @@ def loss_functions(params: Params, size: int, pictures: int) -> dict[str, Callab
     distillation, batch = build_from_batch(
         params, teacher.eval(), teacher_spec, student, student_spec, synthetic_batch(size, pictures), None
     )
-    criterion = DetectionLoss(student_spec.anchors, size)
+    criterion = DetectionLoss(student_spec.anchors)
     with torch.no_grad():
         found = distillation.teacher(batch.pictures, distillation.strides)
         maps = distillation.maps(batch, found)
@@ -64,7 +64,7 @@ def loss_functions(params: Params, size: int, pictures: int) -> dict[str, Callab
     candidates = flatten_heads(teacher(batch.pictures).heads, teacher_spec.anchors)
     return {
         "detection": lambda: criterion(predictions, batch),
-        "response": lambda: response_loss(predictions, criterion.assign, teacher_detections(candidates)),
+        "response": lambda: response_loss(predictions, criterion.assign, teacher_detections(candidates), size),
         "distillation": lambda: distillation.loss(output, predictions, found, maps, batch, 0.0),
     }
 

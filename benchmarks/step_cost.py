@@ -143,7 +143,7 @@ def _forward(teacher: Network, batch: Batch, autocast: torch.dtype | None) -> Wo
 def _step(network: Network, spec: ModelSpec, distillation: Distillation | None, batch: Batch, config: TrainConfig) -> Work:
     """A training step as in `kd.train.engine.train_one_epoch`, without average, check and progress."""
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last).train()
-    optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors, spec.image_size).to(DEVICE)
+    optimizer, criterion = build_optimizer(trained, config), DetectionLoss(spec.anchors).to(DEVICE)
     autocast = config.autocast_dtype(DEVICE)
 
     def step() -> None:

@@ -24,6 +24,7 @@ from kd.train.progress import TrainingProgress
 class TrainingLoop:
     """A training in this process, as `kd.train.engine.train` sets it up, without checkpoint, validation and progress."""
 
+    side: int
     network: Network
     trained: nn.ModuleList
     criterion: DetectionLoss
@@ -39,7 +40,8 @@ class TrainingLoop:
         silent = TrainingProgress("", 1, 1, 1, 0, enabled=False)
         loader = cast(DataLoader[LoadedBatch], batches)
         parts = self.trained, self.network, self.criterion, self.distillation
-        train_one_epoch(*parts, loader, self.optimizer, self.scaler, self.ema, self.config, number, self.autocast, silent)
+        sides = [self.side] * len(loader)
+        train_one_epoch(*parts, loader, sides, self.optimizer, self.scaler, self.ema, self.config, number, self.autocast, silent)
 
 
 def build_training_loop(
@@ -51,9 +53,10 @@ def build_training_loop(
     trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
     autocast = config.autocast_dtype(device)
     return TrainingLoop(
+        spec.image_size,
         network,
         trained,
-        DetectionLoss(spec.anchors, spec.image_size).to(device),
+        DetectionLoss(spec.anchors).to(device),
         distillation,
         build_optimizer(trained, config),
         torch.GradScaler(device.type, enabled=autocast == torch.float16),

@@ -237,7 +237,8 @@ def train_timed(
     """Train as `train_network` does, and write seconds, machine and code to TRAINING as well."""
     run, version = TimingRun(), code()
     train_network(title, params, section, run, data, output, distill, distill_id)
-    write_json(output / TRAINING, {"seconds": run.seconds(section.train.epochs), "machine": describe_machine(), "code": version})
+    epochs = len(read_history(output / HISTORY))
+    write_json(output / TRAINING, {"seconds": run.seconds(epochs), "machine": describe_machine(), "code": version})
 
 
 def _values(params: Params, *sections: str) -> Facts:

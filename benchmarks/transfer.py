@@ -2,7 +2,7 @@
 
 One teacher is trained on the pictures with the first half of the classes. Then, for every seed, a network of the same kind is trained on
 the pictures with the other half: from random weights with all epochs of `teacher.train`, and from the teacher's weights with half of
-them. Scores are those of the last epoch on the val split. The same command resumes after it was stopped.
+them. Scores are those of the kept epoch on the val split. The same command resumes after it was stopped.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from kd.arguments import count
 from kd.data.dataset import DetectionData
 from kd.errors import InputError, clean_exit
 from kd.files import digest, digest_json, read_json, write_json
+from kd.train.early_stopping import kept_epoch
 
 SPLITS = ("train", "val", "test")
 EXAMPLES = """examples:
@@ -91,8 +92,8 @@ def _train(folder: Path, data: Path, params: Params) -> None:
 
 
 def _score(folder: Path) -> Facts:
-    """mAP50 on the val split after the last epoch, 0..1, and the seconds of the training."""
-    return {"val_map50": read_history(folder / HISTORY)[-1]["val_map50"], "seconds": read_json(folder / TRAINING)["seconds"]}
+    """mAP50 on the val split of the weights that the training kept, 0..1, and the seconds of the training."""
+    return {"val_map50": kept_epoch(read_history(folder / HISTORY))["val_map50"], "seconds": read_json(folder / TRAINING)["seconds"]}
 
 
 def _table(epochs: dict[str, int], results: dict[str, dict[int, Facts]]) -> str:

@@ -38,6 +38,8 @@ EXAMPLES = {
     "show": """
   {prog} show model.safetensors""",
 }
+ORIGIN = {"license": "init_license", "renamed": "init_classes", "origin": "init_origin"}
+"""What `show` prints of the initial weights, and the keys in their metadata."""
 ANCHORS_HELP = """yolov3-tiny only. 'released': the anchors of the released COCO weights (masks 1,2,3).
 'cfg': the anchors in yolov3-tiny.cfg (masks 0,1,2), for networks trained with that file.
 With the wrong choice the file loads without an error, and small objects get boxes of the wrong size."""
@@ -133,7 +135,7 @@ def _show(args: argparse.Namespace) -> None:
         "sha256": digest(args.model),
         **({"trained on": f"{len(pictures):,} pictures"} if pictures else {}),
         **({"starts from": printable(f"{initial['init']} (sha256 {initial['init_digest']})")} if initial else {}),
-        **{name: printable(initial[key]) for name, key in (("license", "init_license"), ("origin", "init_origin")) if key in initial},
+        **{name: printable(initial[key]) for name, key in ORIGIN.items() if key in initial},
     }
     for name, value in properties.items():
         print(f"{name:<13} {value}")

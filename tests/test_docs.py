@@ -109,6 +109,14 @@ def params_of(command: Command) -> Path:
     return ROOT / next(values_of(command, "--params"), "params.yaml")
 
 
+def test_python_code_compiles_and_searches_over_parameters_that_exist() -> None:
+    blocks = [block for text in TEXT.values() for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)]
+    for block in blocks:
+        compile(block, "<documentation>", "exec")
+    suggested = {name for block in blocks for name in re.findall(r"suggest_\w+\(\"([^\"]+)", block)}
+    assert suggested and suggested <= load_params(ROOT / "params.yaml").flat().keys()
+
+
 def test_parameters_that_are_set_exist() -> None:
     assignments = {(params_of(command), value) for command in COMMANDS for value in values_of(command, "--set")}
     found = [value for text in TEXT.values() for value in re.findall(r"(?:-S|--set) ([\w.]+=[a-z\d.]+)", text)]

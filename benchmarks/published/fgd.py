@@ -28,14 +28,14 @@ def fgd_maps(spec: ModelSpec) -> MapFunction:
     """Computes M Q and (1 - M) Q at each tap, [B, 2, H, W], from the labeled boxes."""
 
     def maps(batch: Batch, output: Output) -> dict[Tap, Tensor]:
-        return {tap: object_scales(batch, tap.stride, spec.image_size) for tap in output.taps()}
+        return {tap: object_scales(batch, tap.stride) for tap in output.taps()}
 
     return maps
 
 
-def object_scales(batch: Batch, stride: int, image_size: int) -> Tensor:
+def object_scales(batch: Batch, stride: int) -> Tensor:
     """M Q and (1 - M) Q; an object covers every cell that it touches, and the smallest object of a cell counts."""
-    cells = image_size // stride
+    cells = batch.pictures.shape[-1] // stride
     inside = torch.zeros(len(batch.pictures), cells, cells, device=batch.pictures.device)
     for (x0, y0, x1, y1), picture in zip((batch.boxes / stride).tolist(), batch.batch_index.tolist(), strict=True):
         rows, columns = (slice(max(0, math.floor(low)), max(1, math.ceil(high))) for low, high in ((y0, y1), (x0, x1)))

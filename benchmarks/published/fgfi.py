@@ -19,11 +19,11 @@ def fgfi_maps(spec: ModelSpec) -> MapFunction:
     """Computes M at each tap, [B, H, W], of zeros and ones. Unlike with our `mask`, a picture without objects is left out."""
 
     def maps(batch: Batch, output: Output) -> dict[Tap, Tensor]:
-        pictures = len(batch.pictures)
+        pictures, *_, side = batch.pictures.shape
         has_objects = torch.zeros(pictures, 1, 1, device=batch.pictures.device)
         has_objects[batch.batch_index] = 1
         overlaps = {
-            tap: formulas.mask(batch.boxes, batch.batch_index, pictures, spec.anchors[tap.stride], tap.stride, spec.image_size)
+            tap: formulas.mask(batch.boxes, batch.batch_index, pictures, spec.anchors[tap.stride], tap.stride, side)
             for tap in output.taps()
         }
         return {tap: (overlap > 0).float() * has_objects for tap, overlap in overlaps.items()}

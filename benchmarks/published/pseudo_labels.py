@@ -26,7 +26,7 @@ class PseudoLabelLoss(nn.Module):
 
     def __init__(self, teacher: ModelSpec, student: ModelSpec) -> None:
         super().__init__()
-        self.teacher, self.loss = teacher, DetectionLoss(student.anchors, student.image_size)
+        self.teacher, self.loss = teacher, DetectionLoss(student.anchors)
 
     def forward(
         self, student: Output, predictions: Candidates, teacher: Output, maps: dict[Tap, Tensor], batch: Batch, progress: float

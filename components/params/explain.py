@@ -70,6 +70,8 @@ def _allowed(field: Schema) -> str:
     if field["type"] == "array":
         count = f"{field['minItems']} " if "minItems" in field else ""
         return f"list of {count}{_allowed(field['items'])}"
+    if field["type"] == "object":
+        return "{text: text, ...}"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<", "multipleOf": "multiple of"}
     limits = [f"{sign} {field[key]:g}" for key, sign in signs.items() if key in field]
     return f"{'text' if field['type'] == 'string' else field['type']} {', '.join(limits)}".strip()

@@ -83,6 +83,10 @@ class Augment(Section):
     translate: BelowOne = Field(description="random shift in each direction by up to this fraction of the side")
     color: BelowOne = Field(description="color jitter: random brightness, contrast and saturation, each a factor of 1 - color to 1 + color")
     close_mosaic: Fraction = Field(description="fraction of the epochs, at the end of the training, without mosaic")
+    multi_scale: BelowOne = Field(
+        default=0.0,
+        description="random size of the pictures of a batch, from 1 - multi_scale to 1 + multi_scale times data.image_size; 0 for one size",
+    )
 
 
 class FineTune(Section):
@@ -112,6 +116,13 @@ class Train(Section):
         description="autocast dtype; auto: bf16 if the hardware supports it, else fp16 with loss scaling on a GPU and fp32 on a CPU"
     )
     evaluate_every: Count = Field(description="epochs between two evaluations on the val split")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="number of evaluations in a row without a higher mAP on the val split that end the training; 0 for never"
+    )
+    keep_epoch: Literal["last", "best"] = Field(
+        default="last",
+        description="whose weights are the result: those of the last epoch, or of the one with the best mAP on the val split",
+    )
     workers: Workers = Field(description=WORKERS)
     cache: bool = Field(default=True, description="whether decoded pictures stay in memory, in up to half of what is free")
     sync_batch_norm: bool = Field(default=False, description="whether batch normalization is over the batches of all GPUs")
@@ -132,7 +143,17 @@ class Detector(Section):
     init_license: str = Field(
         default="", max_length=1000, description="license of these weights, recorded with the models; '' for that of the file"
     )
+    classes: dict[str, str] = Field(
+        default={}, description="classes that these weights and the data name differently, such as {motorbike: motorcycle}; {} for none"
+    )
     train: Train
+
+    @field_validator("classes")
+    @classmethod
+    def _check_has_weights(cls, classes: dict[str, str], others: ValidationInfo) -> dict[str, str]:
+        if classes and not others.data.get("init"):
+            raise ValueError("these are the names of classes in init, which is not set")
+        return classes
 
 
 class TeacherTrain(Train):

@@ -24,7 +24,7 @@ from kd.files import digest, digest_json, read_json, write_json
 from kd.model.store import load_init_metadata, load_model, load_spec
 
 MODEL = "model.safetensors"
-INITIAL = ("init", "init_digest", "init_license", "init_origin")
+INITIAL = ("init", "init_digest", "init_license", "init_classes", "init_origin")
 """What is recorded about initial weights."""
 EVALUATED_MODELS = ("teacher", "baseline", "student")
 

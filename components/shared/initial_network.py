@@ -1,6 +1,8 @@
 """The network that a training starts from, if it does not start from random weights."""
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,36 +21,40 @@ from kd.model.spec import ModelSpec
 from kd.model.store import load_init_metadata
 
 
-def describe_origin(source: InitialWeights, license: str) -> dict[str, str]:
+def describe_origin(source: InitialWeights, license: str, classes: Mapping[str, str]) -> dict[str, str]:
     """What a model's metadata and the tags of its run record about its initial weights.
 
     Returns:
-        "init", "init_digest", and, if they are known, "init_license", and "init_origin": the weights at the start of the chain, if the
-        weights are those of a model that did not start from random weights itself.
+        "init", "init_digest", and, if they are known, "init_license", "init_classes": the renamed `classes` as JSON, and "init_origin":
+        the weights at the start of the chain, if the weights are those of a model that did not start from random weights itself.
     """
     before = load_init_metadata(source.file) if source.file.suffix == ".safetensors" else {}
     origin = before.get("init_origin") or (f"{before['init']} (SHA-256 {before['init_digest']})" if before else "")
-    known = {"init_license": license or before.get("init_license", ""), "init_origin": origin}
+    renamed = json.dumps(classes, sort_keys=True, ensure_ascii=False) if classes else ""
+    known = {"init_license": license or before.get("init_license", ""), "init_classes": renamed, "init_origin": origin}
     return {"init": source.init, "init_digest": source.sha256, **{name: value for name, value in known.items() if value}}
 
 
-def initial_network(source: InitialWeights, spec: ModelSpec, seed: int, title: str) -> tuple[Network, ModelSpec, bool]:
+def initial_network(
+    source: InitialWeights, classes: Mapping[str, str], spec: ModelSpec, seed: int, title: str
+) -> tuple[Network, ModelSpec, bool]:
     """The network that a training starts from, its spec, and whether the weights have all of its classes.
 
     The spec has the anchors of the weights if their heads were loaded.
 
     Args:
         source: the weights.
+        classes: the name in the data of each class that the weights call otherwise.
         spec: the network, with the anchors of the data.
         seed: of the weights that are not loaded.
         title: the step's name, for the line that says what was loaded.
 
     Raises:
-        InputError: if the file is broken, or that of another network.
+        InputError: if the file is broken, or that of another network, or a class in `classes` does not exist.
     """
     network = build_model(spec, seed)
     try:
-        loaded = load_initial_weights(source.file, network, spec)
+        loaded = load_initial_weights(source.file, network, spec, classes)
     except InputError as error:
         raise InputError(source.init, *error.args[1:]) from None
     lines = [f"{title}: starts from {source.init}; {loaded.summary}"]

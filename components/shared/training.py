@@ -26,6 +26,7 @@ from kd.model.spec import ModelSpec
 from kd.model.store import load_training_pictures, save_model
 from kd.train.config import TrainConfig
 from kd.train.divergence import TrainingDiverged
+from kd.train.early_stopping import kept_epoch
 from kd.train.engine import BuildDistillation, EpochMetrics, train
 
 
@@ -74,8 +75,8 @@ def train_network(
     inherited = _inherited_pictures(source, teacher)
     if source:
         refuse_leakage(source.init, data, inherited)
-    initial, spec, fine_tune = initial_network(source, spec, params.seed, title) if source else (None, spec, False)
-    origin = describe_origin(source, section.init_license) if source else {}
+    initial, spec, fine_tune = initial_network(source, section.classes, spec, params.seed, title) if source else (None, spec, False)
+    origin = describe_origin(source, section.init_license, section.classes) if source else {}
     for name, value in origin.items():
         run.set_tag(f"kdflow.{name}", value)
     config = train_config(section.train, fine_tune)
@@ -87,7 +88,7 @@ def train_network(
         print(f"warning: {title} freezes a backbone with random weights; set init, or freeze_epochs to 0", file=sys.stderr)
     augment = AugmentConfig(**params.augment.model_dump())
     identity = [title, params.seed, spec.to_json(), asdict(config), asdict(augment), summary["digest"], distill_digest, code_digest()]
-    identity += [source.sha256] if source else []
+    identity += [source.sha256, section.classes] if source else []
     checkpoint = checkpoint_folder() / f"{title}-{digest_json(identity)[:16]}.pt"
 
     def record(metrics: EpochMetrics) -> None:
@@ -100,16 +101,17 @@ def train_network(
         raise Diverged(title, str(error), "lower its lr or distill.weight, or check the labels") from None
     except torch.OutOfMemoryError as error:
         problem = f"the memory of the GPU does not suffice ({str(error).splitlines()[0]})"
-        remedy = "lower its train.batch, its width or data.image_size, or stop other programs on this GPU"
+        remedy = "lower its train.batch, its width, data.image_size or augment.multi_scale, or stop other programs on this GPU"
         raise InputError(title, problem, remedy) from None
-    if start and "val_map" in history[-1]:
-        network = better_network(start, network, history[-1]["val_map"], spec, data, title)
+    kept = kept_epoch(history)
+    if start and "val_map" in kept:
+        network = better_network(start, network, kept["val_map"], spec, data, title)
         run.set_tag("kdflow.kept_init", str(network is start).lower())
     is_trained = config.epochs > 0 and network is not start  # otherwise its weights have not seen these pictures
     own = training_pictures(data, unlabelled=distill is not None) if is_trained and is_main_process() else set()
     save_model(output / "model.safetensors", network, spec, origin, own | inherited)
     write_history(output / "history.csv", history)
-    run.log_metrics({"parameters": count_parameters(network)})
+    run.log_metrics({"parameters": count_parameters(network), "kept_epoch": kept["epoch"]})
     run.log_artifact(output / "history.csv")
     checkpoint.unlink(missing_ok=True)
 
@@ -133,7 +135,7 @@ def train_config(section: Train, fine_tune: bool) -> TrainConfig:
 
 
 def write_history(path: Path, history: list[EpochMetrics]) -> None:
-    """Write a CSV file with one line per epoch; the scores of epochs without evaluation are empty."""
+    """Write a CSV file with one line per epoch; the scores of epochs without evaluation, and the mark of all but one, are empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

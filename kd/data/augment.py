@@ -21,6 +21,7 @@ class AugmentConfig:
     translate: float = 0.0
     color: float = 0.0
     close_mosaic: float = 0.0
+    multi_scale: float = 0.0
 
     def at(self, epoch: int, epochs: int) -> "AugmentConfig":
         """The strengths in `epoch` (from 0) of `epochs`: the last fraction `close_mosaic` of the epochs has no mosaic."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-ORDER, UNLABELLED_ORDER, AUGMENTATION = range(3)
+ORDER, UNLABELLED_ORDER, AUGMENTATION, MULTI_SCALE = range(4)
 """What random numbers are used for."""
 
 

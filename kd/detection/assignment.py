@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kd.data.anchors import Anchors
-from kd.detection.decode import Candidates, stride_offsets
+from kd.detection.decode import Candidates
 
 SHAPE_IOU = 0.3
 
@@ -37,25 +37,22 @@ class TargetAssigner(nn.Module):
 
     shapes: Tensor
     strides: Tensor
-    starts: Tensor
 
-    def __init__(self, anchors: Anchors, image_size: int) -> None:
+    def __init__(self, anchors: Anchors) -> None:
         super().__init__()
-        self.image_size, first = image_size, stride_offsets(image_size, list(anchors))
-        rows = [(stride, number, shape) for stride in sorted(anchors) for number, shape in enumerate(anchors[stride])]
-        starts = [first[stride] + number * (image_size // stride) ** 2 for stride, number, _ in rows]
-        self.register_buffer("shapes", torch.tensor([shape for _, _, shape in rows], dtype=torch.float32), persistent=False)
-        self.register_buffer("strides", torch.tensor([stride for stride, _, _ in rows]), persistent=False)
-        self.register_buffer("starts", torch.tensor(starts), persistent=False)
-        self.candidates = sum(3 * (image_size // stride) ** 2 for stride in anchors)
+        rows = [(stride, shape) for stride in sorted(anchors) for shape in anchors[stride]]
+        self.register_buffer("shapes", torch.tensor([shape for _, shape in rows], dtype=torch.float32), persistent=False)
+        self.register_buffer("strides", torch.tensor([stride for stride, _ in rows]), persistent=False)
+        self.anchor_strides = [stride for stride, _ in rows]
 
-    def forward(self, boxes: Tensor, batch_index: Tensor, pictures: int, valid: Tensor | None = None) -> Assignment:
+    def forward(self, boxes: Tensor, batch_index: Tensor, pictures: int, side: int, valid: Tensor | None = None) -> Assignment:
         """Assign objects.
 
         Args:
             boxes: [M, 4] in pixels of the square.
             batch_index: [M] the picture that each belongs to.
             pictures: number of pictures.
+            side: of the square in pixels.
             valid: [M] bool, which boxes are objects; None if all are.
         """
         overlap = shape_iou(boxes[:, 2:] - boxes[:, :2], self.shapes)
@@ -63,13 +60,15 @@ class TargetAssigner(nn.Module):
         chosen = (overlap > SHAPE_IOU) | (anchor == overlap.argmax(dim=1, keepdim=True))
         if valid is not None:
             chosen = chosen & valid[:, None]
-        cells = self.image_size // self.strides
+        cells = side // self.strides
+        starts = cells.square().cumsum(dim=0) - cells.square()
+        count = sum((side // stride) ** 2 for stride in self.anchor_strides)
         centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
         column, row = torch.minimum((centers / self.strides[:, None]).long().clamp(min=0), cells[:, None] - 1).unbind(-1)
-        candidates = (self.starts + row * cells + column).flatten()
+        candidates = (starts + row * cells + column).flatten()
         objects = torch.arange(len(boxes), device=boxes.device)[:, None].expand(chosen.shape).flatten()
-        keys = batch_index[objects] * self.candidates + candidates
-        trained = _resolve_conflicts(keys, overlap.flatten(), chosen.flatten(), pictures * self.candidates)
+        keys = batch_index[objects] * count + candidates
+        trained = _resolve_conflicts(keys, overlap.flatten(), chosen.flatten(), pictures * count)
         return Assignment(batch_index[objects], candidates, objects, trained)
 
 

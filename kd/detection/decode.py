@@ -1,7 +1,7 @@
 """From raw heads to boxes (YOLOv3, section 2.1), and from boxes to detections.
 
-Candidates are flattened in the order of the strides (ascending), then anchor, row, column; `stride_offsets` gives the index at
-which each stride starts. Boxes are decoded on access, because a loss needs those of few candidates.
+Candidates are flattened in the order of the strides (ascending), then anchor, row, column. Boxes are decoded on access, because a
+loss needs those of few candidates.
 """
 
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class Detections(NamedTuple):
 def flatten_heads(heads: dict[int, Tensor], anchors: Anchors, priors: Tensor | None = None) -> Candidates:
     """The candidates of heads [B, 3 * (5 + K), S / stride, S / stride], in float32.
 
-    `priors` are `candidate_priors` on the heads' device; without them, each call copies the anchors to the device.
+    `priors` are those of a `PriorCache`; without them, each call copies the anchors to the device.
     """
     strides = sorted(heads)
     raw = torch.cat([_flatten(heads[stride]) for stride in strides], dim=1).float()
@@ -73,18 +73,25 @@ def flatten_heads(heads: dict[int, Tensor], anchors: Anchors, priors: Tensor | N
     return Candidates(raw, priors)
 
 
-def candidate_priors(anchors: Anchors, image_size: int) -> Tensor:
-    """[P, 5] the `priors` of all candidates, see `Candidates`."""
-    return torch.cat([_priors(image_size // stride, stride, anchors[stride]) for stride in sorted(anchors)])
+def candidate_priors(anchors: Anchors, side: int) -> Tensor:
+    """[P, 5] the `priors` of all candidates in pictures of this `side`, see `Candidates`."""
+    return torch.cat([_priors(side // stride, stride, anchors[stride]) for stride in sorted(anchors)])
 
 
-def stride_offsets(image_size: int, strides: list[int]) -> dict[int, int]:
-    """The index of the first candidate of each stride."""
-    starts, start = {}, 0
-    for stride in sorted(strides):
-        starts[stride] = start
-        start += 3 * (image_size // stride) ** 2
-    return starts
+class PriorCache:
+    """`candidate_priors` for heads, on their device; those of each side of the pictures are computed once."""
+
+    def __init__(self, anchors: Anchors) -> None:
+        self.anchors = anchors
+        self._known: dict[int, Tensor] = {}
+
+    def of(self, heads: dict[int, Tensor]) -> Tensor:
+        """[P, 5] the priors of the candidates of `heads`, one for each stride of the anchors."""
+        stride, head = next(iter(heads.items()))
+        side = stride * head.shape[-1]
+        if side not in self._known:
+            self._known[side] = candidate_priors(self.anchors, side).to(head.device)
+        return self._known[side]
 
 
 def decode_boxes(heads: dict[int, Tensor], anchors: Anchors) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from kd.data.anchors import Anchors
 from kd.data.batch import Batch
 from kd.detection.assignment import Assignment, TargetAssigner
 from kd.detection.boxes import complete_iou_loss
-from kd.detection.decode import Candidates, candidate_priors, flatten_heads
+from kd.detection.decode import Candidates, PriorCache, flatten_heads
 from kd.detection.reduce_mean import reduce_mean
 
 IGNORE_IOU = 0.6
@@ -27,16 +27,13 @@ class DetectionLoss(nn.Module):
     The number of assignments is averaged over the processes of a training, so that each object counts the same in all of them.
     """
 
-    priors: Tensor
-
-    def __init__(self, anchors: Anchors, image_size: int) -> None:
+    def __init__(self, anchors: Anchors) -> None:
         super().__init__()
-        self.anchors, self.assign = anchors, TargetAssigner(anchors, image_size)
-        self.register_buffer("priors", candidate_priors(anchors, image_size), persistent=False)
+        self.anchors, self.priors, self.assign = anchors, PriorCache(anchors), TargetAssigner(anchors)
 
     def candidates(self, heads: dict[int, Tensor]) -> Candidates:
         """`flatten_heads` with the anchors of this loss."""
-        return flatten_heads(heads, self.anchors, self.priors)
+        return flatten_heads(heads, self.anchors, self.priors.of(heads))
 
     def forward(self, candidates: Candidates, batch: Batch) -> dict[str, Tensor]:
         """The terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of assignments.
@@ -44,7 +41,7 @@ class DetectionLoss(nn.Module):
         Candidates in pictures without labels are left out: they are neither objects nor background.
         """
         candidates = candidates.first_pictures(len(batch.pictures) - batch.unlabelled)
-        assignment = self.assign(batch.boxes, batch.batch_index, len(candidates.raw))
+        assignment = self.assign(batch.boxes, batch.batch_index, len(candidates.raw), batch.pictures.shape[-1])
         trained = assignment.trained.to(candidates.raw.dtype)
         assigned = assignment.select(candidates)
         box_loss = complete_iou_loss(assigned.boxes, batch.boxes[assignment.objects])

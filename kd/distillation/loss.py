@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kd.data.batch import Batch
 from kd.detection.assignment import TargetAssigner
-from kd.detection.decode import Candidates, candidate_priors, flatten_heads
+from kd.detection.decode import Candidates, PriorCache, flatten_heads
 from kd.distillation.adapter import Adapter
 from kd.distillation.channel_loss import channel_loss
 from kd.distillation.feature_loss import feature_loss
@@ -51,8 +51,6 @@ class DistillationLoss(nn.Module):
     `tap_loss` is the loss of one tap, in place of the one that `config` names.
     """
 
-    teacher_priors: Tensor
-
     def __init__(
         self,
         pairs: list[TapPair],
@@ -64,8 +62,7 @@ class DistillationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.pairs, self.statistics, self.config = pairs, statistics, config
-        self.teacher, self.assign = teacher, TargetAssigner(student.anchors, student.image_size)
-        self.register_buffer("teacher_priors", candidate_priors(teacher.anchors, teacher.image_size), persistent=False)
+        self.teacher_priors, self.assign = PriorCache(teacher.anchors), TargetAssigner(student.anchors)
         self.tap_loss = tap_loss or TAP_LOSSES[config.loss]
         self.adapters = nn.ModuleDict(
             {str(pair.teacher): Adapter(pair.channels, len(statistics[pair.teacher].mean), pair.upscale_factor) for pair in pairs}
@@ -87,7 +84,8 @@ class DistillationLoss(nn.Module):
             loss = self.tap_loss(adapted, teacher_features[tap], maps[tap], self.statistics[tap])
             terms[f"distill_{tap}"] = self.config.weight_at(progress) * shares[tap.part] * loss
         if self.config.response:
-            detections = teacher_detections(flatten_heads(teacher.heads, self.teacher.anchors, self.teacher_priors))
-            loss = response_loss(predictions, self.assign, detections)
+            priors = self.teacher_priors
+            detections = teacher_detections(flatten_heads(teacher.heads, priors.anchors, priors.of(teacher.heads)))
+            loss = response_loss(predictions, self.assign, detections, batch.pictures.shape[-1])
             terms["distill_response"] = self.config.response * loss
         return terms

@@ -35,7 +35,7 @@ class InfoMapGenerator:
     def __init__(self, teacher: Network, spec: ModelSpec, method: str, taps: Sequence[Tap], statistics: Statistics | None = None) -> None:
         self.teacher, self.spec, self.method, self.taps = teacher, spec, method, taps
         self.statistics = statistics or {}
-        self.loss = DetectionLoss(spec.anchors, spec.image_size).to(next(teacher.parameters()).device)
+        self.loss = DetectionLoss(spec.anchors).to(next(teacher.parameters()).device)
 
     def __call__(self, batch: Batch, output: Output | None = None) -> dict[Tap, Tensor]:
         """Maps [B, S / stride, S / stride] by tap.
@@ -60,8 +60,8 @@ class InfoMapGenerator:
             case "confidence":
                 return info_map.confidence(output.heads[tap.stride].float())
             case "mask":
-                boxes, index, pictures = batch.boxes, batch.batch_index, len(batch.pictures)
-                return info_map.mask(boxes, index, pictures, self.spec.anchors[tap.stride], tap.stride, self.spec.image_size)
+                boxes, index, (pictures, *_, side) = batch.boxes, batch.batch_index, batch.pictures.shape
+                return info_map.mask(boxes, index, pictures, self.spec.anchors[tap.stride], tap.stride, side)
             case "entropy":
                 return info_map.entropy(feature)
             case "uniform":

@@ -47,12 +47,15 @@ class TeacherDetections(NamedTuple):
         return self.boxes[pictures, numbers], self.classes[pictures, numbers].argmax(dim=1), pictures
 
 
-def response_loss(student: Candidates, assign: TargetAssigner, teacher: TeacherDetections) -> Tensor:
-    """Box and class terms of the student against the teacher's detections, their mean weighted by the teacher's objectness."""
+def response_loss(student: Candidates, assign: TargetAssigner, teacher: TeacherDetections, side: int) -> Tensor:
+    """Box and class terms of the student against the teacher's detections, their mean weighted by the teacher's objectness.
+
+    `side` is that of the pictures in pixels.
+    """
     pictures, count = teacher.valid.shape
     boxes, objectness, classes, valid = (part.flatten(0, 1) for part in teacher)
     batch_index = torch.arange(pictures, device=boxes.device)[:, None].expand(-1, count).flatten()
-    assignment = _first_trained(assign(boxes, batch_index, pictures, valid), pictures)
+    assignment = _first_trained(assign(boxes, batch_index, pictures, side, valid), pictures)
     predictions = assignment.select(student)
     weight = objectness[assignment.objects] * assignment.trained
     box = complete_iou_loss(predictions.boxes, boxes[assignment.objects])

@@ -5,7 +5,7 @@ some of the layers: darknet53.conv.74 (the backbone of yolov3) and yolov3-tiny.c
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +53,7 @@ class _Weights(NamedTuple):
 
 
 @torch.no_grad()
-def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> LoadedWeights:
+def load_initial_weights(path: Path, network: Network, spec: ModelSpec, renamed: Mapping[str, str] | None = None) -> LoadedWeights:
     """Load the weights in `path` that fit into `network`.
 
     Heads are loaded if the file has classes of the same names: then the rows of these classes, of the boxes and of objectness. All
@@ -64,15 +64,18 @@ def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> Loade
         path: the file.
         network: is changed in place.
         spec: its spec.
+        renamed: the name in `spec` of each class that the file calls otherwise.
 
     Raises:
-        InputError: before `network` is changed, if the file is missing or broken, or is that of another architecture, width or depth.
+        InputError: before `network` is changed, if the file is missing or broken, or is that of another architecture, width or depth,
+            or a class in `renamed` does not exist.
     """
     weights = _read_model(path, network, spec) if path.suffix == ".safetensors" else _read_darknet(path, spec)
     if not all(_is_plausible(name, tensor) for name, tensor in weights.tensors.items()):
         problem = f"does not contain the values of a {_describe(spec)}: some are not finite, or a variance is negative"
         raise InputError(path, problem, "check architecture, width and depth, or choose an intact file")
-    common = {name: weights.classes.index(name) for name in spec.classes if name in weights.classes}
+    classes = _rename_classes(path, weights.classes, renamed or {}, spec)
+    common = {name: classes.index(name) for name in spec.classes if name in classes}
     heads = _head_tensors(network)
     own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     loaded = [name for name in own if name in weights.tensors and (common or name not in heads)]
@@ -82,6 +85,22 @@ def load_initial_weights(path: Path, network: Network, spec: ModelSpec) -> Loade
         else:
             own[name].copy_(weights.tensors[name])
     return LoadedWeights(weights.anchors if common else None, tuple(common), _summary(own, loaded, heads, [*common], spec))
+
+
+def _rename_classes(path: Path, classes: tuple[str, ...], renamed: Mapping[str, str], spec: ModelSpec) -> tuple[str, ...]:
+    """The classes of the file `path`, by the names of `spec`."""
+    new = tuple(renamed.get(name, name) for name in classes)
+    for name, target in renamed.items():
+        if name not in classes:
+            problem = f"has no class '{name}' ({f'it has {_list(classes)}' if classes else 'the names of its classes are unknown'})"
+        elif target not in spec.classes:
+            problem = f"has a class '{name}', but the data have no class '{target}' (they have {_list(spec.classes)})"
+        elif new.count(target) > 1:
+            problem = f"has several classes for '{target}'"
+        else:
+            continue
+        raise InputError(path, problem, "correct the parameter classes, such as {motorbike: motorcycle} if the data have motorcycle")
+    return new
 
 
 def _copy_rows(own: Tensor, other: Tensor, rows: dict[int, int]) -> None:
@@ -153,5 +172,8 @@ def _summary(own: Iterable[str], loaded: list[str], heads: list[str], classes: l
 
     total, found = Counter(map(part, own)), Counter(map(part, loaded))
     counts = ", ".join(f"{name} {found[name]} of {total[name]}" for name in ("backbone", "neck", "heads"))
-    names = ", ".join(classes[:MAX_LISTED]) + (", ..." if len(classes) > MAX_LISTED else "")
-    return f"loaded tensors: {counts}" + (f"; classes {len(classes)} of {len(spec.classes)} ({names})" if classes else "")
+    return f"loaded tensors: {counts}" + (f"; classes {len(classes)} of {len(spec.classes)} ({_list(classes)})" if classes else "")
+
+
+def _list(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:MAX_LISTED]) + (", ..." if len(classes) > MAX_LISTED else "")

@@ -23,6 +23,8 @@ class TrainConfig:
     clip_norm: float = 10.0
     accumulate: int = 1
     evaluate_every: int = 5
+    patience: int = 0
+    keep_epoch: str = "last"
     precision: str = "auto"
     workers: Workers = 0
     cache: bool = True

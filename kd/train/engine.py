@@ -1,7 +1,8 @@
 """The training loop, the same for teacher, baseline and distilled student."""
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,11 @@ from torch.utils.data import DataLoader
 from kd.data.augment import AugmentConfig
 from kd.data.batch import LoadedBatch
 from kd.data.dataset import DetectionData, find_unlabelled
-from kd.data.loader import TrainingDataset, Workers, training_loader
+from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
-from kd.detection.evaluate import NMSConfig, detect
+from kd.data.streams import MULTI_SCALE, generator
 from kd.detection.loss import DetectionLoss
-from kd.detection.scores import coco_scores, split_results
+from kd.errors import InputError
 from kd.memory import local_share
 from kd.model.build import Network, build_model
 from kd.model.distributed import Processes
@@ -26,11 +27,14 @@ from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
 from kd.train.divergence import DivergenceCheck, check_weights
+from kd.train.early_stopping import MARK, best_epoch, is_exhausted
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
-from kd.train.lr_schedule import lr_factor
+from kd.train.lr_schedule import set_lr
+from kd.train.multi_scale import resize_batch, sample_sides
 from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
+from kd.train.validation import validate
 
 if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on the distillation
     from kd.distillation.setup import Distillation
@@ -59,6 +63,7 @@ def train(
 
     The metrics of an epoch are "epoch", the mean of every loss term, for a distillation "gradient_ratio", and every few epochs
     "val_map" and "val_map50" (0..1) if there is a val split. With 0 epochs the network is not changed, and these are the only metrics.
+    With `config.keep_epoch` "best", the epoch whose weights are returned has "kept" 1.
 
     Args:
         spec: the network.
@@ -74,13 +79,18 @@ def train(
         initial: the network to start from; None for random weights.
 
     Raises:
-        InputError: if the data or maps do not fit, or a checkpoint is broken or cannot be written.
+        InputError: if the data or maps do not fit, there is no val split to choose an epoch by, or a checkpoint is broken or cannot be
+            written.
         TrainingDiverged: if the loss or a weight is not finite.
     """
     pictures, val = (DetectionData(data / split, spec.image_size) for split in ("train", "val"))
     network = (initial or build_model(spec, seed)).to(processes.device)
     if not config.epochs:
-        return network.eval(), [{"epoch": 0.0, **_validate(network, spec, val, processes, config.workers, None)}]
+        return network.eval(), [{"epoch": 0.0, **validate(network, spec, val, processes, config.workers, None)}]
+    keeps_best = config.keep_epoch == "best"
+    if (config.patience or keeps_best) and not len(val):
+        problem = "has no pictures, but patience and keep_epoch: best need them"
+        raise InputError(data / "val", problem, "raise data.val, or set patience to 0 and keep_epoch to last")
     if config.sync_batch_norm:
         processes.synchronize_batch_norm(network)
     autocast = config.autocast_dtype(processes.device)
@@ -98,23 +108,31 @@ def train(
     if config.compile:
         student = compile_module(student)
         distillation = replace(distillation, teacher=compile_module(distillation.teacher)) if distillation else None
-    criterion = DetectionLoss(spec.anchors, spec.image_size).to(processes.device)
+    criterion = DetectionLoss(spec.anchors).to(processes.device)
     scaler = torch.GradScaler(processes.device.type, enabled=autocast == torch.float16)
     ema = ModelEMA(network, config.ema_decay)
     optimizer = build_optimizer(trained, config)
-
+    result = copy.deepcopy(ema.network) if keeps_best else ema.network
     parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer, "scaler": scaler}
+    parts = {**parts, "best": result} if keeps_best else parts
     history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
+        if is_exhausted(history, config.patience):
+            reason = f"mAP on the val split has not risen in {config.patience} evaluations"
+            progress_bar.write(f"{title}: ends after epoch {epoch} of {config.epochs}, because {reason}")
+            break
         batch_sampler.epoch = epoch
+        sides = sample_sides(generator(seed, MULTI_SCALE, epoch), augment.multi_scale, spec.image_size, len(batch_sampler))
         losses = train_one_epoch(
-            trained, student, criterion, distillation, loader, optimizer, scaler, ema, config, epoch, autocast, progress_bar
+            trained, student, criterion, distillation, loader, sides, optimizer, scaler, ema, config, epoch, autocast, progress_bar
         )
         check_weights((trained, ema.network), epoch, len(batch_sampler))
         history.append({"epoch": epoch + 1.0, **losses})
         if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
-            history[-1] |= _validate(ema.network, spec, val, processes, config.workers, autocast)
+            history[-1] |= validate(ema.network, spec, val, processes, config.workers, autocast)
+            if keeps_best and best_epoch(history) is history[-1]:
+                result.load_state_dict(ema.network.state_dict())
         if processes.is_main:
             save_checkpoint(checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"history": history})
             if exceeds_max_ratio(history):
@@ -123,7 +141,9 @@ def train(
             on_epoch(history[-1])
         processes.barrier()
     progress_bar.close()
-    return ema.network, history
+    if keeps_best and (best := best_epoch(history)):
+        best[MARK] = 1.0
+    return result, history
 
 
 def train_one_epoch(
@@ -132,6 +152,7 @@ def train_one_epoch(
     criterion: DetectionLoss,
     distillation: "Distillation | None",
     loader: DataLoader[LoadedBatch],
+    sides: Sequence[int],
     optimizer: torch.optim.Optimizer,
     scaler: torch.GradScaler,
     ema: ModelEMA,
@@ -143,7 +164,7 @@ def train_one_epoch(
     """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
 
     `trained` is everything that is optimized: the network and, for a distillation, its loss. `student` is the same network, which
-    like the distillation's loss is wrapped for several processes. `epoch` counts from 0.
+    like the distillation's loss is wrapped for several processes. `sides` are those of the pictures in each step. `epoch` counts from 0.
 
     Raises:
         TrainingDiverged: if the loss is not finite.
@@ -155,10 +176,10 @@ def train_one_epoch(
     divergence = DivergenceCheck(epoch, device)
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
-    for index, loaded in enumerate(progress_bar.timed(loader)):
+    for index, (loaded, side) in enumerate(zip(progress_bar.timed(loader), sides, strict=True)):
         step = epoch * steps + index
-        _set_lr(optimizer, config, step, steps)
-        batch = loaded.to(device).augment()
+        set_lr(optimizer, config, step, steps)
+        batch = resize_batch(loaded.to(device).augment(), side)
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
         distill_terms: dict[str, Tensor] = {}
@@ -196,27 +217,3 @@ def train_one_epoch(
         progress_bar.step(epoch, values, divergence)
     divergence.raise_if_diverged()
     return {name: float(total / steps) for name, total in sums.items()} | ratio
-
-
-def _set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps: int) -> None:
-    factor = lr_factor(step, config.epochs * steps, round(config.warmup_epochs * steps))
-    backbone_factor = 0.0 if step < config.freeze_epochs * steps else config.backbone_lr
-    for group in optimizer.param_groups:
-        group["lr"] = config.lr * factor * (backbone_factor if group["is_backbone"] else 1.0)
-
-
-def _validate(
-    network: Network, spec: ModelSpec, val: DetectionData, processes: Processes, workers: Workers, dtype: torch.dtype | None
-) -> EpochMetrics:
-    """The scores on the val split, whose pictures the processes share; empty in processes other than the main one."""
-    if not len(val):
-        return {}
-    processes.broadcast_buffers(network)  # the statistics of batch normalization are each process's own
-    with torch.autocast(processes.device.type, dtype=dtype, enabled=dtype is not None):
-        own = processes.share(len(val))
-        found = detect(network, spec.anchors, val, NMSConfig(), workers=workers, indices=own)
-        results = processes.gather(split_results([val.ids[index] for index in own], found))
-    if not processes.is_main:
-        return {}
-    scores = coco_scores(val.ground_truth, results, NMSConfig().max_detections)
-    return {"val_map": scores.map, "val_map50": scores.map50}

@@ -180,10 +180,17 @@ def test_show_prints_the_properties_of_a_model(model_file: Path, capsys: pytest.
 def test_show_prints_what_the_training_started_from(model_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network, spec = load_model(model_file)
     pictures = [str(index) for index in range(1200)]
-    save_model(tmp_path / "tuned.safetensors", network, spec, {"init": "yolov3.weights", "init_digest": "0123"}, pictures)
+    save_model(
+        tmp_path / "tuned.safetensors",
+        network,
+        spec,
+        {"init": "yolov3.weights", "init_digest": "0123", "init_classes": '{"a": "b"}'},
+        pictures,
+    )
     main(["show", str(tmp_path / "tuned.safetensors")])
     printed = capsys.readouterr().out.splitlines()
     assert "starts from   yolov3.weights (sha256 0123)" in printed and "trained on    1,200 pictures" in printed
+    assert 'renamed       {"a": "b"}' in printed
 
 
 @pytest.mark.parametrize("version", ["champion", "3"])

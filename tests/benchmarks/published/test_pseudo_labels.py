@@ -38,7 +38,7 @@ def test_it_is_the_detection_loss_with_the_teachers_boxes(outputs: tuple[Output,
     found = teacher_detections(flatten_heads({stride: head[2:] for stride, head in teacher.heads.items()}, TEACHER.anchors)).objects()
     assert len(found[0]) > 3
     alone = flatten_heads({stride: head[2:] for stride, head in student.heads.items()}, STUDENT.anchors)
-    expected = DetectionLoss(STUDENT.anchors, SIDE)(alone, Batch(batch.pictures[2:], *found, {}))
+    expected = DetectionLoss(STUDENT.anchors)(alone, Batch(batch.pictures[2:], *found, {}))
     for name, term in expected.items():
         torch.testing.assert_close(terms[f"distill_pseudo_{name}"], term)
 

@@ -37,7 +37,7 @@ def importance(batch: Batch) -> dict[str, Tensor]:
     even = torch.ones(B, H, W)
     mask = torch.zeros(B, H, W)
     mask[0, 1:3, 2] = 1
-    return dict.fromkeys(PUBLISHED_METHODS, even) | {"fgfi": mask, "fgd": object_scales(batch, STRIDE, SIDE)}
+    return dict.fromkeys(PUBLISHED_METHODS, even) | {"fgfi": mask, "fgd": object_scales(batch, STRIDE)}
 
 
 def loss(name: str, student: Tensor, teacher: Tensor, info_map: Tensor) -> Tensor:
@@ -131,18 +131,18 @@ def test_fgds_attention_is_a_softmax_of_the_mean_size(features: tuple) -> None:
 
 
 def test_objects_of_any_size_count_alike_and_the_smaller_is_on_top(batch: Batch) -> None:
-    inside, outside = object_scales(batch, STRIDE, SIDE)[0]
+    inside, outside = object_scales(batch, STRIDE)[0]
     assert inside[1, 1] == 1.0  # the small object covers one cell
     assert inside[0, 0] == pytest.approx(1 / 6) and (inside > 0).sum() == 6
     assert inside.sum().item() == pytest.approx(5 / 6 + 1)
     assert outside.sum().item() == pytest.approx(1.0) and not (inside * outside).any()
-    empty_inside, empty_outside = object_scales(batch, STRIDE, SIDE)[1]
+    empty_inside, empty_outside = object_scales(batch, STRIDE)[1]
     assert not empty_inside.any() and torch.allclose(empty_outside, torch.tensor(1 / 16))
 
 
 def test_a_box_beyond_the_picture_harms_nothing(batch: Batch) -> None:
     beyond = batch._replace(boxes=torch.tensor([[-20.0, -20.0, -1.0, 5.0], [60.0, 60.0, 90.0, 90.0]]))
-    inside = object_scales(beyond, STRIDE, SIDE)[0, 0]
+    inside = object_scales(beyond, STRIDE)[0, 0]
     assert inside[3, 3] == 1.0 and inside.isfinite().all()
 
 

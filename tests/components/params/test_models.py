@@ -42,6 +42,15 @@ def test_only_a_teacher_with_trained_weights_can_do_without_epochs() -> None:
     assert load_params(COMMITTED, ["teacher.train.epochs=0", "teacher.init=x.safetensors"]).teacher.train.epochs == 0
 
 
+def test_classes_are_renamed_for_initial_weights_only() -> None:
+    with pytest.raises(InputError, match=r"parameter 'teacher\.classes': these are the names of classes in init, which is not set"):
+        load_params(COMMITTED, ["teacher.classes={motorbike: motorcycle}"])
+    with pytest.raises(InputError, match=r"parameter 'student\.classes\.3\.\[key\]' is 3"):
+        load_params(COMMITTED, ["student.classes={3: cat}", "student.init=x.weights"])
+    params = load_params(COMMITTED, ["teacher.classes={motorbike: motorcycle}", "teacher.init=x.weights"])
+    assert params.teacher.classes == params.flat()["teacher.classes"] == {"motorbike": "motorcycle"}
+
+
 @pytest.mark.parametrize("pattern", ["(", "frame", "(a)(b)"])
 def test_a_pattern_for_groups_is_a_regular_expression_with_one_group(pattern: str) -> None:
     with pytest.raises(InputError, match="group_pattern"):

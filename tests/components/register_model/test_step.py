@@ -166,7 +166,8 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
 
 
 def test_the_initial_weights_are_part_of_the_lineage(settings: Params) -> None:
-    initial = {"init": "models:/m/3", "init_digest": "ab12", "init_license": "CC0", "init_origin": "yolov3-tiny.conv.15 (SHA-256 cd34)"}
+    initial = {"init": "models:/m/3", "init_digest": "ab12", "init_license": "CC0", "init_classes": '{"a": "b"}'}
+    initial["init_origin"] = "yolov3-tiny.conv.15 (SHA-256 cd34)"
     save_model(Path("outputs/distill_student/model.safetensors"), *random_network(seed=0), initial)
     run_step(register_model, settings)
     tags, content = Registry("kdflow-student").version("champion").tags, decision()
@@ -175,6 +176,7 @@ def test_the_initial_weights_are_part_of_the_lineage(settings: Params) -> None:
     description = MlflowClient(tracking_uri()).get_model_version("kdflow-student", "1").description
     assert "- student's initial weights: models:/m/3\n" in description
     assert "- license of the student's initial weights: CC0\n" in description
+    assert "- renamed classes of the student's initial weights: &#123;&#34;a&#34;: &#34;b&#34;&#125;\n" in description
     assert "- origin of the student's initial weights: yolov3-tiny.conv.15 (SHA-256 cd34)\n" in description
 
 

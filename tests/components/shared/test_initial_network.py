@@ -16,7 +16,7 @@ def test_origin_and_license_are_inherited_over_several_rounds(tmp_path: Path) ->
     source, license = InitialWeights("yolov3-tiny.conv.15", tmp_path / "weights", "ab12"), "YOLO license"
     for round in (1, 2, 3):
         model = tmp_path / f"{round}.safetensors"
-        save_model(model, build_model(spec_for()), spec_for(), describe_origin(source, license))
+        save_model(model, build_model(spec_for()), spec_for(), describe_origin(source, license, {}))
         source, license = InitialWeights(f"models:/m/{round}", model, "cd34"), ""
     first, second, third = (load_init_metadata(tmp_path / f"{round}.safetensors") for round in (1, 2, 3))
     assert first == {"init": "yolov3-tiny.conv.15", "init_digest": "ab12", "init_license": "YOLO license"}
@@ -27,7 +27,15 @@ def test_origin_and_license_are_inherited_over_several_rounds(tmp_path: Path) ->
 
 def test_a_model_that_started_from_random_weights_is_the_origin_itself(tmp_path: Path) -> None:
     save_model(tmp_path / "m.safetensors", build_model(spec_for()), spec_for())
-    assert describe_origin(InitialWeights("m", tmp_path / "m.safetensors", "ab12"), "") == {"init": "m", "init_digest": "ab12"}
+    assert describe_origin(InitialWeights("m", tmp_path / "m.safetensors", "ab12"), "", {}) == {"init": "m", "init_digest": "ab12"}
+
+
+def test_renamed_classes_are_recorded_for_their_own_weights_only(tmp_path: Path) -> None:
+    origin = describe_origin(InitialWeights("x.weights", tmp_path / "x.weights", "ab12"), "", {"tvmonitor": "tv", "sofa": "Sofá"})
+    assert origin == {"init": "x.weights", "init_digest": "ab12", "init_classes": '{"sofa": "Sofá", "tvmonitor": "tv"}'}
+    save_model(tmp_path / "m.safetensors", build_model(spec_for()), spec_for(), origin)
+    assert load_init_metadata(tmp_path / "m.safetensors") == origin
+    assert "init_classes" not in describe_origin(InitialWeights("m", tmp_path / "m.safetensors", "cd34"), "", {})
 
 
 def test_anchors_are_compared_with_the_best_ones_of_any_stride() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
+from components.evaluate.report.models import read_history
 from components.params.models import Params
 from components.runtime.outputs import TRAINED
 from components.shared.training import write_history
@@ -23,6 +24,7 @@ from components.train_teacher.step import train_teacher
 from kd.errors import InputError
 from kd.files import digest
 from kd.model.store import load_model
+from kd.train.early_stopping import kept_epoch
 from tests.components.shared.conftest import EPOCHS, ROOT, new_folder
 from tests.components.stores import new_store
 from tests.kd.train.squares import write_squares
@@ -129,6 +131,23 @@ def test_all_training_steps_write_models_and_histories(run: Any, params: Params,
     assert sum("val_map" in values for (values, *_) in run.of("metrics")) == 3 * 2
     assert run.of("tag") == [("kdflow.teacher_digest", digest(teacher / "model.safetensors"))]
     assert not list(checkpoints.iterdir())
+
+
+def test_the_history_shows_where_a_training_ended_and_which_epoch_was_kept(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
+) -> None:
+    changes = {"lr": 1e-12, "evaluate_every": 1, "patience": 2, "keep_epoch": "best"}  # the score does not rise
+    train = params.student.train.model_copy(update=changes)
+    stopped = params.model_copy(update={"student": params.student.model_copy(update={"train": train})})
+    output = new_folder(tmp_path, "stopped")
+    train_baseline(stopped, run, prepared, output=output)
+    rows = read_history(output / "history.csv")
+    assert [(row["epoch"], row.get("kept")) for row in rows] == [(1, 1), (2, None), (3, None)] and kept_epoch(rows) is rows[0]
+    assert run.of("metrics")[-1][0]["kept_epoch"] == 1
+    assert not list(checkpoints.iterdir())
+    train_baseline(params, run, prepared, output=new_folder(tmp_path, "whole"))
+    rows = read_history(tmp_path / "whole/history.csv")
+    assert len(rows) == EPOCHS and not any("kept" in row for row in rows) and run.of("metrics")[-1][0]["kept_epoch"] == EPOCHS
 
 
 def test_a_distillation_without_taps_equals_the_baseline(

@@ -78,6 +78,21 @@ def test_the_content_of_the_initial_weights_is_in_the_checkpoint_name(
     assert checkpoint_names[0] == checkpoint_names[1] != checkpoint_names[2]
 
 
+def test_renamed_classes_are_in_the_checkpoint_name_and_must_exist(
+    run: Any, initial: Params, prepared: Path, tmp_path: Path, checkpoint_names: list[str]
+) -> None:
+    fetch_weights(initial, run, tmp_path / "fetched")
+    for classes in ({}, {"green": "blue"}):
+        changed = initial.model_copy(update={"student": initial.student.model_copy(update={"classes": classes})})
+        with pytest.raises(InputError, match="stop"):
+            train_baseline(changed, run, prepared, tmp_path / "fetched", tmp_path)
+    assert len(set(checkpoint_names)) == 2
+    wrong = initial.model_copy(update={"student": initial.student.model_copy(update={"classes": {"gren": "blue"}})})
+    with pytest.raises(InputError, match=r"init\.safetensors: has no class 'gren' \(it has green, red\); correct the parameter classes"):
+        train_baseline(wrong, run, prepared, tmp_path / "fetched", tmp_path)
+    assert len(checkpoint_names) == 2
+
+
 def test_weights_of_another_network_are_named_by_the_parameter(run: Any, initial: Params, prepared: Path, tmp_path: Path) -> None:
     wide = initial.model_copy(update={"student": initial.student.model_copy(update={"width": 0.125})})
     fetch_weights(wide, run, tmp_path / "fetched")
@@ -122,15 +137,21 @@ def test_a_teacher_that_is_worse_than_its_initial_weights_is_not_used(
     assert load_training_pictures(tmp_path / "again/model.safetensors") == load_training_pictures(file)
 
 
+@pytest.mark.parametrize("red", ["red", "rouge"])
 def test_a_teacher_without_epochs_has_its_initial_weights_and_a_score(
-    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
+    red: str, run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
 ) -> None:
-    """Classes that the data do not have are left out; the others may be in another order."""
-    spec = replace(spec_for("yolov3"), classes=("blue", "green", "red"))
+    """Classes that the data do not have are left out; the others may be in another order, and renamed."""
+    spec = replace(spec_for("yolov3"), classes=("blue", "green", red))
     save_model(tmp_path / "trained.safetensors", build_model(spec, seed=3), spec)
     train = params.teacher.train.model_copy(update={"epochs": 0})
-    section = params.teacher.model_copy(update={"init": str(tmp_path / "trained.safetensors"), "train": train})
+    classes = {} if red == "red" else {red: "red"}
+    section = params.teacher.model_copy(update={"init": str(tmp_path / "trained.safetensors"), "classes": classes, "train": train})
     train_network("train_teacher", params, section, run, prepared, new_folder(tmp_path, "out"), keep_better=True)
+    recorded = {"init_classes": '{"rouge": "red"}'} if classes else {}
+    origin = {"init": section.init, "init_digest": digest(tmp_path / "trained.safetensors"), **recorded}
+    assert load_init_metadata(tmp_path / "out/model.safetensors") == origin
+    assert dict(run.of("tag")) == {f"kdflow.{name}": value for name, value in origin.items()}
     network, own = load_model(tmp_path / "out/model.safetensors")
     source = load_model(tmp_path / "trained.safetensors")[0].state_dict()
     assert own.classes == CLASSES == ("red", "blue")

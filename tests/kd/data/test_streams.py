@@ -2,11 +2,11 @@ from itertools import combinations
 
 import numpy as np
 
-from kd.data.streams import AUGMENTATION, ORDER, UNLABELLED_ORDER, generator
+from kd.data.streams import AUGMENTATION, MULTI_SCALE, ORDER, UNLABELLED_ORDER, generator
 
 
 def test_no_two_uses_share_random_numbers() -> None:
-    keys = [(ORDER, 0), (ORDER, 1), (UNLABELLED_ORDER, 0), (UNLABELLED_ORDER, 1)]
+    keys = [(ORDER, 0), (ORDER, 1), (UNLABELLED_ORDER, 0), (UNLABELLED_ORDER, 1), (MULTI_SCALE, 0), (MULTI_SCALE, 1)]
     keys += [(AUGMENTATION, epoch, index) for epoch in range(3) for index in range(3)]
     drawn = [generator(seed, *key).random(20) for seed in (0, 1) for key in keys]
     for one, other in combinations(drawn, 2):

@@ -6,12 +6,12 @@ from kd.detection.assignment import SHAPE_IOU, TargetAssigner, shape_iou
 from tests.kd.detection.loss_reference import random_batch, reference_assignment
 from tests.kd.detection.test_loss import ANCHORS, SIDE, around, batch_of, candidate_index
 
-ASSIGN = TargetAssigner(ANCHORS, SIDE)
+ASSIGN = TargetAssigner(ANCHORS)
 
 
 def pairs(batch: Batch, valid: torch.Tensor | None = None) -> list[tuple[int, int, int]]:
     """The (picture, candidate, object) that are trained."""
-    found = ASSIGN(batch.boxes, batch.batch_index, len(batch.pictures), valid)
+    found = ASSIGN(batch.boxes, batch.batch_index, len(batch.pictures), SIDE, valid)
     return [tuple(row[:3]) for row in zip(*(part.tolist() for part in found), strict=True) if row[3]]
 
 
@@ -57,12 +57,13 @@ def test_shape_iou_depends_on_the_sides_only() -> None:
     ]
 
 
+@pytest.mark.parametrize("side", [SIDE, 96])
 @pytest.mark.parametrize("counts", [[0, 0], [3, 0, 1], [0, 90], [5, 1, 12, 0, 30]])
-def test_random_objects_are_assigned_as_by_loops(counts: list[int]) -> None:
-    batch = random_batch(counts, 2, SIDE, len(counts), torch.float64)
-    found = TargetAssigner(ANCHORS, SIDE).double()(batch.boxes, batch.batch_index, len(counts))
+def test_random_objects_are_assigned_as_by_loops(counts: list[int], side: int) -> None:
+    batch = random_batch(counts, 2, side, len(counts), torch.float64)
+    found = TargetAssigner(ANCHORS).double()(batch.boxes, batch.batch_index, len(counts), side)
     trained = [row for row in zip(*(part.tolist() for part in found), strict=True) if row[3]]
-    assert {(p, c): o for p, c, o, _ in trained} == reference_assignment(batch, ANCHORS, SIDE)
+    assert {(p, c): o for p, c, o, _ in trained} == reference_assignment(batch, ANCHORS, side)
     assert len({(p, c) for p, c, *_ in trained}) == len(trained)
 
 

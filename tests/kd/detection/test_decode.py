@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from kd.detection.decode import decode_boxes, flatten_heads, postprocess, stride_offsets
+from kd.detection.decode import PriorCache, candidate_priors, decode_boxes, flatten_heads, postprocess
 
 ANCHORS = {8: [(10.0, 13.0), (16.0, 30.0), (33.0, 23.0)], 16: [(30.0, 61.0), (62.0, 45.0), (59.0, 119.0)]}
 CLASSES = 3
@@ -37,9 +37,17 @@ def test_every_candidate_matches_the_formula_of_the_paper() -> None:
                     index += 1
 
 
-def test_stride_offsets_are_the_indices_of_the_first_candidates() -> None:
-    assert stride_offsets(32, [16, 8]) == {8: 0, 16: 48}
-    assert stride_offsets(416, [32, 16]) == {16: 0, 32: 3 * 26 * 26}
+def test_priors_are_kept_for_each_size_of_the_heads() -> None:
+    anchors = {16: [(1.0, 2.0)] * 3, 32: [(3.0, 4.0)] * 3}
+    priors = PriorCache(anchors)
+    for side in (64, 96, 64):
+        heads = {stride: torch.zeros(1, 18, side // stride, side // stride) for stride in (32, 16)}
+        found = priors.of(heads)
+        assert torch.equal(found, candidate_priors(anchors, side)) and torch.equal(found, flatten_heads(heads, anchors).priors)
+        assert priors.of(heads) is found
+
+
+def test_candidates_are_in_the_order_of_the_strides() -> None:
     heads = random_heads()
     found = flatten_heads(heads, ANCHORS)
     assert torch.equal(found.objectness[:, 48:60], heads[16].view(2, 3, 8, 4)[:, :, 4].flatten(1))

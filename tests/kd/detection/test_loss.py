@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.operators import count_operators
 from kd.data.anchors import COCO_ANCHORS
 from kd.data.batch import Batch
-from kd.detection.decode import Candidates, candidate_priors, flatten_heads, stride_offsets
+from kd.detection.decode import Candidates, candidate_priors, flatten_heads
 from kd.detection.loss import IGNORE_IOU, DetectionLoss, overlapping_objects
 from tests.kd.detection.loss_reference import random_batch, reference_assignment, reference_loss
 
@@ -35,7 +35,8 @@ def heads_of(fill: float = 0.0) -> dict[int, Tensor]:
 def candidate_index(stride: int, anchor: int, row: int, column: int) -> int:
     """Index of a candidate."""
     cells = SIDE // stride
-    return stride_offsets(SIDE, list(ANCHORS))[stride] + (anchor * cells + row) * cells + column
+    finer = sum(3 * (SIDE // other) ** 2 for other in ANCHORS if other < stride)
+    return finer + (anchor * cells + row) * cells + column
 
 
 def assigned(batch: Batch) -> set[tuple[int, int, int]]:
@@ -63,7 +64,7 @@ def perfect_heads(objects: Sequence[Object]) -> dict[int, Tensor]:
 
 def test_a_perfect_prediction_has_almost_no_loss() -> None:
     objects = [(0, 1, around(20, 23, 9, 9)), (1, 0, around(40, 40, 30, 34))]
-    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(perfect_heads(objects), ANCHORS), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS)(flatten_heads(perfect_heads(objects), ANCHORS), batch_of(*objects))
     assert {name: float(term) for name, term in terms.items()} == pytest.approx({"box": 0, "objectness": 0, "class": 0}, abs=1e-4)
 
 
@@ -72,14 +73,14 @@ def test_each_term_grows_with_its_own_error(term: str, channel: int) -> None:
     objects = [(0, 0, around(16, 16, 32, 32))]
     heads = perfect_heads(objects)
     heads[32].view(2, 3, 7, 2, 2)[0, 0, channel, 0, 0] -= {0: 3.0, 2: 1.0, 4: 25.0, 5: 25.0}[channel]
-    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of(*objects))
+    terms = DetectionLoss(ANCHORS)(flatten_heads(heads, ANCHORS), batch_of(*objects))
     assert float(terms[term]) > 0.1
 
 
 def test_a_background_candidate_that_overlaps_an_object_is_ignored() -> None:
     objects = [(0, 0, around(24, 24, 32, 32))]
     heads = perfect_heads(objects)
-    loss = DetectionLoss(ANCHORS, SIDE)
+    loss = DetectionLoss(ANCHORS)
     before = float(loss(flatten_heads(heads, ANCHORS), batch_of(*objects))["objectness"])
     small = heads[16].view(2, 3, 7, 4, 4)[:, 0]  # the object is not assigned to an anchor of 8 x 8
     small[0, 2:4, 1, 1] = torch.tensor(4.0).log()
@@ -97,7 +98,7 @@ def test_overlap_is_computed_per_picture() -> None:
 
 def test_pictures_without_objects_train_objectness_only() -> None:
     heads = {stride: head.requires_grad_() for stride, head in heads_of().items()}
-    terms = DetectionLoss(ANCHORS, SIDE)(flatten_heads(heads, ANCHORS), batch_of())
+    terms = DetectionLoss(ANCHORS)(flatten_heads(heads, ANCHORS), batch_of())
     assert terms["box"].item() == terms["class"].item() == 0 < terms["objectness"].item() < float("inf")
     torch.stack(list(terms.values())).sum().backward()
     for stride, head in heads.items():
@@ -109,7 +110,7 @@ def test_gradient_descent_fits_the_objects() -> None:
     torch.manual_seed(0)
     objects = [(0, 1, around(20, 23, 12, 9)), (1, 0, around(40, 40, 30, 34))]
     heads = {stride: torch.randn_like(head).requires_grad_() for stride, head in heads_of().items()}
-    loss, batch = DetectionLoss(ANCHORS, SIDE), batch_of(*objects)
+    loss, batch = DetectionLoss(ANCHORS), batch_of(*objects)
     optimizer = torch.optim.Adam(heads.values(), lr=0.1)
     for _ in range(300):
         optimizer.zero_grad()
@@ -128,7 +129,7 @@ def test_pictures_without_labels_change_neither_the_loss_nor_its_gradient() -> N
     objects = [(0, 1, around(20, 20, 16, 10)), (1, 0, around(40, 30, 30, 30))]
     heads = {stride: torch.randn(4, *head.shape[1:], generator=generator).requires_grad_() for stride, head in heads_of().items()}
     alone = {stride: head[:2].detach().clone().requires_grad_() for stride, head in heads.items()}
-    loss = DetectionLoss(ANCHORS, SIDE)
+    loss = DetectionLoss(ANCHORS)
     mixed = loss(flatten_heads(heads, ANCHORS), batch_of(*objects, pictures=4)._replace(unlabelled=2))
     expected = loss(flatten_heads(alone, ANCHORS), batch_of(*objects))
     assert mixed == expected
@@ -144,10 +145,15 @@ def inverse(boxes: Tensor, priors: Tensor) -> Tensor:
     return torch.cat([center.logit(), ((boxes[:, 2:] - boxes[:, :2]) / priors[:, 3:]).log()], dim=1)
 
 
+LOSS = DetectionLoss(ANCHORS).double()
+
+
+@pytest.mark.parametrize("side", [SIDE, 96])
 @pytest.mark.parametrize("counts", [[0, 0], [3, 0, 1], [0, 60], [5, 1, 12, 0, 30]])
-def test_values_and_gradients_are_those_of_loops(counts: list[int]) -> None:
-    batch = random_batch(counts, CLASSES, SIDE, len(counts), torch.float64)
-    priors = candidate_priors(ANCHORS, SIDE).double()
+def test_values_and_gradients_are_those_of_loops(counts: list[int], side: int) -> None:
+    """The same loss takes pictures of any size."""
+    batch = random_batch(counts, CLASSES, side, len(counts), torch.float64)
+    priors = candidate_priors(ANCHORS, side).double()
     raw = torch.randn(len(counts), len(priors), 5 + CLASSES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for number, picture in enumerate(batch.batch_index.tolist()):  # all candidates of the object's cell predict the object
         box = batch.boxes[number].expand(len(priors), 4)
@@ -156,10 +162,10 @@ def test_values_and_gradients_are_those_of_loops(counts: list[int]) -> None:
         raw[picture, inside, :4] = inverse(box, priors)[inside] + 0.02 * raw[picture, inside, :4]
     raw.requires_grad_()
     candidates = Candidates(raw, priors)
-    assigned_ones = torch.tensor([key in reference_assignment(batch, ANCHORS, SIDE) for key in np.ndindex(*raw.shape[:2])])
+    assigned_ones = torch.tensor([key in reference_assignment(batch, ANCHORS, side) for key in np.ndindex(*raw.shape[:2])])
     ignored = overlapping_objects(candidates.boxes.detach(), batch).flatten() & ~assigned_ones
     assert ignored.any() or sum(counts) == 0
-    terms, expected = DetectionLoss(ANCHORS, SIDE).double()(candidates, batch), reference_loss(candidates, batch, ANCHORS, SIDE)
+    terms, expected = LOSS(candidates, batch), reference_loss(candidates, batch, ANCHORS, side)
     torch.testing.assert_close(terms, expected, rtol=1e-11, atol=1e-11)
     for name in terms:
         if terms[name].requires_grad and expected[name].requires_grad:
@@ -169,7 +175,7 @@ def test_values_and_gradients_are_those_of_loops(counts: list[int]) -> None:
 
 def test_the_number_of_operators_does_not_grow_with_the_batch_and_none_waits() -> None:
     anchors, side, calls = COCO_ANCHORS["yolov3"], 96, {}
-    loss = DetectionLoss(anchors, side)
+    loss = DetectionLoss(anchors)
     for pictures in (8, 64):
         batch = random_batch([i % 7 for i in range(pictures)], 80, side, 0)
         heads = {stride: torch.randn(pictures, 3 * 85, side // stride, side // stride, requires_grad=True) for stride in anchors}

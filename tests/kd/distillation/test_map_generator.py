@@ -11,6 +11,7 @@ from kd.distillation.map_generator import InfoMapGenerator
 from kd.distillation.statistics import Statistics, channel_statistics
 from kd.model.build import Network
 from kd.model.spec import ModelSpec, Tap, taps_at
+from kd.train.multi_scale import resize_batch
 
 STRIDES = (16, 32)
 TAPS = taps_at(STRIDES)
@@ -21,14 +22,17 @@ def statistics(teacher: Network, batch: Batch) -> Statistics:
     return channel_statistics(teacher, [batch.pictures], STRIDES)
 
 
+@pytest.mark.parametrize("larger", [False, True])
 @pytest.mark.parametrize("method", info_map.METHODS)
 def test_every_method_gives_a_map_at_every_tap(
-    teacher: Network, teacher_spec: ModelSpec, batch: Batch, statistics: Statistics, method: str
+    teacher: Network, teacher_spec: ModelSpec, batch: Batch, statistics: Statistics, method: str, larger: bool
 ) -> None:
-    maps = InfoMapGenerator(teacher, teacher_spec, method, TAPS, statistics)(batch)
+    """Also for pictures of another size than the teacher's."""
+    size = teacher_spec.image_size * (2 if larger else 1)
+    maps = InfoMapGenerator(teacher, teacher_spec, method, TAPS, statistics)(resize_batch(batch, size))
     assert list(maps) == TAPS
     for tap, values in maps.items():
-        side = teacher_spec.image_size // tap.stride
+        side = size // tap.stride
         assert values.shape == (8, side, side) and values.dtype == torch.float32
         assert not values.requires_grad
         torch.testing.assert_close(values.mean(dim=(1, 2)), torch.ones(8))
@@ -59,9 +63,7 @@ def test_gradients_are_those_of_the_teachers_detection_loss(teacher: Network, te
     output = teacher(batch.pictures)
     kept["feature"].retain_grad()
     torch.stack(
-        list(
-            DetectionLoss(teacher_spec.anchors, teacher_spec.image_size)(flatten_heads(output.heads, teacher_spec.anchors), batch).values()
-        )
+        list(DetectionLoss(teacher_spec.anchors)(flatten_heads(output.heads, teacher_spec.anchors), batch).values())
     ).sum().backward()
     expected = info_map.gradient(kept["feature"].detach(), kept["feature"].grad)
     teacher.zero_grad(set_to_none=True)

@@ -30,7 +30,7 @@ def head(objects: list[tuple[int, int, int, float, tuple[float, float]]]) -> dic
 
 
 def loss_of(heads: dict[int, Tensor], detections: TeacherDetections) -> Tensor:
-    return response_loss(flatten_heads(heads, ANCHORS), TargetAssigner(ANCHORS, SIDE), detections)
+    return response_loss(flatten_heads(heads, ANCHORS), TargetAssigner(ANCHORS), detections, SIDE)
 
 
 def detected(heads: dict[int, Tensor]) -> TeacherDetections:
@@ -120,11 +120,11 @@ def test_pictures_do_not_suppress_each_other() -> None:
     torch.testing.assert_close(*valid(found)[0])
 
 
-def crowd(pictures: int, anchors: dict[int, list[tuple[float, float]]], classes: int = 3) -> dict[int, Tensor]:
+def crowd(pictures: int, anchors: dict[int, list[tuple[float, float]]], classes: int = 3, side: int = SIDE) -> dict[int, Tensor]:
     """Heads that detect many overlapping objects."""
     source = torch.Generator().manual_seed(1)
     return {
-        stride: (torch.randn(pictures, 3, 5 + classes, SIDE // stride, SIDE // stride, generator=source) * 1.5).flatten(1, 2)
+        stride: (torch.randn(pictures, 3, 5 + classes, side // stride, side // stride, generator=source) * 1.5).flatten(1, 2)
         for stride in anchors
     }
 
@@ -148,25 +148,26 @@ def test_the_number_of_operators_does_not_grow_with_the_batch_and_none_waits() -
     for pictures in (8, 64):
         teacher = flatten_heads(crowd(pictures, ANCHORS), ANCHORS)
         student = teacher._replace(raw=teacher.raw.clone().requires_grad_())
-        assign = TargetAssigner(ANCHORS, SIDE)
-        calls[pictures], waiting = count_operators(lambda: response_loss(student, assign, teacher_detections(teacher)).backward())  # noqa: B023
+        assign = TargetAssigner(ANCHORS)
+        calls[pictures], waiting = count_operators(lambda: response_loss(student, assign, teacher_detections(teacher), SIDE).backward())  # noqa: B023
         assert waiting == []
     assert calls[8] == calls[64]
 
 
-def test_the_loss_is_that_of_a_loop_over_the_pairs_of_detections_and_candidates() -> None:
+@pytest.mark.parametrize("side", [SIDE, 96])
+def test_the_loss_is_that_of_a_loop_over_the_pairs_of_detections_and_candidates(side: int) -> None:
     anchors = {16: [(20.0, 10.0), (24.0, 30.0), (31.0, 31.0)], 32: [(40.0, 40.0), (50.0, 30.0), (30.0, 50.0)]}
-    teacher = flatten_heads(crowd(4, anchors), anchors)
+    teacher = flatten_heads(crowd(4, anchors, side=side), anchors)
     raw = torch.randn(teacher.raw.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64).requires_grad_()
     student, found = Candidates(raw, teacher.priors.double()), teacher_detections(Candidates(teacher.raw.double(), teacher.priors.double()))
     boxes, objectness, classes = valid(found)
-    objects = Batch(torch.zeros(4, 3, SIDE, SIDE), boxes, classes.argmax(dim=1), torch.tensor(pictures_of(found)), {})
+    objects = Batch(torch.zeros(4, 3, side, side), boxes, classes.argmax(dim=1), torch.tensor(pictures_of(found)), {})
     total, weights = raw.new_zeros(()), raw.new_zeros(())
-    for (picture, candidate), number in reference_assignment(objects, anchors, SIDE).items():
+    for (picture, candidate), number in reference_assignment(objects, anchors, side).items():
         box = complete_box_iou_loss(student.boxes[picture, candidate], boxes[number])
         logits = student.classes[picture, candidate]
         total = total + objectness[number] * (box + binary_cross_entropy_with_logits(logits, classes[number], reduction="sum"))
         weights = weights + objectness[number]
-    losses = response_loss(student, TargetAssigner(anchors, SIDE).double(), found), total / weights
+    losses = response_loss(student, TargetAssigner(anchors).double(), found, side), total / weights
     torch.testing.assert_close(*losses, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(*(torch.autograd.grad(loss, raw)[0] for loss in losses), rtol=1e-10, atol=1e-11)

@@ -110,6 +110,37 @@ def test_classes_of_the_same_name_keep_their_rows_of_a_darknet_file(architecture
     assert loaded.classes == ("zebra", "person") and loaded.anchors and "; classes 2 of 3 (zebra, person)" in loaded.summary
 
 
+@pytest.mark.parametrize("architecture", CFG)
+def test_renamed_classes_keep_their_rows(architecture: str, tmp_path: Path) -> None:
+    """Names may be swapped; a class that is not renamed keeps its name."""
+    layers, values = reference(architecture, 80)
+    network = build_model(spec := small(architecture, "motorcycle", "cat", "dog", "person"))
+    renamed = {"motorbike": "motorcycle", "dog": "cat", "cat": "dog"}
+    loaded = load_initial_weights(write(tmp_path / "x.weights", values), network, spec, renamed)
+    expected = [head.view(3, 85, -1) for head in run(layers, values, PICTURES)]
+    rows = [0, 1, 2, 3, 4, *(5 + COCO_NAMES.index(name) for name in ("motorbike", "dog", "cat", "person"))]
+    assert_close([head.view(3, 9, -1) for head in outputs(network)], [head[:, rows] for head in expected])
+    assert loaded.classes == spec.classes and loaded.anchors == COCO_ANCHORS[architecture]
+
+
+@pytest.mark.parametrize(
+    ("renamed", "classes", "words"),
+    [
+        ({"motorcycle": "cat"}, 80, r"has no class 'motorcycle' \(it has person, bicycle, car, motorbike, aeroplane, \.\.\.\)"),
+        ({"motorbike": "motorcycle"}, 80, r"has a class 'motorbike', but the data have no class 'motorcycle' \(they have cat, dog\)"),
+        ({"horse": "cat"}, 80, "has several classes for 'cat'"),
+        ({"cow": "dog", "sheep": "dog", "dog": "cat"}, 80, "has several classes for 'dog'"),
+        ({"a": "cat"}, 2, r"has no class 'a' \(the names of its classes are unknown\)"),
+    ],
+)
+def test_a_class_that_cannot_be_renamed_is_one_error(renamed: dict[str, str], classes: int, words: str, tmp_path: Path) -> None:
+    _, values = reference("yolov3-tiny", classes)
+    network = build_model(spec := small("yolov3-tiny", "cat", "dog"))
+    with pytest.raises(InputError, match=rf"x\.weights: {words}; correct the parameter classes, such as"):
+        load_initial_weights(write(tmp_path / "x.weights", values), network, spec, renamed)
+    assert_unchanged(network, spec)
+
+
 @pytest.mark.parametrize(("architecture", "classes"), [("yolov3", 20), ("yolov3-tiny", 2)])
 def test_heads_of_other_classes_start_anew(architecture: str, classes: int, tmp_path: Path) -> None:
     """The names in a file of 20 classes are unknown, even if the new network has as many."""

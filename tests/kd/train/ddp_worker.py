@@ -11,6 +11,7 @@ from unittest.mock import patch
 import torch
 
 from kd.data.augment import AugmentConfig
+from kd.data.batch import Batch
 from kd.data.dataset import DetectionData
 from kd.data.loader import TrainingDataset, training_loader
 from kd.data.sampler import EpochBatchSampler
@@ -43,38 +44,59 @@ def first_gradient(squares: Path, maps: Path, processes: Processes) -> Gradient:
     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
     output = student(batch.pictures)
     predictions = flatten_heads(output.heads, spec.anchors)
-    terms = distill_loss(output, predictions, teacher_output, batch.maps, batch, 0.0) | DetectionLoss(spec.anchors, SIDE)(
-        predictions, batch
-    )
+    terms = distill_loss(output, predictions, teacher_output, batch.maps, batch, 0.0) | DetectionLoss(spec.anchors)(predictions, batch)
     torch.stack(list(terms.values())).sum().backward()
     parts = {"student": network, "loss": distillation.loss}
     return {f"{part}.{name}": p.grad for part, module in parts.items() for name, p in module.named_parameters() if p.grad is not None}
 
 
+def weights_digest(network: torch.nn.Module) -> str:
+    return digest_json([parameter.detach().flatten().tolist() for parameter in network.parameters()])
+
+
 @contextmanager
-def observed(writes: list[str], weights: list[str]) -> Iterator[None]:
-    """Record each checkpoint that is written, and the weights after each step."""
-    save, update = engine.save_checkpoint, engine.ModelEMA.update
+def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterator[None]:
+    """Record each checkpoint that is written, the weights after each step, and the size of its pictures."""
+    save, update, resize = engine.save_checkpoint, engine.ModelEMA.update, engine.resize_batch
 
     def recorded_save(path: Path, state: dict) -> None:
         writes.append(path.name)
         save(path, state)
 
     def recorded_update(self: engine.ModelEMA, network: torch.nn.Module, step: int) -> None:
-        weights.append(digest_json([parameter.detach().flatten().tolist() for parameter in network.parameters()]))
+        weights.append(weights_digest(network))
         update(self, network, step)
 
-    with patch.object(engine, "save_checkpoint", recorded_save), patch.object(engine.ModelEMA, "update", recorded_update):
+    def recorded_resize(batch: Batch, side: int) -> Batch:
+        sides.append(side)
+        return resize(batch, side)
+
+    patches = {"save_checkpoint": recorded_save, "resize_batch": recorded_resize}
+    with patch.multiple(engine, **patches), patch.object(engine.ModelEMA, "update", recorded_update):
         yield
 
 
 def main(squares: Path, maps: Path, out: Path) -> None:
     spec, reported, writes, weights = spec_for("yolov3"), [], [], []
     distill = partial(build_distillation, build_model(spec, 5).eval(), spec, DistillConfig(), maps)
-    with init_distributed() as processes, observed(writes, weights):
-        network, history = job(squares, out / "run.pt", EPOCHS).run(processes, distill, lambda row: reported.append(row["epoch"]))
+    sides: list[int] = []
+    with init_distributed() as processes, observed(writes, weights, sides):
+        network, history = job(squares, out / "run.pt", EPOCHS, AugmentConfig(multi_scale=0.5)).run(
+            processes, distill, lambda row: reported.append(row["epoch"])
+        )
+        settings = {"patience": 1, "keep_epoch": "best", "evaluate_every": 1, "lr": 1e-12}  # the score does not rise
+        best, stopped = job(squares, out / "stopped.pt", EPOCHS, **settings).run(processes)
         val = score_detector(network, spec_for().anchors, DetectionData(squares / "val", SIDE), NMSConfig()).map50
-        found = {"reported": reported, "writes": writes, "weights": weights, "history": history, "val": val}
+        found = {
+            "reported": reported,
+            "writes": writes,
+            "weights": weights,
+            "history": history,
+            "val": val,
+            "sides": sides,
+            "stopped": stopped,
+            "best": weights_digest(best),
+        }
         (out / f"{processes.rank}.json").write_text(json.dumps(found))
         torch.save(first_gradient(squares, maps, processes), out / f"{processes.rank}.gradient")
 

@@ -34,20 +34,32 @@ def observations(out: Path) -> list[dict[str, Any]]:
 def test_both_processes_have_the_same_weights_after_every_step(out: Path) -> None:
     first, second = (process["weights"] for process in observations(out))
     assert first == second
-    assert len(set(first)) == len(first) == 2 * EPOCHS
+    assert len(set(first[: 2 * EPOCHS])) == 2 * EPOCHS
+
+
+def test_the_pictures_of_a_batch_have_the_same_size_in_both_processes(out: Path) -> None:
+    first, second = (process["sides"] for process in observations(out))
+    assert first == second and len(set(first[: 2 * EPOCHS])) > 1
 
 
 def test_the_processes_evaluate_together(out: Path) -> None:
     """Each detects in its share of the pictures."""
     first, second = observations(out)
     assert first["history"][-1]["val_map50"] == pytest.approx(first["val"]) and first["val"] == second["val"]
+    assert first["history"][-1]["val_map"] == second["history"][-1]["val_map"]
+
+
+def test_the_processes_stop_together_and_keep_the_same_weights(out: Path) -> None:
+    first, second = observations(out)
+    for process in (first, second):
+        assert [row["epoch"] for row in process["stopped"]] == [1, 2] and "kept" in process["stopped"][0]
+    assert first["best"] == second["best"]
 
 
 def test_only_the_main_process_saves_and_reports(out: Path) -> None:
     first, second = observations(out)
-    assert first["writes"] == ["run.pt"] * EPOCHS and second["writes"] == []
+    assert first["writes"] == ["run.pt"] * EPOCHS + ["stopped.pt"] * 2 and second["writes"] == []
     assert first["reported"] == [1.0, 2.0, 3.0] and second["reported"] == []
-    assert "val_map" in first["history"][-1] and "val_map" not in second["history"][-1]
     assert all(row["gradient_ratio"] > 0 for row in first["history"])
 
 

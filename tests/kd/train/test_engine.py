@@ -133,7 +133,7 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
     batch = dataset.collate([dataset[0, index] for index in range(4)])
     optimizer, ema = build_optimizer(trained, config), ModelEMA(network, 0.9)
     silent = TrainingProgress("", 1, 1, 4, 0, enabled=False)
-    criterion = DetectionLoss(spec_for().anchors, SIDE)
+    criterion = DetectionLoss(spec_for().anchors)
 
     def epoch(steps: int) -> list[str]:
         arguments = (
@@ -142,6 +142,7 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
             criterion,
             distillation,
             [batch] * steps,
+            [SIDE] * steps,
             optimizer,
             torch.GradScaler("cpu", enabled=False),
             ema,

@@ -106,7 +106,7 @@ def step(mixed: Path, distill_mixed: Callable) -> tuple[Network, Batch, dict[str
     output, taught = network(batch.pictures), distillation.teacher(batch.pictures.detach(), distillation.strides)
     predictions = flatten_heads(output.heads, ANCHORS["yolov3-tiny"])
     distilled = distillation.loss(output, predictions, taught, distillation.maps(batch, taught), batch, 0.0)
-    return network, batch, DetectionLoss(ANCHORS["yolov3-tiny"], SIDE)(predictions, batch), distilled
+    return network, batch, DetectionLoss(ANCHORS["yolov3-tiny"])(predictions, batch), distilled
 
 
 def gradients(network: Network, terms: dict[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -118,7 +118,7 @@ def test_the_gradient_of_the_labels_is_that_of_a_batch_without_them(step: tuple)
     network, batch, detection, _ = step
     assert batch.unlabelled == 4 and len(batch.pictures) == 8
     output = network(batch.pictures[:4])
-    alone = DetectionLoss(ANCHORS["yolov3-tiny"], SIDE)(
+    alone = DetectionLoss(ANCHORS["yolov3-tiny"])(
         flatten_heads(output.heads, ANCHORS["yolov3-tiny"]), batch._replace(pictures=batch.pictures[:4], unlabelled=0)
     )
     for one, other in zip(gradients(network, detection), gradients(network, alone), strict=True):
