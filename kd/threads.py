@@ -32,9 +32,8 @@ def configure_threads() -> int:
 def thread_count(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
     """The number of threads of this process, at least 1.
 
-    It is `KDFLOW_THREADS`, or else `OMP_NUM_THREADS`. If neither is set, it is the CPU quota of the control group rounded down, or
-    the number of processors that this process may run on if that is less, divided by the number of processes that `torchrun`
-    started on this machine. `torchrun` itself sets `OMP_NUM_THREADS` to 1 if it starts several.
+    It is `KDFLOW_THREADS`, or else `OMP_NUM_THREADS`, or else that of `processor_share`. `torchrun` itself sets `OMP_NUM_THREADS` to
+    1 if it starts several processes.
 
     Args:
         environment: the environment variables.
@@ -49,6 +48,19 @@ def thread_count(environment: Mapping[str, str] = os.environ, root: Path = Path(
             if not (number.isascii() and number.isdecimal() and int(number)):
                 raise InputError(name, f"is '{value}', not a positive integer", "set it to the number of threads, or unset it")
             return int(number)
+    return processor_share(environment, root)
+
+
+def processor_share(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """The number of processors of this process, at least 1.
+
+    It is the CPU quota of the control group rounded down, or the number of processors that this process may run on if that is less,
+    divided by the number of processes that `torchrun` started on this machine.
+
+    Args:
+        environment: the environment variables.
+        root: folder that contains `proc/self/cgroup` and `sys/fs/cgroup`.
+    """
     processors = min(available_processors(), max(int(_quota(root)), 1))
     return max(processors // int(environment.get("LOCAL_WORLD_SIZE", 1)), 1)
 

@@ -113,7 +113,8 @@ def train_network(
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network), "kept_epoch": kept["epoch"]})
     run.log_artifact(output / "history.csv")
-    checkpoint.unlink(missing_ok=True)
+    if is_main_process():  # the others may end before its model is saved
+        checkpoint.unlink(missing_ok=True)
 
 
 def _inherited_pictures(source: InitialWeights | None, teacher: Path | None) -> frozenset[str]:

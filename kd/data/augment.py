@@ -25,7 +25,8 @@ class AugmentConfig:
 
     def at(self, epoch: int, epochs: int) -> "AugmentConfig":
         """The strengths in `epoch` (from 0) of `epochs`: the last fraction `close_mosaic` of the epochs has no mosaic."""
-        return replace(self, mosaic=0.0) if epoch >= epochs * (1 - self.close_mosaic) else self
+        first = round(epochs * (1 - self.close_mosaic), 9)  # 10 * (1 - 0.7) is slightly above 3
+        return replace(self, mosaic=0.0) if epoch >= first else self
 
 
 def sample_placements(rng: np.random.Generator, augment: AugmentConfig, sources: Sequence[int]) -> list[Placement]:

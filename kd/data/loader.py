@@ -17,7 +17,7 @@ from kd.data.dataset import DetectionData
 from kd.data.letterbox import Letterbox
 from kd.data.sampler import EpochBatchSampler
 from kd.errors import InputError
-from kd.threads import thread_count
+from kd.threads import processor_share
 
 if TYPE_CHECKING:
     from kd.model.spec import Tap
@@ -149,11 +149,11 @@ def _last_line(error: Exception) -> str:
 def worker_count(workers: Workers) -> int:
     """The number of processes: "auto" leaves one processor of this process to its own work, and is 0 without a GPU.
 
-    A network on the CPU uses all processors itself.
+    A network on the CPU uses all processors itself. The number of threads does not matter: `torchrun` sets it to 1.
     """
     if workers != "auto":
         return workers
-    return max(thread_count() - 1, 1) if torch.cuda.is_available() else 0
+    return max(processor_share() - 1, 1) if torch.cuda.is_available() else 0
 
 
 def training_loader(dataset: TrainingDataset, batch_sampler: EpochBatchSampler, workers: Workers = 0) -> DataLoader[LoadedBatch]:

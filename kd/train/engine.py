@@ -115,7 +115,8 @@ def train(
     result = copy.deepcopy(ema.network) if keeps_best else ema.network
     parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer, "scaler": scaler}
     parts = {**parts, "best": result} if keeps_best else parts
-    history = restore_checkpoint(checkpoint, parts)
+    with processes.together():  # a finished training deletes its checkpoint, which every process must have read before
+        history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
         if is_exhausted(history, config.patience):

@@ -150,6 +150,19 @@ def test_the_history_shows_where_a_training_ended_and_which_epoch_was_kept(
     assert len(rows) == EPOCHS and not any("kept" in row for row in rows) and run.of("metrics")[-1][0]["kept_epoch"] == EPOCHS
 
 
+def test_only_the_main_process_deletes_the_checkpoint(
+    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process ends earlier, and the main process may still fail to save the model."""
+    monkeypatch.setattr("components.shared.training.is_main_process", lambda: False)
+    train_baseline(params, run, prepared, output=new_folder(tmp_path, "other"))
+    assert len(list(checkpoints.glob("*.pt"))) == 1
+    monkeypatch.undo()
+    monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(checkpoints))
+    train_baseline(params, run, prepared, output=new_folder(tmp_path, "main"))
+    assert not list(checkpoints.iterdir())
+
+
 def test_a_distillation_without_taps_equals_the_baseline(
     run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path
 ) -> None:

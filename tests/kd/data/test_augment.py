@@ -55,6 +55,14 @@ def test_equal_generators_give_equal_samples() -> None:
     assert torch.equal(*(sample_colors(np.random.default_rng(7), strong) for _ in range(2)))
 
 
+@pytest.mark.parametrize(
+    ("epochs", "close", "expected"), [(10, 0.7, 3), (50, 0.42, 29), (20, 0.85, 3), (10, 0.25, 8), (7, 0.0, 7), (7, 1.0, 0)]
+)
+def test_the_number_of_epochs_with_mosaic_is_not_changed_by_rounding_errors(epochs: int, close: float, expected: int) -> None:
+    augment = AugmentConfig(mosaic=1.0, close_mosaic=close)
+    assert sum(augment.at(epoch, epochs).mosaic > 0 for epoch in range(epochs)) == expected
+
+
 def test_the_last_epochs_run_without_mosaic() -> None:
     augment = AugmentConfig(mosaic=0.8, flip=0.5, close_mosaic=0.2)
     assert [augment.at(epoch, 10).mosaic for epoch in (0, 7, 8, 9)] == [0.8, 0.8, 0.0, 0.0]

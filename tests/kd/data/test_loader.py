@@ -137,10 +137,16 @@ def test_decoded_pictures_are_cached_up_to_the_memory_limit(
     assert same(passes[:1], passes[3:])
 
 
-@pytest.mark.parametrize(("gpu", "threads", "workers", "expected"), [(0, 8, "auto", 0), (1, 8, "auto", 7), (1, 1, "auto", 1), (1, 8, 3, 3)])
-def test_the_number_of_workers(gpu: int, threads: int, workers: loader.Workers, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "processors", "workers", "expected"), [(0, 32, "auto", 0), (1, 32, "auto", 7), (1, 4, "auto", 1), (1, 32, 3, 3)]
+)
+def test_the_number_of_workers(gpu: int, processors: int, workers: loader.Workers, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one of four processes of `torchrun`, which sets OMP_NUM_THREADS to 1."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
-    monkeypatch.setenv("KDFLOW_THREADS", str(threads))
+    monkeypatch.setattr("kd.threads.available_processors", lambda: processors)
+    monkeypatch.setattr("kd.threads._quota", lambda root: processors)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert loader.worker_count(workers) == expected
 
 

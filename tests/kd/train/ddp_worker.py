@@ -2,10 +2,12 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -76,6 +78,21 @@ def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterato
         yield
 
 
+def resume_and_delete(squares: Path, checkpoint: Path, settings: dict[str, Any], processes: Processes) -> list[float]:
+    """The epochs of a finished training that is resumed; the main process deletes its checkpoint, and the other reads it late."""
+    restore = engine.restore_checkpoint
+
+    def restore_late(path: Path, parts: engine.Parts) -> list[engine.EpochMetrics]:
+        time.sleep(0 if processes.is_main else 2)
+        return restore(path, parts)
+
+    with patch.object(engine, "restore_checkpoint", restore_late):
+        _, history = job(squares, checkpoint, EPOCHS, **settings).run(processes)
+    if processes.is_main:
+        checkpoint.unlink()
+    return [row["epoch"] for row in history]
+
+
 def main(squares: Path, maps: Path, out: Path) -> None:
     spec, reported, writes, weights = spec_for("yolov3"), [], [], []
     distill = partial(build_distillation, build_model(spec, 5).eval(), spec, DistillConfig(), maps)
@@ -86,6 +103,7 @@ def main(squares: Path, maps: Path, out: Path) -> None:
         )
         settings = {"patience": 1, "keep_epoch": "best", "evaluate_every": 1, "lr": 1e-12}  # the score does not rise
         best, stopped = job(squares, out / "stopped.pt", EPOCHS, **settings).run(processes)
+        resumed = resume_and_delete(squares, out / "stopped.pt", settings, processes)
         val = score_detector(network, spec_for().anchors, DetectionData(squares / "val", SIDE), NMSConfig()).map50
         found = {
             "reported": reported,
@@ -96,6 +114,7 @@ def main(squares: Path, maps: Path, out: Path) -> None:
             "sides": sides,
             "stopped": stopped,
             "best": weights_digest(best),
+            "resumed": resumed,
         }
         (out / f"{processes.rank}.json").write_text(json.dumps(found))
         torch.save(first_gradient(squares, maps, processes), out / f"{processes.rank}.gradient")

@@ -56,6 +56,10 @@ def test_the_processes_stop_together_and_keep_the_same_weights(out: Path) -> Non
     assert first["best"] == second["best"]
 
 
+def test_a_finished_training_ends_in_both_processes_if_one_reads_its_checkpoint_late(out: Path) -> None:
+    assert [process["resumed"] for process in observations(out)] == [[1, 2]] * 2
+
+
 def test_only_the_main_process_saves_and_reports(out: Path) -> None:
     first, second = observations(out)
     assert first["writes"] == ["run.pt"] * EPOCHS + ["stopped.pt"] * 2 and second["writes"] == []
