@@ -1,6 +1,6 @@
 """How much a busy neighbor slows a training down: pictures a second on a quiet machine, and beside a process that keeps one core busy.
 
-python -m benchmarks.contention --workers 0 2 --runs 5
+kdflow benchmark contention --workers 0 2 --runs 5
 
 Each run trains on the same pictures twice in a row, without and with the neighbor, and gives the ratio of the two rates. On two
 cores the fair share is 0.75: the neighbor takes half of one. `OMP_WAIT_POLICY=ACTIVE` shows what spinning threads would do.

@@ -47,7 +47,7 @@ from kd.data.sampler import EpochBatchSampler
 from kd.distillation.setup import Distillation, build_distillation
 from kd.errors import InputError, clean_exit
 from kd.files import atomic_folder, read_json
-from kd.memory import local_share
+from kd.memory import free_memory_share
 from kd.model.build import Network
 from kd.model.distributed import init_distributed
 from kd.model.spec import ModelSpec
@@ -128,7 +128,7 @@ def measure_training(params: Params, name: str, folder: Path, device: torch.devi
     training = training_loop(params, name, folder, device)
     stored = training.distillation.stored_maps if training.distillation else None
     data = DetectionData(folder / "prepared" / "train", params.data.image_size)
-    cache = local_share() // 2 if training.config.cache else 0
+    cache = free_memory_share() // 2 if training.config.cache else 0
     dataset = TrainingDataset(data, AugmentConfig(**params.augment.model_dump()), training.config.epochs, params.seed, stored, cache=cache)
     batch_sampler = EpochBatchSampler(len(data), training.config.batch, params.seed)
     if len(batch_sampler) <= WARM_UP:

@@ -1,5 +1,6 @@
 """Trainings side by side: a small network does not fill several cores, several small networks do."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from kd.memory import JOBS
 from kd.threads import thread_count
 
 Key = TypeVar("Key")
@@ -35,8 +37,13 @@ def finished(jobs: Mapping[Key, Job], at_once: int) -> Iterator[tuple[Key, Job]]
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes, because a fork would inherit torch's threads in an unknown state; after an error none begins that waits."""
     threads = max(1, thread_count() // count)
-    pool = ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (threads,))
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _take_share, (threads, count))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _take_share(threads: int, count: int) -> None:
+    torch.set_num_threads(threads)
+    os.environ[JOBS] = str(count)

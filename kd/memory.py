@@ -7,6 +7,9 @@ from pathlib import Path
 
 from kd.cgroups import control_groups, read_text
 
+JOBS = "KDFLOW_JOBS"
+"""Variable with the number of trainings that run side by side, each of which may take its part of the memory."""
+
 
 def free_memory(root: Path = Path("/")) -> int:
     """Bytes that this process can use: what the machine has available, or what the limit of a control group leaves if that is less.
@@ -20,9 +23,9 @@ def free_memory(root: Path = Path("/")) -> int:
     return max(min([available, *map(_left, control_groups("memory", root))]), 0)
 
 
-def local_share(root: Path = Path("/")) -> int:
-    """This process's part of the free memory if `torchrun` has started several processes on this machine."""
-    return free_memory(root) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+def free_memory_share(root: Path = Path("/")) -> int:
+    """This process's part of the free memory, if `torchrun` or a benchmark has started several processes on this machine."""
+    return free_memory(root) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) // int(os.environ.get(JOBS, 1))
 
 
 def _left(group: Path) -> int:

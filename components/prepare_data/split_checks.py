@@ -8,7 +8,7 @@ from components.prepare_data.findings import Finding, find
 from components.prepare_data.inspection import Inspection
 from components.prepare_data.splits import group_key
 from components.shared.boxes import LabeledPicture
-from kd.data.placement import MIN_SIDE, MOSAIC_SIZE
+from kd.data.placement import MIN_BOX_SIDE, MOSAIC_SIZE
 
 USUAL_MAX_DETECTIONS = 100
 MIN_TEST_OBJECTS, MIN_TEST_PICTURES = 10, 50
@@ -60,12 +60,15 @@ def small_boxes(pictures: Sequence[LabeledPicture], image_size: int) -> list[Fin
         for box in picture.boxes
         if not box.crowd
     ]
-    small = [name for side, name in sides if side < MIN_SIDE]
-    in_mosaic = sum(side < MIN_SIDE / MOSAIC_SIZE for side, _ in sides)
-    problem = f"boxes are narrower than {MIN_SIDE:g} pixels at image size {image_size}; training drops such boxes ({in_mosaic} in a mosaic)"
+    small = [name for side, name in sides if side < MIN_BOX_SIDE]
+    in_mosaic = sum(side < MIN_BOX_SIDE / MOSAIC_SIZE for side, _ in sides)
+    problem = (
+        f"boxes are narrower than {MIN_BOX_SIDE:g} pixels at image size {image_size}; training drops such boxes ({in_mosaic} in a mosaic)"
+    )
     if not small and in_mosaic:
-        problem = f"boxes are narrower than {MIN_SIDE:g} pixels in a mosaic at image size {image_size}, where training drops such boxes"
-        small = [name for side, name in sides if side < MIN_SIDE / MOSAIC_SIZE]
+        where = f"in a mosaic at image size {image_size}"
+        problem = f"boxes are narrower than {MIN_BOX_SIDE:g} pixels {where}, where training drops such boxes"
+        small = [name for side, name in sides if side < MIN_BOX_SIDE / MOSAIC_SIZE]
     return find("small boxes", small, problem, "raise data.image_size, or cut the pictures into tiles")
 
 

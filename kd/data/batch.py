@@ -47,7 +47,7 @@ class LoadedBatch(NamedTuple):
     Attributes:
         squares: uint8 [B, 3, S, S] the letterboxed pictures.
         groups: [G, N] the pictures that are composed from each other, see `kd.data.placement.warp`; a small group repeats some.
-        slots: [B] where in the flattened groups each picture is first.
+        slots: [B] index of each picture's first occurrence in the flattened groups.
         placements: [B, K, 8] where the squares of each picture go, see `kd.data.placement.to_tensor`.
         colors: [B, 3] see `kd.data.augment.adjust_colors`.
         boxes: as those of a `Batch`, augmented already; and so are the next two.

@@ -1,4 +1,4 @@
-"""A cache of decoded pictures that the processes of a training share."""
+"""A cache of decoded pictures that a process shares with its workers; each process of `torchrun` has its own."""
 
 import mmap
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Letterboxed = tuple[Tensor, Letterbox]
 class SquareCache:
     """Keeps the letterboxed pictures that fit into `memory` bytes, the first ones of a data set.
 
-    Processes that are forked share it. One that is started anew has an empty cache without memory.
+    Processes that are forked share it. In a spawned process, it keeps nothing.
 
     Args:
         pictures: number of pictures in the data set.
@@ -28,8 +28,11 @@ class SquareCache:
     def __init__(self, pictures: int, side: int, memory: int) -> None:
         row = np.dtype([("square", np.uint8, (3, side, side)), ("position", np.float64, 3), ("filled", np.bool_)])
         self.capacity = min(pictures, memory // row.itemsize)
-        self._lock = Lock()  # also makes sure that who sees `filled` sees the square
-        self._rows = np.frombuffer(mmap.mmap(-1, max(self.capacity, 1) * row.itemsize), row)  # takes memory when it is written
+        self._lock = Lock()  # also a memory barrier: a process that sees `filled` sees the square, too
+        try:  # memory is taken when it is written
+            self._rows = np.frombuffer(mmap.mmap(-1, max(self.capacity, 1) * row.itemsize), row)
+        except OSError:  # `ulimit -v` counts it at once
+            self.capacity = 0
 
     def get(self, index: int, load: Callable[[], Letterboxed]) -> Letterboxed:
         """Picture `index`, uint8 [3, S, S], and its position in the square; `load` decodes it if it is not in the cache."""

@@ -46,7 +46,7 @@ def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> Loa
     """
     labelled = sum(sample.is_labelled for sample in samples)
     groups = mosaic_groups(range(labelled)) + mosaic_groups(range(labelled, len(samples)))
-    slots = first_slots(groups)
+    slots = first_occurrences(groups)
     generators = [generator(seed, AUGMENTATION, *sample.key) for sample in samples]
     drawn = [sample_placements(rng, augment, _mosaic(groups, slot)) for rng, slot in zip(generators, slots, strict=True)]
     count = max(map(len, drawn))
@@ -67,8 +67,8 @@ def mosaic_groups(positions: range) -> list[list[int]]:
     return [[group[k % len(group)] for k in range(MOSAIC_PICTURES)] for group in groups]
 
 
-def first_slots(groups: list[list[int]]) -> list[int]:
-    """For each position where it is first in the flattened groups."""
+def first_occurrences(groups: list[list[int]]) -> list[int]:
+    """For each position, the index of its first occurrence in the flattened groups."""
     slots: dict[int, int] = {}
     for slot, position in enumerate(chain(*groups)):
         slots.setdefault(position, slot)

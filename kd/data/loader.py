@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WORKERS = "train.workers, info_maps.workers, evaluate.workers"
-MORE_MEMORY = "lower that of this step, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
+MORE_MEMORY = "lower this step's, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
 SHORTAGE = ("MemoryError", "allocate memory", "No space left on device", "shared memory", "Too many open files", "Bus error")
 """What the messages of Python, NumPy, torch and the system say if memory, /dev/shm or file descriptors run out."""
 Workers = int | Literal["auto"]
-"""Number of processes that load pictures; 0 for none, "auto" for as many as the machine needs."""
+"""Number of processes that load pictures; 0 for none; "auto": see `worker_count`."""
 
 
 class StoredMaps(Protocol):

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, grid_sample
 MOSAIC_PICTURES = 4
 MOSAIC_SIZE = 0.65
 """Size of the pictures in a mosaic, relative to the square."""
-MIN_SIDE = 2.0
+MIN_BOX_SIDE = 2.0
 """Boxes with a side below this many pixels are dropped."""
 
 
@@ -46,8 +46,8 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     """Compose groups of N squares [G, N, C, S, S] into N pictures each, float32 [G, N, C, S, S]; the rest is filled with `fill`.
 
     Picture n of a group is composed of its square n and those that follow, the first again after the last. Each pixel has one
-    source, so it is looked up once at the square's full size and once at half of it, between which a square that shrinks is
-    interpolated, so that it is not aliased.
+    source. It is read from the square at full size and at half of it, and the two are blended by how much the square shrinks. This
+    prevents aliasing down to half the size; below that, fine patterns may alias.
 
     Args:
         squares: the sources.
@@ -71,15 +71,16 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
         return grid_sample(column, grid.flatten(1, 2), mode="bilinear", align_corners=True)
 
     in_x, in_y = inside.unbind(-2)
-    half_share = (in_y * (zoom[..., 1, :].abs() - 1).clamp(0, 1).float()).mT @ in_x
-    warped = torch.lerp(look_up(0), look_up(1), half_share.flatten(1, 2)[:, None])
+    half_weight = (in_y * (zoom[..., 1, :].abs() - 1).clamp(0, 1).float()).mT @ in_x
+    warped = torch.lerp(look_up(0), look_up(1), half_weight.flatten(1, 2)[:, None])
     return warped.reshape(*warped.shape[:2], number, side, side).transpose(1, 2)
 
 
 def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The grid [G, N, S, S, 2] of the positions x and y [G, N, K, S], from 0, of the columns and rows of K windows.
 
-    In no window it is (-1, -1). It is one product of matrices, because `torch.stack` of x and y takes longer.
+    Outside of all windows it is (-1, -1), a pixel of the border. It is one product of matrices, because `torch.stack` of x and y takes
+    longer.
     """
     in_x, in_y = inside.unbind(-2)
     zero, one = torch.zeros_like(in_x), torch.ones_like(in_y[..., :1, :])
@@ -106,7 +107,7 @@ def _column(squares: Tensor, fill: float) -> tuple[Tensor, int]:
 
 
 def warp_boxes(
-    boxes: Tensor, placements: Tensor, side: int, min_visible: float = 0.25, min_side: float = MIN_SIDE
+    boxes: Tensor, placements: Tensor, side: int, min_visible: float = 0.25, min_side: float = MIN_BOX_SIDE
 ) -> tuple[Tensor, Tensor]:
     """Move boxes [M, 4] (x0, y0, x1, y1; pixels of a square of `side`) as `warp` moves their pictures, and clip them to the window.
 
@@ -114,8 +115,8 @@ def warp_boxes(
         boxes: the boxes.
         placements: [M, 8] those of their pictures, see `to_tensor`; [1, 8] if all are of one picture.
         side: of the square in pixels.
-        min_visible: the smallest fraction of a box that is kept.
-        min_side: the smallest side of a box that is kept, in pixels.
+        min_visible: a box is dropped if a smaller fraction of it is visible.
+        min_side: a box is dropped if a side is shorter, in pixels.
 
     Returns:
         The boxes [K, 4] that are kept, and their indices [K] among the given ones.

@@ -19,7 +19,8 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
 
     Args:
         pictures: number of pictures with labels.
-        batch: number of them in a batch.
+        batch: number of them in a batch, lowered if there are fewer pictures. Those that do not fill a last batch are left out of this
+            epoch.
         seed: of the order.
         rank: of this process.
         world_size: number of processes.

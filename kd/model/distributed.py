@@ -1,6 +1,7 @@
 """The processes that work together on one step: a single one, or several started by `torchrun`."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +32,13 @@ class Processes:
         """`module` with gradients averaged over the processes."""
         if self.world_size == 1 or not any(p.requires_grad for p in module.parameters()):
             return module
-        # batch statistics stay each process's own, or are the same in all
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        with warnings.catch_warnings():  # the new name of the option is not in every release
+            warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)
+            # batch statistics stay each process's own, or are the same in all
+            return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
 
     def synchronize_batch_norm(self, network: nn.Module) -> None:
-        """Make batch normalization of `network` that over the batches of all processes.
+        """Let batch normalization in `network` use the statistics of the batches of all processes.
 
         Raises:
             InputError: if the processes have no GPUs, because PyTorch has no such normalization for CPUs.

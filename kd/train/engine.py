@@ -19,7 +19,7 @@ from kd.data.sampler import EpochBatchSampler
 from kd.data.streams import MULTI_SCALE, generator
 from kd.detection.loss import DetectionLoss
 from kd.errors import InputError
-from kd.memory import local_share
+from kd.memory import free_memory_share
 from kd.model.build import Network, build_model
 from kd.model.distributed import Processes
 from kd.model.spec import ModelSpec
@@ -27,7 +27,7 @@ from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
 from kd.train.divergence import DivergenceCheck, check_weights
-from kd.train.early_stopping import MARK, best_epoch, is_exhausted
+from kd.train.early_stopping import KEPT, best_epoch, is_exhausted
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
 from kd.train.lr_schedule import set_lr
@@ -62,8 +62,8 @@ def train(
     Only a distillation sees the pictures without labels.
 
     The metrics of an epoch are "epoch", the mean of every loss term, for a distillation "gradient_ratio", and every few epochs
-    "val_map" and "val_map50" (0..1) if there is a val split. With 0 epochs the network is not changed, and these are the only metrics.
-    With `config.keep_epoch` "best", the epoch whose weights are returned has "kept" 1.
+    "val_map" and "val_map50" (0..1) if there is a val split. With 0 epochs, the network is returned unchanged, and its scores on the
+    val split are the only metrics. With `config.keep_epoch` "best", the epoch whose weights are returned has "kept" 1.
 
     Args:
         spec: the network.
@@ -96,7 +96,7 @@ def train(
     autocast = config.autocast_dtype(processes.device)
     unlabelled = find_unlabelled(data, spec.image_size) if distill else None
     distillation = distill(network, spec, len(pictures) + len(unlabelled or ()), autocast, seed) if distill else None
-    maps, cache = distillation.stored_maps if distillation else None, local_share() // 2 if config.cache else 0
+    maps, cache = distillation.stored_maps if distillation else None, free_memory_share() // 2 if config.cache else 0
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, maps, unlabelled, cache)
     extra = (len(unlabelled or ()), distillation.unlabelled) if distillation else (0, 0.0)
     batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size, *extra)
@@ -143,7 +143,7 @@ def train(
         processes.barrier()
     progress_bar.close()
     if keeps_best and (best := best_epoch(history)):
-        best[MARK] = 1.0
+        best[KEPT] = 1.0
     return result, history
 
 

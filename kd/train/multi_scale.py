@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 from kd.data.batch import Batch
 from kd.model.limits import COARSEST_STRIDE
 
-MIN_SIDE = 2 * COARSEST_STRIDE
+MIN_PICTURE_SIDE = 2 * COARSEST_STRIDE
 """Pixels. Below it, the coarsest feature has one position, and batch normalization cannot normalize a single picture."""
 
 
@@ -22,7 +22,7 @@ def sample_sides(rng: np.random.Generator, multi_scale: float, image_size: int, 
         steps: number of batches.
     """
     low, high = (round(image_size * factor / COARSEST_STRIDE) * COARSEST_STRIDE for factor in (1 - multi_scale, 1 + multi_scale))
-    sides = range(max(low, min(MIN_SIDE, image_size)), high + 1, COARSEST_STRIDE)
+    sides = range(max(low, min(MIN_PICTURE_SIDE, image_size)), high + 1, COARSEST_STRIDE)
     return [sides[index] for index in rng.integers(len(sides), size=steps)]
 
 

@@ -27,7 +27,7 @@ class TrainingProgress:
             self.write(f"{title}: resuming after epoch {done} of {epochs}")
 
     def timed(self, batches: Iterable[T]) -> Iterator[T]:
-        """Yield `batches`; the next line of the bar tells which share of the time was waited for them."""
+        """Yield `batches`; the next line of the bar shows which share of the time was spent waiting for them."""
         iterator = iter(batches)
         while True:
             start = time.perf_counter()
@@ -52,7 +52,7 @@ class TrainingProgress:
             self.progress.advance(self.batch, note)
 
     def _take_waiting_share(self) -> float:
-        """The share of the time since the last call that was waited for batches, 0..1."""
+        """The share of the time since the last call that was spent waiting for batches, 0..1."""
         now = time.perf_counter()
         share = self._waited / (now - self._since)
         self._waited, self._since = 0.0, now

@@ -14,7 +14,10 @@ from kd.model.spec import ModelSpec
 def validate(
     network: Network, spec: ModelSpec, val: DetectionData, processes: Processes, workers: Workers, dtype: torch.dtype | None
 ) -> dict[str, float]:
-    """The scores "val_map" and "val_map50", 0..1, in all processes, which share the pictures; empty if there are none."""
+    """The scores "val_map" and "val_map50", 0..1; empty if the split has no pictures.
+
+    The processes share the pictures, and all get the scores.
+    """
     if not len(val):
         return {}
     processes.broadcast_buffers(network)  # the statistics of batch normalization are each process's own

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kd.memory import free_memory, local_share
+from kd.memory import free_memory, free_memory_share
 
 MEMINFO = "MemTotal:  16000 kB\nMemFree:  1000 kB\nMemAvailable:  8000 kB\n"
 V2 = {"proc/self/cgroup": "0::/pod/step\n", "proc/meminfo": MEMINFO}
@@ -49,7 +49,9 @@ def test_the_smaller_of_what_the_machine_and_the_limit_leave(tmp_path: Path, fil
 
 def test_processes_of_one_machine_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert local_share(write(tmp_path, V2)) == 2048000
+    assert free_memory_share(write(tmp_path, V2)) == 2048000
+    monkeypatch.setenv("KDFLOW_JOBS", "2")
+    assert free_memory_share(tmp_path) == 1024000
 
 
 def test_this_machine_has_free_memory() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kd.data.augment import AugmentConfig
-from kd.data.collate import Sample, collate, first_slots, mosaic_groups
+from kd.data.collate import Sample, collate, first_occurrences, mosaic_groups
 from kd.data.placement import warp_boxes
 from kd.model.spec import Tap
 
@@ -21,9 +21,9 @@ def sample(index: int, is_labelled: bool = True) -> Sample:
 
 
 def test_every_four_in_a_row_are_a_group() -> None:
-    assert mosaic_groups(range(6)) == [[0, 1, 2, 3], [4, 5, 4, 5]] and first_slots([[0, 1, 2, 3], [4, 5, 4, 5]]) == [0, 1, 2, 3, 4, 5]
+    assert mosaic_groups(range(6)) == [[0, 1, 2, 3], [4, 5, 4, 5]] and first_occurrences([[0, 1, 2, 3], [4, 5, 4, 5]]) == [0, 1, 2, 3, 4, 5]
     groups = mosaic_groups(range(3)) + mosaic_groups(range(3, 5))
-    assert groups == [[0, 1, 2, 0], [3, 4, 3, 4]] and first_slots(groups) == [0, 1, 2, 4, 5]
+    assert groups == [[0, 1, 2, 0], [3, 4, 3, 4]] and first_occurrences(groups) == [0, 1, 2, 4, 5]
     assert mosaic_groups(range(5, 6)) == [[5] * 4] and mosaic_groups(range(3, 3)) == []
 
 
