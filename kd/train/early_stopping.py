@@ -5,7 +5,7 @@ Everything follows from the metrics of the epochs so far, which a checkpoint has
 
 from collections.abc import Sequence
 
-SCORE, KEPT = "val_map", "kept"
+SCORE, KEPT_MARK = "val_map", "kept"
 """Keys of the metrics: the score of an epoch that was evaluated, and the mark of the epoch whose weights were kept."""
 Metrics = dict[str, float]
 
@@ -23,4 +23,4 @@ def is_exhausted(history: Sequence[Metrics], patience: int) -> bool:
 
 def kept_epoch(history: Sequence[Metrics]) -> Metrics:
     """The metrics of the epoch whose weights are the result of a training: the one with the mark, or else the last."""
-    return next((row for row in history if KEPT in row), history[-1])
+    return next((row for row in history if KEPT_MARK in row), history[-1])

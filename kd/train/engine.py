@@ -27,7 +27,7 @@ from kd.train.checkpoint import Parts, restore_checkpoint, save_checkpoint
 from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
 from kd.train.divergence import DivergenceCheck, check_weights
-from kd.train.early_stopping import KEPT, best_epoch, is_exhausted
+from kd.train.early_stopping import KEPT_MARK, best_epoch, is_exhausted
 from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
 from kd.train.lr_schedule import set_lr
@@ -143,7 +143,7 @@ def train(
         processes.barrier()
     progress_bar.close()
     if keeps_best and (best := best_epoch(history)):
-        best[KEPT] = 1.0
+        best[KEPT_MARK] = 1.0
     return result, history
 
 

@@ -164,7 +164,7 @@ def test_an_error_in_a_worker_is_raised_unchanged(data: DetectionData, workers: 
 
 def test_a_worker_that_dies_is_explained(data: DetectionData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "letterboxed", lambda index: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(InputError, match=r"train\.workers, .*: a process that loads pictures died .*; lower that of this step"):
+    with pytest.raises(InputError, match=r"train\.workers, .*: a process that loads pictures died .*; lower this step"):
         epochs(data, [0], workers=1)
 
 
