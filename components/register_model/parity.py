@@ -1,5 +1,6 @@
 """Compare the detections of an exported model with those of its network."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,8 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import box_iou
 
 from kd.data.dataset import DetectionData
 from kd.detection.decode import Detections, decode_boxes, postprocess
@@ -16,6 +19,8 @@ from kd.model.spec import ModelSpec
 
 BATCH = 8
 """Pictures in a batch. The last batch may be smaller, which tests that the export takes any batch size."""
+TIE = 1e-5
+"""Two scores that differ by less are equal up to rounding, so that non-maximum suppression may keep either box."""
 
 
 class Parity(NamedTuple):
@@ -43,21 +48,27 @@ def compare_export(network: Network, spec: ModelSpec, exported: Path, data: Dete
     for start in range(0, count, BATCH):
         images = torch.stack([data.letterboxed(index)[0] for index in range(start, min(start + BATCH, count))]).float() / 255
         outputs = session.run(["boxes", "scores", "labels", "pictures"], {"images": images.numpy()})
-        for expected, actual in zip(_detect(network, spec, images, nms), _split_by_picture(outputs, len(images)), strict=True):
+        for (expected, ties), actual in zip(_detect(network, spec, images, nms), _split_by_picture(outputs, len(images)), strict=True):
             detections += len(expected.scores)
-            differences.append(difference(expected, actual, spec.image_size, nms.confidence))
+            differences.append(difference(expected, actual, spec.image_size, nms.confidence, ties))
     box, score = (max(values) for values in zip(*differences, strict=True))
     return Parity(count, detections, box, score)
 
 
-def difference(expected: Detections, actual: Detections, image_size: int, confidence: float) -> tuple[float, float]:
+def difference(
+    expected: Detections, actual: Detections, image_size: int, confidence: float, ties: Sequence[Tensor] | None = None
+) -> tuple[float, float]:
     """The largest difference of boxes (as a fraction of `image_size`, clipped to the picture) and of scores.
 
     Detections are matched one to one: each expected one, best first, with the most similar unmatched one of its class, because
     detections with equal scores may come in any order. An unmatched detection counts as the difference between its score and
-    `confidence`, because a change of that size removes it.
+    `confidence`, because a change of that size removes it. `ties` are the boxes [T, 4] that each expected one may be; None for its own.
     """
-    boxes = _distances(expected.boxes.clamp(0, image_size) / image_size, actual.boxes.clamp(0, image_size) / image_size)
+    ties = expected.boxes[:, None].unbind() if ties is None else ties
+    found = actual.boxes.clamp(0, image_size) / image_size
+    boxes = np.zeros((len(ties), len(found)), dtype=np.float32)
+    for row, possible in enumerate(ties):
+        boxes[row] = _distances(possible.clamp(0, image_size) / image_size, found).min(axis=0)
     scores = _distances(expected.scores[:, None], actual.scores[:, None])
     costs = np.where(expected.labels[:, None] == actual.labels[None], np.maximum(boxes, scores), np.inf)
     unmatched = set(range(len(actual.scores)))
@@ -73,9 +84,25 @@ def difference(expected: Detections, actual: Detections, image_size: int, confid
 
 
 @torch.no_grad()
-def _detect(network: Network, spec: ModelSpec, images: torch.Tensor, nms: NMSConfig) -> list[Detections]:
-    boxes, scores = decode_boxes(network(images).heads, spec.anchors)
-    return [postprocess(*candidates, nms.confidence, nms.nms_iou, nms.max_detections) for candidates in zip(boxes, scores, strict=True)]
+def _detect(network: Network, spec: ModelSpec, images: Tensor, nms: NMSConfig) -> Iterator[tuple[Detections, list[Tensor]]]:
+    """The detections in each picture, and the boxes that each of them may be."""
+    for boxes, scores in zip(*decode_boxes(network(images).heads, spec.anchors), strict=True):
+        detections = postprocess(boxes, scores, nms.confidence, nms.nms_iou, nms.max_detections)
+        yield detections, find_ties(detections, boxes, scores, nms.nms_iou)
+
+
+def find_ties(detections: Detections, boxes: Tensor, scores: Tensor, nms_iou: float) -> list[Tensor]:
+    """For each detection the boxes [T, 4] of the candidates, itself among them, that non-maximum suppression could have kept as well.
+
+    Args:
+        detections: what it kept.
+        boxes: [P, 4] of all candidates.
+        scores: [P, K] of all candidates.
+        nms_iou: IoU above which it removes one of two boxes.
+    """
+    equal = (scores[:, detections.labels] - detections.scores).abs() < TIE
+    possible = equal & (box_iou(boxes, detections.boxes) > nms_iou)
+    return [torch.cat([own[None], boxes[column]]) for own, column in zip(detections.boxes, possible.T, strict=True)]
 
 
 def _split_by_picture(outputs: list[NDArray[np.generic]], batch: int) -> list[Detections]:
@@ -84,6 +111,6 @@ def _split_by_picture(outputs: list[NDArray[np.generic]], batch: int) -> list[De
     return [Detections(boxes[pictures == i], scores[pictures == i], labels[pictures == i]) for i in range(batch)]
 
 
-def _distances(a: torch.Tensor, b: torch.Tensor) -> NDArray[np.float32]:
+def _distances(a: Tensor, b: Tensor) -> NDArray[np.float32]:
     """The largest coordinate difference between each row of `a` and each row of `b`."""
     return (a[:, None] - b[None]).abs().amax(dim=2).numpy()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from components.register_model import parity as parity_module
 from components.register_model.export import export_onnx
-from components.register_model.parity import compare_export, difference
+from components.register_model.parity import compare_export, difference, find_ties
 from kd.data.dataset import DetectionData
 from kd.detection.decode import Detections
 from kd.detection.evaluate import NMSConfig
@@ -51,6 +51,19 @@ def test_a_changed_score_counts() -> None:
     changed = select(0, 1, 2)
     changed.scores[2] -= 0.125
     assert difference(DETECTIONS, changed, 100, 0.25) == pytest.approx((0, 0.125))
+
+
+def test_of_two_boxes_with_equal_scores_either_may_be_kept() -> None:
+    """The two overlap, so that non-maximum suppression keeps one; rounding of their scores decides which."""
+    boxes = torch.tensor([[0.0, 0, 100, 100], [3, 0, 100, 100], [0, 0, 100, 94]])
+    scores = torch.tensor([[0.1, 0.4], [0.2, 0.4 - 1e-8], [0.1, 0.39]])
+    expected, actual, third = (Detections(boxes[[row]], scores[[row], [1]], torch.tensor([1])) for row in range(3))
+    ties = find_ties(expected, boxes, scores, 0.6)
+    assert difference(expected, actual, 100, 0.25) == pytest.approx((0.03, 0), abs=1e-6)
+    assert difference(expected, actual, 100, 0.25, ties) == pytest.approx((0, 0), abs=1e-6)
+    assert difference(expected, third, 100, 0.25, ties) == pytest.approx((0.06, 0.01), abs=1e-6), "its score differs"
+    apart = find_ties(expected, boxes, scores, 0.99)
+    assert difference(expected, actual, 100, 0.25, apart) == pytest.approx((0.03, 0), abs=1e-6), "both would be kept"
 
 
 @pytest.mark.parametrize("swap", [False, True])
