@@ -26,7 +26,7 @@ class SquareCache:
     """
 
     def __init__(self, pictures: int, side: int, memory: int) -> None:
-        row = np.dtype([("square", np.uint8, (3, side, side)), ("position", np.float64, 3), ("filled", np.bool_)])
+        row = np.dtype([("square", np.uint8, (side, side, 3)), ("position", np.float64, 3), ("filled", np.bool_)])
         self.capacity = min(pictures, memory // row.itemsize)
         self._lock = Lock()  # also a memory barrier: a process that sees `filled` sees the square, too
         try:  # memory is taken when it is written
@@ -43,9 +43,9 @@ class SquareCache:
             filled = bool(row["filled"])
         if filled:
             scale, left, top = row["position"].tolist()
-            return torch.from_numpy(row["square"]), Letterbox(scale, int(left), int(top))
+            return torch.from_numpy(row["square"]).permute(2, 0, 1), Letterbox(scale, int(left), int(top))
         square, position = load()
-        row["square"], row["position"] = square.numpy(), position
+        row["square"], row["position"] = square.permute(1, 2, 0).numpy(), position
         with self._lock:
             row["filled"] = True
         return square, position

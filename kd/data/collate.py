@@ -54,7 +54,8 @@ def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> Loa
     placements = torch.stack([to_tensor(row, count) for row in drawn])
     colors = torch.stack([sample_colors(rng, augment) for rng in generators])
     objects = _move_objects(samples, sources, placements)
-    squares = torch.stack([sample.letterboxed for sample in samples])
+    # pictures are decoded with the channels last, and copied as they are; the device changes their order
+    squares = torch.stack([sample.letterboxed.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2)
     maps = {tap: torch.stack([sample.maps[tap] for sample in samples]) for tap in samples[0].maps}
     unlabelled = len(samples) - labelled
     return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, maps, unlabelled)

@@ -75,7 +75,8 @@ class MapStore:
         files = self.metadata.get("files", {})
         self.names = {tap: _file_name(folder, tap, files) for tap in taps}
         try:
-            self.files = {name: np.load(folder / name, mmap_mode="r") for name in set(self.names.values())}
+            # plain arrays, because an index into a `memmap` takes several times as long
+            self.files = {name: np.asarray(np.load(folder / name, mmap_mode="r")) for name in set(self.names.values())}
         except FileNotFoundError as error:
             raise InputError(folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
 
