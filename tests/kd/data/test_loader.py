@@ -185,7 +185,7 @@ def test_a_shortage_is_one_error_with_its_cause(
         raise error
 
     monkeypatch.setattr(data, "letterboxed", fail)
-    with pytest.raises(InputError, match=rf"workers: memory, shared memory or open files do not suffice .*{words}.*; lower that"):
+    with pytest.raises(InputError, match=rf"workers: memory, shared memory or open files do not suffice .*{words}.*; lower this"):
         list(scoring_loader(data, 3, workers))
 
 
