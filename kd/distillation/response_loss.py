@@ -104,8 +104,8 @@ def _suppress(boxes: Tensor) -> Tensor:
 
     A box is kept if no better one that is kept overlaps it. Each round decides the boxes whose better ones are decided.
     """
-    better = (iou(boxes[:, :, None], boxes[:, None]) > NMS_IOU).tril(-1).to(boxes.dtype)
-    kept = boxes.new_ones((*boxes.shape[:2], 1))
+    worse = (iou(boxes[:, :, None], boxes[:, None]) > NMS_IOU).triu(1).to(boxes.dtype)  # [B, T, T] that each box overlaps
+    kept = boxes.new_ones((len(boxes), 1, boxes.shape[1]))
     for _ in range(SUPPRESSION_ROUNDS):
-        kept = (better @ kept == 0).to(boxes.dtype)
-    return kept[..., 0] > 0
+        kept = (kept @ worse == 0).to(boxes.dtype)
+    return kept[:, 0] > 0
