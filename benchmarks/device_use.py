@@ -1,6 +1,6 @@
 """How well a training uses its device: rate, floating point operations, idle time, and whether a step waits for it.
 
-Each function runs epochs of a training, and measures a part of the batches, see `Window`.
+Each function runs epochs of a training, and measures a part of the batches, see `MeasuredBatches`.
 """
 
 import time
@@ -31,7 +31,7 @@ WARM_UP = 2
 """Steps at the beginning of an epoch that are not measured. The first one of a distillation computes the gradient ratio, too."""
 
 
-class Window:
+class MeasuredBatches:
     """The same batches; the steps after the first `WARM_UP` run inside the context `measured`."""
 
     def __init__(self, batches: Batches, measured: AbstractContextManager[object]) -> None:
@@ -47,7 +47,7 @@ class Window:
             yield from iterator
 
 
-class Clock:
+class DeviceTimer:
     """A context that adds to `seconds`; it waits for the device before and after."""
 
     def __init__(self, device: torch.device) -> None:
@@ -68,9 +68,9 @@ class Clock:
 
 def rate(epoch: Epoch, batches: Batches, batch: int, device: torch.device, seconds: float) -> float:
     """Pictures a second, of as many epochs as `seconds` allow, at least one."""
-    clock, steps = Clock(device), 0
+    clock, steps = DeviceTimer(device), 0
     while not steps or clock.seconds < seconds:
-        epoch(Window(batches, clock))
+        epoch(MeasuredBatches(batches, clock))
         steps += len(batches) - WARM_UP
     return steps * batch / clock.seconds
 
@@ -78,7 +78,7 @@ def rate(epoch: Epoch, batches: Batches, batch: int, device: torch.device, secon
 def count_flops(epoch: Epoch, batches: Batches) -> float:
     """Floating point operations of a step, forward and backward: those of convolutions and matrix products."""
     counter = FlopCounterMode(display=False)
-    epoch(Window(batches, counter))
+    epoch(MeasuredBatches(batches, counter))
     return counter.get_total_flops() / (len(batches) - WARM_UP)
 
 
@@ -87,7 +87,7 @@ def measure_roof(device: torch.device, dtype: torch.dtype, side: int, repeats: i
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
-        clock = Clock(device)
+        clock = DeviceTimer(device)
         with clock:
             for _ in range(repeats):
                 left @ right
@@ -97,18 +97,18 @@ def measure_roof(device: torch.device, dtype: torch.dtype, side: int, repeats: i
 
 def idle_share(epoch: Epoch, batches: Batches, device: torch.device) -> float:
     """The share of the time in which no kernel runs on a GPU, 0..1."""
-    profiler, clock = profile(activities=[ProfilerActivity.CUDA]), Clock(device)
+    profiler, clock = profile(activities=[ProfilerActivity.CUDA]), DeviceTimer(device)
 
     @contextmanager
     def profiled() -> Iterator[None]:
         with profiler, clock:
             yield
 
-    epoch(Window(batches, profiled()))
-    return 1 - busy_seconds(kernels(profiler)) / clock.seconds
+    epoch(MeasuredBatches(batches, profiled()))
+    return 1 - busy_seconds(kernel_intervals(profiler)) / clock.seconds
 
 
-def kernels(profiler: profile) -> list[tuple[float, float]]:
+def kernel_intervals(profiler: profile) -> list[tuple[float, float]]:
     """Begin and end of each kernel in microseconds; copies and annotations are none."""
     events = [event for event in profiler.events() or () if event.device_type.name == "CUDA" and not event.is_user_annotation]
     return [(event.time_range.start, event.time_range.end) for event in events if not event.name.startswith(("Memcpy", "Memset"))]
@@ -135,7 +135,7 @@ def find_sync(epoch: Epoch, batches: Batches) -> str:
             torch.cuda.set_sync_debug_mode("default")
 
     try:
-        epoch(Window(batches, waiting_is_an_error()))
+        epoch(MeasuredBatches(batches, waiting_is_an_error()))
     except RuntimeError as error:
         return str(error).splitlines()[0]
     finally:  # a generator that an exception keeps alive has not left its context yet

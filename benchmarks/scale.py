@@ -47,7 +47,7 @@ MAX_GROWTH = 50e6
 """Bytes in an epoch that count as flat."""
 
 
-class Loading(NamedTuple):
+class LoadedEpoch(NamedTuple):
     """An epoch of loading: number of pictures, seconds, and growth of memory in bytes."""
 
     pictures: int
@@ -120,7 +120,7 @@ PARTS: dict[str, Callable[[Params, Path, int], dict[str, float]]] = {
 
 def load_epoch(
     data: DetectionData, maps: MapStore, augment: AugmentConfig, workers: int, memory: Callable[[], float] = private_memory
-) -> Loading:
+) -> LoadedEpoch:
     """Load all batches of an epoch, and read `memory` meanwhile."""
     batches = EpochBatchSampler(len(data), BATCH, 0)
     loader = training_loader(TrainingDataset(data, augment, 1, 0, maps), batches, workers)
@@ -132,7 +132,7 @@ def load_epoch(
     seconds = time.monotonic() - start
     tenth = max(len(samples) // 10, 1)
     growth = statistics.median(samples[-tenth:]) - statistics.median(samples[:tenth])
-    return Loading(len(batches) * batches.size, seconds, growth)
+    return LoadedEpoch(len(batches) * batches.size, seconds, growth)
 
 
 def count_files(folder: Path) -> int:

@@ -41,7 +41,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Work = Callable[[], object]
 
 
-class Case(NamedTuple):
+class TeacherWithBatch(NamedTuple):
     """A teacher, and a batch with maps by it on its device."""
 
     teacher: Network
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
             measure(f"untrained, {size} px", untrained_case(params, size, batch), params, options.rounds)
 
 
-def trained_case(params: Params, teacher: Path, data: Path, pictures: int) -> Case:
+def trained_case(params: Params, teacher: Path, data: Path, pictures: int) -> TeacherWithBatch:
     """The teacher in the folder `teacher`, and the first training pictures in `data`.
 
     Raises:
@@ -76,16 +76,16 @@ def trained_case(params: Params, teacher: Path, data: Path, pictures: int) -> Ca
     """
     network, spec = load_model(teacher / "model.safetensors")
     student_spec = build_spec(params.student, read_json(data / "summary.json"))
-    return Case(_on_device(network), spec, student_spec, prepared_batch(data, spec.image_size, pictures).to(DEVICE))
+    return TeacherWithBatch(_on_device(network), spec, student_spec, prepared_batch(data, spec.image_size, pictures).to(DEVICE))
 
 
-def untrained_case(params: Params, size: int, pictures: int) -> Case:
+def untrained_case(params: Params, size: int, pictures: int) -> TeacherWithBatch:
     """Random networks, and noise with random boxes."""
     teacher, student = (synthetic_spec(section, size) for section in (params.teacher, params.student))
-    return Case(_on_device(build_model(teacher)), teacher, student, synthetic_batch(size, pictures).to(DEVICE))
+    return TeacherWithBatch(_on_device(build_model(teacher)), teacher, student, synthetic_batch(size, pictures).to(DEVICE))
 
 
-def measure(title: str, case: Case, params: Params, rounds: int) -> None:
+def measure(title: str, case: TeacherWithBatch, params: Params, rounds: int) -> None:
     """Time the parts and the distillation, and print the medians and their ratio."""
     found = detections_per_picture(case.teacher, case.teacher_spec, case.batch)
     forward, plain, distilled = median_seconds(works(case, params), rounds)
@@ -97,7 +97,7 @@ def measure(title: str, case: Case, params: Params, rounds: int) -> None:
     )
 
 
-def works(case: Case, params: Params) -> list[Work]:
+def works(case: TeacherWithBatch, params: Params) -> list[Work]:
     """The teacher's forward pass, a step of the baseline and a step of the distillation, on the same pictures and seed."""
     config = train_config(params.student.train, fine_tune=False)
     autocast = config.autocast_dtype(DEVICE)

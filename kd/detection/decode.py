@@ -85,7 +85,7 @@ class PriorCache:
         self.anchors = anchors
         self._known: dict[int, Tensor] = {}
 
-    def of(self, heads: dict[int, Tensor]) -> Tensor:
+    def get(self, heads: dict[int, Tensor]) -> Tensor:
         """[P, 5] the priors of the candidates of `heads`, one for each stride of the anchors."""
         stride, head = next(iter(heads.items()))
         side = stride * head.shape[-1]

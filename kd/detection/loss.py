@@ -33,7 +33,7 @@ class DetectionLoss(nn.Module):
 
     def candidates(self, heads: dict[int, Tensor]) -> Candidates:
         """`flatten_heads` with the anchors of this loss."""
-        return flatten_heads(heads, self.anchors, self.priors.of(heads))
+        return flatten_heads(heads, self.anchors, self.priors.get(heads))
 
     def forward(self, candidates: Candidates, batch: Batch) -> dict[str, Tensor]:
         """The terms "box", "objectness" and "class", each a scalar: sums over the batch divided by the number of assignments.

@@ -85,7 +85,7 @@ class DistillationLoss(nn.Module):
             terms[f"distill_{tap}"] = self.config.weight_at(progress) * shares[tap.part] * loss
         if self.config.response:
             priors = self.teacher_priors
-            detections = teacher_detections(flatten_heads(teacher.heads, priors.anchors, priors.of(teacher.heads)))
+            detections = teacher_detections(flatten_heads(teacher.heads, priors.anchors, priors.get(teacher.heads)))
             loss = response_loss(predictions, self.assign, detections, batch.pictures.shape[-1])
             terms["distill_response"] = self.config.response * loss
         return terms

@@ -10,7 +10,7 @@ import torch
 from torch.autograd import DeviceType
 
 from benchmarks import device_use
-from benchmarks.device_use import WARM_UP, Window, busy_seconds, count_flops, find_sync, kernels, measure_roof, rate
+from benchmarks.device_use import WARM_UP, MeasuredBatches, busy_seconds, count_flops, find_sync, kernel_intervals, measure_roof, rate
 
 CPU = torch.device("cpu")
 BATCHES: Any = [1, 2, 3, 4, 5]
@@ -40,7 +40,7 @@ def test_a_window_covers_the_steps_after_the_first_ones() -> None:
         def __exit__(self, *error: object) -> None:
             clock.running = False
 
-    window = Window(BATCHES, Context())
+    window = MeasuredBatches(BATCHES, Context())
     seen = [(batch, inside.append(clock.running))[0] for batch in window]
     assert seen == BATCHES and len(window) == 5 and not clock.running
     assert inside == [False] * WARM_UP + [True] * (5 - WARM_UP)
@@ -92,7 +92,7 @@ def test_copies_annotations_and_the_host_are_no_kernels() -> None:
         event("conv", 6),
     ]
     profiler: Any = SimpleNamespace(events=lambda: events)
-    assert kernels(profiler) == [(1, 2), (6, 7)]
+    assert kernel_intervals(profiler) == [(1, 2), (6, 7)]
 
 
 def test_a_step_that_waits_is_found_and_the_mode_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,9 @@ def test_priors_are_kept_for_each_size_of_the_heads() -> None:
     priors = PriorCache(anchors)
     for side in (64, 96, 64):
         heads = {stride: torch.zeros(1, 18, side // stride, side // stride) for stride in (32, 16)}
-        found = priors.of(heads)
+        found = priors.get(heads)
         assert torch.equal(found, candidate_priors(anchors, side)) and torch.equal(found, flatten_heads(heads, anchors).priors)
-        assert priors.of(heads) is found
+        assert priors.get(heads) is found
 
 
 def test_candidates_are_in_the_order_of_the_strides() -> None:
