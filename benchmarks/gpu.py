@@ -128,12 +128,13 @@ def measure_training(params: Params, name: str, folder: Path, device: torch.devi
     training = training_loop(params, name, folder, device)
     stored = training.distillation.stored_maps if training.distillation else None
     data = DetectionData(folder / "prepared" / "train", params.data.image_size)
-    cache = free_memory_share() // 2 if training.config.cache else 0
-    dataset = TrainingDataset(data, AugmentConfig(**params.augment.model_dump()), training.config.epochs, params.seed, stored, cache=cache)
-    batch_sampler = EpochBatchSampler(len(data), training.config.batch, params.seed)
+    config, augment = training.state.config, AugmentConfig(**params.augment.model_dump())
+    cache = free_memory_share() // 2 if config.cache else 0
+    dataset = TrainingDataset(data, augment, config.epochs, params.seed, stored, cache=cache)
+    batch_sampler = EpochBatchSampler(len(data), config.batch, params.seed)
     if len(batch_sampler) <= WARM_UP:
         raise InputError("--pictures", f"makes {len(batch_sampler)} batches, too few to measure", "give more pictures")
-    loader, batch, epoch = training_loader(dataset, batch_sampler, training.config.workers), batch_sampler.size, training.epoch
+    loader, batch, epoch = training_loader(dataset, batch_sampler, config.workers), batch_sampler.size, training.epoch
     ready = list(islice(loader, READY))
     epoch(loader)  # fills the cache, and warms up
     flops = count_flops(epoch, ready[: WARM_UP + 1]) / batch
@@ -141,7 +142,7 @@ def measure_training(params: Params, name: str, folder: Path, device: torch.devi
     on_gpu = device.type == "cuda"
     return {
         "batch": batch,
-        "dtype": str(training.autocast or torch.float32).removeprefix("torch."),
+        "dtype": str(training.state.autocast or torch.float32).removeprefix("torch."),
         "pictures_per_second": with_loader,
         "ready_per_second": rate(epoch, ready, batch, device, seconds / 6),
         "gflops_per_picture": flops / 1e9,

@@ -236,9 +236,10 @@ def train_timed(
 ) -> None:
     """Train as `train_network` does, and write seconds, machine and code to TRAINING as well."""
     run, version = TimingRun(), code()
-    train_network(title, params, section, run, data, output, distill, distill_id)
+    checkpoint = train_network(title, params, section, run, data, output, distill, distill_id)
     epochs = len(read_history(output / HISTORY))
     write_json(output / TRAINING, {"seconds": run.seconds(epochs), "machine": describe_machine(), "code": version})
+    checkpoint.unlink(missing_ok=True)
 
 
 def _values(params: Params, *sections: str) -> Facts:

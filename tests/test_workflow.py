@@ -24,7 +24,7 @@ EXEMPT = {
     "kd/cgroups.py": "the limits of a container are no parameters",
     "kd/errors.py": "messages",
     "kd/files.py": "writes files whole or not at all",
-    "kd/memory.py": "how much may be cached",
+    "kd/memory.py": "how much may be cached, and what happens to freed memory",
     "kd/model/limits.py": "what is refused",
     "kd/progress.py": "progress bars",
     "kd/threads.py": "the number of threads is no parameter",

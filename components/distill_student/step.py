@@ -22,7 +22,7 @@ def distill_student(
     maps: Path = Path("outputs/compute_info_maps"),
     weights: Path = Path("outputs/fetch_weights"),
     output: Path = Path("outputs/distill_student"),
-) -> None:
+) -> Path:
     """Train the student with the teacher's knowledge at backbone and neck, weighted by the information maps.
 
     Reads the sections `student`, `distill`, `augment` and `seed`, and the weights `student.init` in `weights`. Writes
@@ -33,7 +33,9 @@ def distill_student(
     config, live = distill_config(params), params.distill.maps == "live"
     distill = partial(build_distillation, *load_model(teacher / MODEL), config, maps, live=live)
     identity = distill_digest(params, teacher, maps)
-    train_network("distill_student", params, params.student, run, data, output, distill, identity, weights / "student", teacher / MODEL)
+    return train_network(
+        "distill_student", params, params.student, run, data, output, distill, identity, weights / "student", teacher / MODEL
+    )
 
 
 def distill_config(params: Params) -> DistillConfig:

@@ -72,8 +72,9 @@ def _initialize(sizes: Sizes, count: int, rng: np.random.Generator) -> Sizes:
 
 def _iou(sizes: Sizes, centers: Sizes) -> Sizes:
     """IoU (n, k) of boxes with the same center."""
-    intersection = np.minimum(sizes[:, None], centers[None]).prod(axis=2)
-    iou: Sizes = intersection / (sizes.prod(axis=1)[:, None] + centers.prod(axis=1)[None] - intersection)
+    # several times as fast as a product along the last axis
+    intersection = np.minimum(sizes[:, None, 0], centers[:, 0]) * np.minimum(sizes[:, None, 1], centers[:, 1])
+    iou: Sizes = intersection / (sizes.prod(axis=1)[:, None] + centers.prod(axis=1) - intersection)
     return iou
 
 

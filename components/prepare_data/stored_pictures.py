@@ -1,9 +1,9 @@
 """Store the pictures of a split: with their original bytes, or scaled down to what training makes use of."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from components.prepare_data.layouts.pictures import map_parallel
 from components.shared.boxes import LabeledPicture
@@ -52,6 +52,7 @@ def encode(picture: LabeledPicture, longest: int | None) -> tuple[str, bytes, st
         return picture.path.suffix.lower(), content, sha256
     fitted = resize_to_fit(read_picture(picture.path, at_least=longest), longest, (picture.width, picture.height))
     fitted.info.clear()  # comments of the original, which Pillow would copy
-    stream = io.BytesIO()
-    fitted.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return ".jpg", stream.getvalue(), sha256
+    with TemporaryFile() as file:  # other threads work meanwhile: Pillow lets them if it writes to a file, not to memory
+        fitted.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        file.seek(0)
+        return ".jpg", file.read(), sha256

@@ -1,7 +1,7 @@
 """Run a step: its command line, its MLflow run, and its output folder, which is only kept if the step succeeds.
 
 A step is a function `step(params, run, <inputs>: Path, ..., output: Path)`. The defaults of its paths are those of `dvc.yaml`;
-a task in Kubeflow passes its own.
+a task in Kubeflow passes its own. A training returns its checkpoint.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from components.runtime.execution import is_main_process
 from components.runtime.outputs import check_output
 from kd.errors import clean_exit
 from kd.files import atomic_folder
+from kd.memory import keep_freed_memory
 from kd.threads import configure_threads
 
-Step = Callable[..., None]
+Step = Callable[..., Path | None]
 SECTIONS = {
     "compose_scenes": ("compose_scenes",),
     "resolve_unlabelled": ("data",),
@@ -42,7 +43,7 @@ UNTRACKED = ("fetch_weights", "resolve_unlabelled")
 
 
 def run_step(step: Step, params: Params, **inputs: Any) -> None:
-    """Run `step` with its sections of `params`, track it, and write its output atomically.
+    """Run `step` with its sections of `params`, track it, and write its output atomically. Then a training's checkpoint is deleted.
 
     Under `torchrun` every process runs the step, but only the main process is tracked and keeps its output.
 
@@ -64,13 +65,16 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
     check_output(step.__name__, output, _read_paths(step, params, arguments))
     tracked = nullcontext(tracking.NullRun()) if step.__name__ in UNTRACKED else tracking.step_run(step.__name__, params)
     with tracked as run, atomic_folder(output.resolve()) as folder:
-        step(params, run, **arguments, output=folder)
+        checkpoint = step(params, run, **arguments, output=folder)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
 
 
 @clean_exit()
 def run_command(name: str) -> None:
     """The command line of a step: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
     configure_threads()
+    keep_freed_memory()
     step = import_step(name)
     parser = argparse.ArgumentParser(
         prog=f"python -m components.{step.__name__}",

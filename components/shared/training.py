@@ -46,10 +46,11 @@ def train_network(
     weights: Path | None = None,
     teacher: Path | None = None,
     keep_better: bool = False,
-) -> None:
+) -> Path:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
     An interrupted training resumes from its last epoch. The name of its checkpoint is a digest of everything that affects the result.
+    The checkpoint is returned; it is needed until the output is in its place.
 
     Args:
         title: the step's name.
@@ -113,8 +114,7 @@ def train_network(
     write_history(output / "history.csv", history)
     run.log_metrics({"parameters": count_parameters(network), "kept_epoch": kept["epoch"]})
     run.log_artifact(output / "history.csv")
-    if is_main_process():  # the others may end before its model is saved
-        checkpoint.unlink(missing_ok=True)
+    return checkpoint
 
 
 def _inherited_pictures(source: InitialWeights | None, teacher: Path | None) -> frozenset[str]:

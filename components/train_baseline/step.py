@@ -13,10 +13,10 @@ def train_baseline(
     data: Path = Path("outputs/prepare_data"),
     weights: Path = Path("outputs/fetch_weights"),
     output: Path = Path("outputs/train_baseline"),
-) -> None:
+) -> Path:
     """Train the student without a teacher: what distillation has to beat.
 
     Network, initial weights, seed, epochs, schedule and augmentation are those of distill_student; only the distillation loss is
     missing. Writes model.safetensors and history.csv. A training that was interrupted resumes from its last epoch.
     """
-    train_network("train_baseline", params, params.student, run, data, output, weights=weights / "student")
+    return train_network("train_baseline", params, params.student, run, data, output, weights=weights / "student")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kd.data.augment import AugmentConfig, sample_colors, sample_placements
 from kd.data.batch import LoadedBatch
+from kd.data.letterbox import Letterbox
 from kd.data.placement import MOSAIC_PICTURES, to_tensor, warp_boxes
 from kd.data.streams import AUGMENTATION, generator
 
@@ -25,22 +26,22 @@ class Sample(NamedTuple):
     Attributes:
         key: epoch, from 0, and index of the picture in the data set.
         letterboxed: uint8 [3, S, S], the picture in its square.
-        boxes: [M, 4] (x0, y0, x1, y1) in pixels of the square.
+        position: of the picture in its square.
+        boxes: [M, 4] (x0, y0, x1, y1) in the picture's own pixels.
         labels: [M] class indices.
-        maps: information maps [S / stride, S / stride] by tap; empty if none are used.
         is_labelled: whether an object without a box is background.
     """
 
     key: tuple[int, int]
     letterboxed: Tensor
+    position: Letterbox
     boxes: Tensor
     labels: Tensor
-    maps: "Mapping[Tap, Tensor]"
     is_labelled: bool = True
 
 
-def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> LoadedBatch:
-    """A batch of `samples`, those with labels first.
+def collate(samples: Sequence[Sample], maps: "Mapping[Tap, Tensor]", augment: AugmentConfig, seed: int) -> LoadedBatch:
+    """A batch of `samples`, those with labels first, and their information maps [B, S / stride, S / stride] by tap.
 
     What happens to a picture depends on `seed`, its epoch and index, and for a mosaic on its neighbors in the batch.
     """
@@ -56,9 +57,8 @@ def collate(samples: Sequence[Sample], augment: AugmentConfig, seed: int) -> Loa
     objects = _move_objects(samples, sources, placements)
     # pictures are decoded with the channels last, and copied as they are; the device changes their order
     squares = torch.stack([sample.letterboxed.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2)
-    maps = {tap: torch.stack([sample.maps[tap] for sample in samples]) for tap in samples[0].maps}
     unlabelled = len(samples) - labelled
-    return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, maps, unlabelled)
+    return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, dict(maps), unlabelled)
 
 
 def mosaic_groups(positions: range) -> list[list[int]]:
@@ -84,8 +84,10 @@ def _mosaic(groups: list[list[int]], slot: int) -> list[int]:
 
 def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes, labels and batch indices of the objects in the augmented pictures."""
-    boxes, labels = torch.cat([sample.boxes for sample in samples]), torch.cat([sample.labels for sample in samples])
     counts = torch.tensor([len(sample.labels) for sample in samples])
+    scale, left, top = torch.tensor([sample.position for sample in samples]).repeat_interleave(counts, dim=0).T[..., None]
+    boxes = torch.cat([sample.boxes for sample in samples]) * scale + torch.cat([left, top, left, top], dim=1)
+    labels = torch.cat([sample.labels for sample in samples])
     starts, copied = counts.cumsum(0) - counts, counts[sources.flatten()]
     target = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
     within = torch.arange(len(target)) - (copied.cumsum(0) - copied)[target]

@@ -34,8 +34,8 @@ Workers = int | Literal["auto"]
 class StoredMaps(Protocol):
     """Stored information maps by picture."""
 
-    def __getitem__(self, index: int) -> "Mapping[Tap, Tensor]":
-        """Maps [S / stride, S / stride] of picture `index` by tap."""
+    def __getitem__(self, index: list[int]) -> "Mapping[Tap, Tensor]":
+        """Maps [N, S / stride, S / stride] of the pictures `index` by tap."""
         ...
 
 
@@ -83,16 +83,15 @@ class TrainingDataset(Dataset[Sample | InputError]):
         """
         split, number = self._find(index)
         square, position = self._cache.get(index, lambda: split.letterboxed(number))
-        boxes, labels = split.objects(number)
-        maps = self.maps[index] if self.maps is not None else {}
-        return Sample((epoch, index), square, position.to_square(boxes), labels, maps, index < len(self.data))
+        return Sample((epoch, index), square, position, *split.objects(number), index < len(self.data))
 
     def collate(self, samples: list[Sample | InputError]) -> LoadedBatch | InputError:
         """The batch of `samples`, or the first error among them."""
         if error := _first_error(samples):
             return error
         valid = [sample for sample in samples if isinstance(sample, Sample)]
-        return collate(valid, self.augment.at(valid[0].key[0], self.epochs), self.seed)
+        maps = self.maps[[sample.key[1] for sample in valid]] if self.maps is not None else {}
+        return collate(valid, maps, self.augment.at(valid[0].key[0], self.epochs), self.seed)
 
     def _find(self, index: int) -> tuple[DetectionData, int]:
         """The split with picture `index`, and its index there."""

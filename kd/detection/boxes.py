@@ -34,9 +34,9 @@ def complete_iou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
 
 
 def _intersection_and_union(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    # contiguous coordinates are several times as fast
+    # on a CPU, contiguous coordinates and results in place are several times as fast
     (x0, y0, x1, y1), (left, top, right, bottom) = (b.movedim(-1, 0).contiguous().unbind(0) for b in (boxes, others))
-    width = (torch.minimum(x1, right) - torch.maximum(x0, left)).relu()
-    height = (torch.minimum(y1, bottom) - torch.maximum(y0, top)).relu()
+    width = torch.minimum(x1, right).sub_(torch.maximum(x0, left)).relu_()
+    height = torch.minimum(y1, bottom).sub_(torch.maximum(y0, top)).relu_()
     intersection = width * height
-    return intersection, (x1 - x0) * (y1 - y0) + (right - left) * (bottom - top) - intersection
+    return intersection, ((x1 - x0) * (y1 - y0) + (right - left) * (bottom - top)).sub_(intersection)

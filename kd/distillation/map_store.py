@@ -61,7 +61,7 @@ def _open_npy(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
 
 
 class MapStore:
-    """Reads what `MapWriter` wrote, one picture at a time.
+    """Reads what `MapWriter` wrote, those of one picture or of several.
 
     Raises:
         InputError: if a file is missing, or the maps are of another number of pictures or from an older release.
@@ -80,9 +80,9 @@ class MapStore:
         except FileNotFoundError as error:
             raise InputError(folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
 
-    def __getitem__(self, index: int) -> dict[Tap, Tensor]:
-        """The maps of picture `index` by tap, float32 [S / stride, S / stride]."""
-        maps = {name: torch.from_numpy(np.array(file[index], dtype=np.float32)) for name, file in self.files.items()}
+    def __getitem__(self, index: int | list[int]) -> dict[Tap, Tensor]:
+        """The maps of a picture by tap, float32 [S / stride, S / stride], or of pictures, [N, S / stride, S / stride]."""
+        maps = {name: torch.from_numpy(file[index].astype(np.float32)) for name, file in self.files.items()}
         return {tap: maps[name] for tap, name in self.names.items()}
 
 

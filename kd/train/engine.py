@@ -1,7 +1,6 @@
 """The training loop, the same for teacher, baseline and distilled student."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +27,10 @@ from kd.train.compile import compile_module
 from kd.train.config import TrainConfig
 from kd.train.divergence import DivergenceCheck, check_weights
 from kd.train.early_stopping import KEPT_MARK, best_epoch, is_exhausted
-from kd.train.ema import ModelEMA
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
-from kd.train.lr_schedule import set_lr
 from kd.train.multi_scale import resize_batch, sample_sides
-from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
+from kd.train.state import TrainState, build_state
 from kd.train.validation import validate
 
 if TYPE_CHECKING:  # a training without a teacher neither imports nor depends on the distillation
@@ -101,7 +98,7 @@ def train(
     extra = (len(unlabelled or ()), distillation.unlabelled) if distillation else (0, 0.0)
     batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size, *extra)
     loader = training_loader(dataset, batch_sampler, config.workers)
-    trained = nn.ModuleList([network, *([distillation.loss] if distillation else [])]).to(memory_format=torch.channels_last)
+    state = build_state(network, distillation.loss if distillation else None, config)
     student = processes.wrap(network)
     if distillation:
         distillation = replace(distillation, loss=processes.wrap(distillation.loss))
@@ -109,12 +106,9 @@ def train(
         student = compile_module(student)
         distillation = replace(distillation, teacher=compile_module(distillation.teacher)) if distillation else None
     criterion = DetectionLoss(spec.anchors).to(processes.device)
-    scaler = torch.GradScaler(processes.device.type, enabled=autocast == torch.float16)
-    ema = ModelEMA(network, config.ema_decay)
-    optimizer = build_optimizer(trained, config)
-    result = copy.deepcopy(ema.network) if keeps_best else ema.network
-    parts: Parts = {"trained": trained, "ema": ema.network, "optimizer": optimizer, "scaler": scaler}
-    parts = {**parts, "best": result} if keeps_best else parts
+    average = state.ema.network
+    result = copy.deepcopy(average) if keeps_best else average
+    parts: Parts = {**state.parts(), **({"best": result} if keeps_best else {})}
     with processes.together():  # a finished training deletes its checkpoint, which every process must have read before
         history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
@@ -125,15 +119,13 @@ def train(
             break
         batch_sampler.epoch = epoch
         sides = sample_sides(generator(seed, MULTI_SCALE, epoch), augment.multi_scale, spec.image_size, len(batch_sampler))
-        losses = train_one_epoch(
-            trained, student, criterion, distillation, loader, sides, optimizer, scaler, ema, config, epoch, autocast, progress_bar
-        )
-        check_weights((trained, ema.network), epoch, len(batch_sampler))
+        losses = train_one_epoch(state, student, criterion, distillation, loader, sides, epoch, progress_bar)
+        check_weights((state.trained, average), epoch, len(batch_sampler))
         history.append({"epoch": epoch + 1.0, **losses})
         if (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs:
-            history[-1] |= validate(ema.network, spec, val, processes, config.workers, autocast)
+            history[-1] |= validate(average, spec, val, processes, config.workers, autocast)
             if keeps_best and best_epoch(history) is history[-1]:
-                result.load_state_dict(ema.network.state_dict())
+                result.load_state_dict(average.state_dict())
         if processes.is_main:
             save_checkpoint(checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"history": history})
             if exceeds_max_ratio(history):
@@ -148,43 +140,38 @@ def train(
 
 
 def train_one_epoch(
-    trained: nn.ModuleList,
+    state: TrainState,
     student: nn.Module,
     criterion: DetectionLoss,
     distillation: "Distillation | None",
     loader: DataLoader[LoadedBatch],
     sides: Sequence[int],
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.GradScaler,
-    ema: ModelEMA,
-    config: TrainConfig,
     epoch: int,
-    dtype: torch.dtype | None,
     progress_bar: TrainingProgress,
 ) -> EpochMetrics:
     """One pass over the training pictures; the mean of each loss term, and the gradient ratio of the first step.
 
-    `trained` is everything that is optimized: the network and, for a distillation, its loss. `student` is the same network, which
-    like the distillation's loss is wrapped for several processes. `sides` are those of the pictures in each step. `epoch` counts from 0.
+    `student` is the network of `state`, which like the distillation's loss is wrapped for several processes. `sides` are those of the
+    pictures in each step. `epoch` counts from 0.
 
     Raises:
         TrainingDiverged: if the loss is not finite.
     """
-    trained.train()
-    if epoch < config.freeze_epochs:  # batch normalization must not change either
-        trained[0].get_submodule("backbone").eval()
-    steps, device = len(loader), next(trained.parameters()).device
+    state.trained.train()
+    if epoch < state.config.freeze_epochs:  # batch normalization must not change either
+        state.trained[0].get_submodule("backbone").eval()
+    steps, device = len(loader), next(state.trained.parameters()).device
     divergence = DivergenceCheck(epoch, device)
     sums: dict[str, Tensor] = {}
     ratio: EpochMetrics = {}
     for index, (loaded, side) in enumerate(zip(progress_bar.timed(loader), sides, strict=True)):
         step = epoch * steps + index
-        set_lr(optimizer, config, step, steps)
+        state.start_step(step, steps)
         batch = resize_batch(loaded.to(device).augment(), side)
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 
         distill_terms: dict[str, Tensor] = {}
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.autocast(device.type, dtype=state.autocast, enabled=state.autocast is not None):
             if distillation:  # before the student, so that the teacher's memory is free again
                 with torch.no_grad():
                     teacher_output = distillation.teacher(batch.pictures, distillation.strides)
@@ -192,7 +179,8 @@ def train_one_epoch(
             predictions = criterion.candidates(output.heads)
             if distillation:
                 maps = distillation.maps(batch, teacher_output)
-                distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, step / (steps * config.epochs))
+                progress = step / (steps * state.config.epochs)
+                distill_terms = distillation.loss(output, predictions, teacher_output, maps, batch, progress)
         detection_terms = criterion(predictions, batch)
         terms = detection_terms | distill_terms
         loss = torch.stack(list(terms.values())).sum()
@@ -200,17 +188,7 @@ def train_one_epoch(
         divergence.update(index, loss, terms)
         if index == 0 and distill_terms:
             ratio = {"gradient_ratio": gradient_ratio(student, detection_terms, distill_terms)}
-        update, position = divmod(index, config.accumulate)
-        summed = min(config.accumulate, steps - update * config.accumulate)  # the last update of an epoch may sum fewer batches
-        scaler.scale(loss / summed).backward()
-        if position + 1 == summed:
-            scaler.unscale_(optimizer)
-            for part in trained:  # apart, because the adapters' gradients would shrink the network's step
-                nn.utils.clip_grad_norm_(list(part.parameters()), config.clip_norm)
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad()
-            ema.update(trained[0], epoch * math.ceil(steps / config.accumulate) + update + 1)
+        state.backward(loss, step, steps)
 
         values = {name: term.detach() for name, term in terms.items()}
         for name, value in values.items():

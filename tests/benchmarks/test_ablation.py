@@ -28,9 +28,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The titles of the trainings, as they begin."""
     titles: list[str] = []
 
-    def recorded(title: str, *arguments: Any) -> None:
+    def recorded(title: str, *arguments: Any) -> Path:
         titles.append(title)
-        train_network(title, *arguments)
+        return train_network(title, *arguments)
 
     monkeypatch.setattr(trainings, "train_network", recorded)
     return titles

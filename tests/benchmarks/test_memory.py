@@ -1,6 +1,7 @@
 """Memory that a process has, and that it does not share."""
 
 import math
+import mmap
 import multiprocessing
 from pathlib import Path
 
@@ -29,9 +30,10 @@ def test_other_systems_do_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_private_memory_is_what_is_written() -> None:
     before = private_memory()
-    content = np.ones(SIZE, dtype=np.uint8)
+    content = mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE)  # not `malloc`, which may keep what is freed
+    np.frombuffer(content, dtype=np.uint8)[:] = 1
     assert private_memory() - before == pytest.approx(SIZE, rel=0.1)
-    del content
+    content.close()
     assert private_memory() - before == pytest.approx(0, abs=0.1 * SIZE)
 
 

@@ -28,7 +28,7 @@ def test_growth_is_that_from_the_first_tenth_of_an_epoch_to_the_last(squares: Pa
     monkeypatch.setattr(scale, "SAMPLES", 8)
     memory = iter([5.0, 100, 100, 100, 100, 100, 100, 8])
     data = DetectionData(squares / "train", 64)
-    found = load_epoch(data, [{}] * len(data), AugmentConfig(), 0, lambda: next(memory))
+    found = load_epoch(data, None, AugmentConfig(), 0, lambda: next(memory))
     assert (found.pictures, found.growth) == (8, 3) and found.seconds > 0
 
 

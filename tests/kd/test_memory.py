@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,25 @@ def test_processes_of_one_machine_share_it(tmp_path: Path, monkeypatch: pytest.M
 
 def test_this_machine_has_free_memory() -> None:
     assert (free_memory() > 2**20) == Path("/proc/meminfo").exists()
+
+
+PROGRAM = """
+import resource, sys
+from kd.memory import keep_freed_memory
+if "keep" in sys.argv:
+    keep_freed_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(100_000_000)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such option")
+def test_freed_memory_is_used_again_without_page_faults() -> None:
+    counts = []
+    for arguments in (["keep"], []):
+        printed = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=True, capture_output=True, text=True).stdout
+        counts.append([int(line) for line in printed.split()])
+    kept, returned = counts
+    assert min(returned) > 10_000 and kept[0] > 10_000 and max(kept[1:]) < 100

@@ -1,5 +1,6 @@
 """The three training steps: resuming, checkpoint names, and the errors that they report."""
 
+import errno
 import os
 import shutil
 import signal
@@ -7,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,7 +20,9 @@ from components.compute_info_maps.step import compute_info_maps
 from components.distill_student.step import distill_student
 from components.evaluate.report.models import read_history
 from components.params.models import Params
+from components.runtime.command import run_step
 from components.runtime.outputs import TRAINED
+from components.runtime.tracking import NullRun
 from components.shared.training import write_history
 from components.train_baseline.step import train_baseline
 from components.train_teacher.step import train_teacher
@@ -117,10 +122,11 @@ def test_an_input_error_is_one_line(
 
 def test_all_training_steps_write_models_and_histories(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:
     teacher, maps, baseline, student = (new_folder(tmp_path, name) for name in ("teacher", "maps", "baseline", "student"))
-    train_teacher(params, run, prepared, output=teacher)
+    written = [train_teacher(params, run, prepared, output=teacher)]
     compute_info_maps(params, run, prepared, teacher, maps)
-    train_baseline(params, run, prepared, output=baseline)
-    distill_student(params, run, prepared, teacher, maps, output=student)
+    written.append(train_baseline(params, run, prepared, output=baseline))
+    written.append(distill_student(params, run, prepared, teacher, maps, output=student))
+    assert sorted(checkpoints.iterdir()) == sorted(written)
     specs = {folder.name: load_model(folder / "model.safetensors")[1] for folder in (teacher, baseline, student)}
     assert specs["teacher"].architecture == "yolov3" and specs["student"] == specs["baseline"]
     assert {file.name for folder in (teacher, student) for file in folder.iterdir()} == set(TRAINED)
@@ -130,7 +136,6 @@ def test_all_training_steps_write_models_and_histories(run: Any, params: Params,
     assert [len((folder / "history.csv").read_text().splitlines()) for folder in (teacher, student)] == [EPOCHS + 1] * 2
     assert sum("val_map" in values for (values, *_) in run.of("metrics")) == 3 * 2
     assert run.of("tag") == [("kdflow.teacher_digest", digest(teacher / "model.safetensors"))]
-    assert not list(checkpoints.iterdir())
 
 
 def test_the_history_shows_where_a_training_ended_and_which_epoch_was_kept(
@@ -144,23 +149,27 @@ def test_the_history_shows_where_a_training_ended_and_which_epoch_was_kept(
     rows = read_history(output / "history.csv")
     assert [(row["epoch"], row.get("kept")) for row in rows] == [(1, 1), (2, None), (3, None)] and kept_epoch(rows) is rows[0]
     assert run.of("metrics")[-1][0]["kept_epoch"] == 1
-    assert not list(checkpoints.iterdir())
     train_baseline(params, run, prepared, output=new_folder(tmp_path, "whole"))
     rows = read_history(tmp_path / "whole/history.csv")
     assert len(rows) == EPOCHS and not any("kept" in row for row in rows) and run.of("metrics")[-1][0]["kept_epoch"] == EPOCHS
 
 
-def test_only_the_main_process_deletes_the_checkpoint(
-    run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_checkpoint_is_deleted_by_the_main_process_when_the_output_is_in_its_place(
+    params: Params, prepared: Path, tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process ends earlier, and the main process may still fail to save the model."""
-    monkeypatch.setattr("components.shared.training.is_main_process", lambda: False)
-    train_baseline(params, run, prepared, output=new_folder(tmp_path, "other"))
-    assert len(list(checkpoints.glob("*.pt"))) == 1
-    monkeypatch.undo()
-    monkeypatch.setenv("KDFLOW_CHECKPOINTS", str(checkpoints))
-    train_baseline(params, run, prepared, output=new_folder(tmp_path, "main"))
-    assert not list(checkpoints.iterdir())
+    """Another process ends earlier, and the main process may still fail to write the model."""
+    monkeypatch.setattr("components.runtime.tracking.step_run", lambda *_: nullcontext(NullRun()))
+    inputs = {"data": prepared, "output": tmp_path / "out"}
+    with monkeypatch.context() as changed:
+        changed.setattr("components.runtime.command.is_main_process", lambda: False)
+        run_step(train_baseline, params, **inputs)
+    assert len(list(checkpoints.iterdir())) == 1 and not (tmp_path / "out").exists()
+    with monkeypatch.context() as changed, pytest.raises(OSError, match="No space left"):
+        changed.setattr(Path, "rename", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        run_step(train_baseline, params, **inputs)
+    assert len(list(checkpoints.iterdir())) == 1 and not (tmp_path / "out").exists()
+    run_step(train_baseline, params, **inputs)
+    assert not list(checkpoints.iterdir()) and (tmp_path / "out/model.safetensors").exists()
 
 
 def test_a_distillation_without_taps_equals_the_baseline(

@@ -5,7 +5,8 @@ import torch
 
 from kd.data.augment import AugmentConfig
 from kd.data.collate import Sample, collate, first_occurrences, mosaic_groups
-from kd.data.placement import warp_boxes
+from kd.data.letterbox import Letterbox
+from kd.data.placement import MIN_BOX_SIDE, warp_boxes
 from kd.model.spec import Tap
 
 SIDE, TAP = 32, Tap("backbone", 16)
@@ -13,11 +14,11 @@ STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3
 
 
 def sample(index: int, is_labelled: bool = True) -> Sample:
-    """A picture and map of one value, `index`, with `index` boxes."""
+    """A picture of one value, `index`, with `index` boxes."""
     corner = torch.arange(index)[:, None].float()
     boxes = torch.cat([corner, corner, corner + 16, corner + 8], dim=1)
     square = torch.full((3, SIDE, SIDE), index, dtype=torch.uint8)
-    return Sample((2, index), square, boxes, torch.arange(index), {TAP: torch.full((8, 8), float(index))}, is_labelled)
+    return Sample((2, index), square, Letterbox(1.0, 0, 0), boxes, torch.arange(index), is_labelled)
 
 
 def test_every_four_in_a_row_are_a_group() -> None:
@@ -29,7 +30,8 @@ def test_every_four_in_a_row_are_a_group() -> None:
 
 def test_a_mosaic_shows_its_group_and_none_of_the_other_kind() -> None:
     samples = [sample(index, index < 6) for index in range(9)]
-    batch = collate(samples, AugmentConfig(mosaic=1.0), 0)
+    maps = torch.arange(9.0)[:, None, None].expand(-1, 8, 8)
+    batch = collate(samples, {TAP: maps}, AugmentConfig(mosaic=1.0), 0)
     assert batch.unlabelled == 3
     composed = batch.augment()
     expected = [{0, 1, 2, 3}] * 4 + [{4, 5}] * 2 + [{6, 7, 8}] * 3
@@ -43,7 +45,7 @@ def test_a_mosaic_shows_its_group_and_none_of_the_other_kind() -> None:
 def test_the_boxes_are_those_of_each_square_by_itself() -> None:
     samples = [sample(index) for index in (3, 0, 2, 7, 5)]
     for seed in range(5):
-        batch = collate(samples, STRONG, seed)
+        batch = collate(samples, {}, STRONG, seed)
         mosaics = [[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2], [4, 4, 4, 4]]
         expected = [
             [box.tolist(), int(samples[source].labels[index]), picture]
@@ -57,12 +59,22 @@ def test_the_boxes_are_those_of_each_square_by_itself() -> None:
 
 def test_a_picture_without_mosaic_does_not_depend_on_its_batch() -> None:
     plain = AugmentConfig(flip=0.5, scale=0.3, translate=0.1, color=0.3)
-    whole, alone = collate([sample(index) for index in range(5)], plain, 0), collate([sample(3)], plain, 0)
+    whole, alone = collate([sample(index) for index in range(5)], {}, plain, 0), collate([sample(3)], {}, plain, 0)
     assert torch.equal(whole.placements[3:4], alone.placements) and torch.equal(whole.colors[3:4], alone.colors)
     assert torch.equal(whole.boxes[whole.batch_index == 3], alone.boxes)
-    assert not torch.equal(alone.placements, collate([sample(3)], plain, 1).placements)
+    assert not torch.equal(alone.placements, collate([sample(3)], {}, plain, 1).placements)
+
+
+def test_boxes_are_moved_to_their_squares() -> None:
+    positions = [Letterbox(0.5, 0, 8), Letterbox(2.0, 3, 0), Letterbox(0.1, 1, 1)]
+    samples = [sample(index)._replace(position=position) for index, position in zip((2, 0, 1), positions, strict=True)]
+    batch = collate(samples, {}, AugmentConfig(), 0)
+    expected = torch.cat([one.position.to_square(one.boxes) for one in samples if len(one.boxes)])
+    kept = (expected[:, 2:] - expected[:, :2]).amin(dim=1) >= MIN_BOX_SIDE
+    torch.testing.assert_close(batch.boxes, expected[kept])
+    assert batch.batch_index.tolist() == [0, 0]
 
 
 def test_a_batch_without_boxes() -> None:
-    batch = collate([sample(0), sample(0)], STRONG, 0)
+    batch = collate([sample(0), sample(0)], {}, STRONG, 0)
     assert batch.boxes.shape == (0, 4) and batch.labels.shape == batch.batch_index.shape == (0,)

@@ -27,8 +27,9 @@ STRONG = AugmentConfig(mosaic=0.5, flip=0.5, scale=0.3, translate=0.1, color=0.3
 class Stripes:
     """Stored maps in which every cell is the index of the picture."""
 
-    def __getitem__(self, index: int) -> Mapping[Tap, Tensor]:
-        return {BACKBONE: torch.full((4, 4), float(index)), NECK: torch.full((2, 2), float(index))}
+    def __getitem__(self, index: list[int]) -> Mapping[Tap, Tensor]:
+        values = torch.tensor(index)[:, None, None].float()
+        return {BACKBONE: values.expand(-1, 4, 4), NECK: values.expand(-1, 2, 2)}
 
 
 @pytest.fixture

@@ -191,8 +191,8 @@ class Brightness:
     def __init__(self, blobs: DetectionData) -> None:
         self.blobs = blobs
 
-    def __getitem__(self, index: int) -> dict[Tap, Tensor]:
-        return {TAP: seen(self.blobs.letterboxed(index)[0].float() / 255)}
+    def __getitem__(self, index: list[int]) -> dict[Tap, Tensor]:
+        return {TAP: torch.stack([seen(self.blobs.letterboxed(picture)[0].float() / 255) for picture in index])}
 
 
 def seen(picture: Tensor) -> Tensor:

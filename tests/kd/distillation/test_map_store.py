@@ -34,6 +34,8 @@ def test_what_is_written_is_read_in_half_precision(tmp_path: Path) -> None:
         for tap, importance in store[index].items():
             assert importance.dtype == torch.float32
             assert torch.equal(importance, MAPS[tap][index].half().float())
+    several = store[[4, 0, 2]]
+    assert all(torch.equal(several[tap], MAPS[tap][[4, 0, 2]].half().float()) for tap in SHAPES)
 
 
 def test_the_files_are_plain_numpy(tmp_path: Path) -> None:

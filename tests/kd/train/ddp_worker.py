@@ -26,6 +26,8 @@ from kd.files import digest_json
 from kd.model.build import build_model
 from kd.model.distributed import Processes, init_distributed
 from kd.train import engine
+from kd.train.checkpoint import Parts
+from kd.train.ema import ModelEMA
 from tests.kd.train.squares import SIDE, job, spec_for
 
 EPOCHS, BATCH = 3, 4
@@ -59,13 +61,13 @@ def weights_digest(network: torch.nn.Module) -> str:
 @contextmanager
 def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterator[None]:
     """Record each checkpoint that is written, the weights after each step, and the size of its pictures."""
-    save, update, resize = engine.save_checkpoint, engine.ModelEMA.update, engine.resize_batch
+    save, update, resize = engine.save_checkpoint, ModelEMA.update, engine.resize_batch
 
     def recorded_save(path: Path, state: dict) -> None:
         writes.append(path.name)
         save(path, state)
 
-    def recorded_update(self: engine.ModelEMA, network: torch.nn.Module, step: int) -> None:
+    def recorded_update(self: ModelEMA, network: torch.nn.Module, step: int) -> None:
         weights.append(weights_digest(network))
         update(self, network, step)
 
@@ -74,7 +76,7 @@ def observed(writes: list[str], weights: list[str], sides: list[int]) -> Iterato
         return resize(batch, side)
 
     patches = {"save_checkpoint": recorded_save, "resize_batch": recorded_resize}
-    with patch.multiple(engine, **patches), patch.object(engine.ModelEMA, "update", recorded_update):
+    with patch.multiple(engine, **patches), patch.object(ModelEMA, "update", recorded_update):
         yield
 
 
@@ -82,7 +84,7 @@ def resume_and_delete(squares: Path, checkpoint: Path, settings: dict[str, Any],
     """The epochs of a finished training that is resumed; the main process deletes its checkpoint, and the other reads it late."""
     restore = engine.restore_checkpoint
 
-    def restore_late(path: Path, parts: engine.Parts) -> list[engine.EpochMetrics]:
+    def restore_late(path: Path, parts: Parts) -> list[engine.EpochMetrics]:
         time.sleep(0 if processes.is_main else 2)
         return restore(path, parts)
 

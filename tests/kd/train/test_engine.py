@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from benchmarks.operators import count_operators
 from components.distill_student.step import distill_student
@@ -28,10 +27,9 @@ from kd.model.distributed import Processes
 from kd.model.store import save_model
 from kd.train.checkpoint import load_checkpoint
 from kd.train.config import TrainConfig
-from kd.train.ema import ModelEMA
 from kd.train.engine import BuildDistillation, EpochMetrics, train_one_epoch
-from kd.train.optimizer import build_optimizer
 from kd.train.progress import TrainingProgress
+from kd.train.state import build_state
 from tests.kd.train.squares import SIDE, Job, job, spec_for
 from tests.packed import replace_picture
 
@@ -127,30 +125,14 @@ def test_a_step_does_not_wait_for_the_device(squares: Path, single: Processes, t
     """Only what an epoch does once may: the gradient ratio, the means of the losses and the check of them."""
     network = build_model(spec_for(), 0)
     distillation = distill(response=1.0)(network, spec_for(), 8, None, 0)
-    trained = nn.ModuleList([network, distillation.loss])
-    config = TrainConfig(1, batch=4, precision="fp32")
+    state = build_state(network, distillation.loss, TrainConfig(1, batch=4, precision="fp32"))
     dataset = TrainingDataset(DetectionData(squares / "train", SIDE), AugmentConfig(), 1, 0, distillation.stored_maps)
     batch = dataset.collate([dataset[0, index] for index in range(4)])
-    optimizer, ema = build_optimizer(trained, config), ModelEMA(network, 0.9)
     silent = TrainingProgress("", 1, 1, 4, 0, enabled=False)
     criterion = DetectionLoss(spec_for().anchors)
 
     def epoch(steps: int) -> list[str]:
-        arguments = (
-            trained,
-            network,
-            criterion,
-            distillation,
-            [batch] * steps,
-            [SIDE] * steps,
-            optimizer,
-            torch.GradScaler("cpu", enabled=False),
-            ema,
-            config,
-            0,
-            None,
-            silent,
-        )
+        arguments = state, network, criterion, distillation, [batch] * steps, [SIDE] * steps, 0, silent
         return count_operators(lambda: train_one_epoch(*arguments))[1]
 
     assert len(epoch(2)) == len(epoch(4)) > 0

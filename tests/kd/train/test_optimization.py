@@ -31,7 +31,7 @@ def gradients(monkeypatch: pytest.MonkeyPatch) -> Gradients:
         optimizer.register_step_pre_hook(lambda *_: recorded.append([p.grad.clone() for p in parameters if p.grad is not None]))
         return optimizer
 
-    monkeypatch.setattr("kd.train.engine.build_optimizer", build)
+    monkeypatch.setattr("kd.train.state.build_optimizer", build)
     return recorded
 
 
