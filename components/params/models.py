@@ -17,6 +17,7 @@ from components.params.values import (
     ModelName,
     NotNegative,
     Opset,
+    OptionalFolderPath,
     OptionalModelName,
     Positive,
     PublicKey,
@@ -63,7 +64,9 @@ class Data(Section):
     """The labeled pictures and their preparation."""
 
     path: FolderPath = Field(description="folder with pictures and labels; the default is the embedded dataset")
-    unlabelled: str = Field(default="", description="folder with pictures without labels, which only the student learns from; '' for none")
+    unlabelled: OptionalFolderPath = Field(
+        default="", description="folder with pictures without labels, which only the student learns from; '' for none"
+    )
     layout: Literal["auto", "coco", "voc", "yolo"] = Field(description="format of the labels; auto detects it")
     val: BelowOne = Field(description="fraction of the training pictures to split off for validation, if there is no val split")
     test: BelowOne = Field(description="fraction of the training pictures to split off for testing, if there is no test split")

@@ -105,6 +105,7 @@ Workers = Annotated[
 Distinct = Annotated[list[T], AfterValidator(_check_distinct)]
 AscendingCounts = Annotated[list[Count], AfterValidator(_check_ascending)]
 FolderPath = Annotated[str, AfterValidator(_check_path)]
+OptionalFolderPath = Annotated[str, AfterValidator(lambda path: path and _check_path(path))]
 GroupPattern = Annotated[str, AfterValidator(_check_group)]
 PublicKey = Annotated[str, AfterValidator(_check_public_key)]
 ImageSize = Annotated[int, Field(ge=64, le=MAX_IMAGE_SIZE, multiple_of=COARSEST_STRIDE)]

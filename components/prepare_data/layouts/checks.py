@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.prepare_data.findings import Finding, find
@@ -52,6 +52,13 @@ def find_other_folders(folder: Path, has_labels: Callable[[Path], object]) -> li
     names = [sub.name for sub in subfolders if has_labels(sub)]
     problem = "folders have labels, but not the name of a split; left out"
     return find("folders of no split", names, problem, "name them train, val or test, add them to one, or remove them")
+
+
+def find_other_files(files: Iterable[Path], read: Collection[Path]) -> list[Finding]:
+    """Those of the files with annotations that were not read."""
+    names = [file.name for file in files if file not in read]
+    problem = "files with annotations do not have the name of a split; left out"
+    return find("files of no split", names, problem, "name them like train, val or test, add them to one, or remove them")
 
 
 def find_unused_lists(files: Iterable[Path]) -> list[Finding]:

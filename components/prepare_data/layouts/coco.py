@@ -10,6 +10,7 @@ from components.prepare_data.layouts.checks import (
     check_found,
     check_listed_once,
     find_moved,
+    find_other_files,
     find_other_folders,
     find_unlisted,
     find_without_box,
@@ -73,6 +74,7 @@ def read(folder: Path) -> RawDataset:
     unlisted = find_unlisted("pictures", listed, indexes.values(), "the annotations")
     findings = find_without_box(skipped) + find_moved(indexes.values()) + unlisted
     findings += find_other_folders(folder, lambda sub: _in_folder("train", sub))
+    findings += find_other_files(_annotation_files(folder), [split.file for split in found])
     return RawDataset(classes, splits, dropped, findings)
 
 
@@ -93,6 +95,12 @@ def _in_annotations_folder(folder: Path) -> list[Split]:
             candidates = [folder / suffix, folder / "images" / suffix, *(folder / pictures for pictures in PICTURE_FOLDERS)]
             splits.append(Split(name, file, _first_folder(candidates, folder)))
     return splits
+
+
+def _annotation_files(folder: Path) -> list[Path]:
+    """The files in `folder` and its folder `annotations` that should be of a split; COCO's own folder has captions and key points, too."""
+    files = [*(folder / "annotations").glob("instances_*.json"), *filter(_starts_like_coco, folder.glob("*.json"))]
+    return sorted(file for file in files if not is_hidden(file.name))
 
 
 def _in_folder(name: str, folder: Path) -> list[Split]:

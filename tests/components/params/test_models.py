@@ -85,6 +85,7 @@ def test_the_choices_are_those_that_the_code_implements() -> None:
         ("distill.strides=[8,8]", "a value is repeated"),
         ("distill.taps=[neck,neck]", "a value is repeated"),
         ("data.path=''", "a folder is needed"),
+        ("data.unlabelled=' '", "a folder is needed"),
         ("teacher.init=models:/kdflow-student", "write models:/NAME/VERSION or models:/NAME@ALIAS"),
         ("teacher.init=models:/kdflow-student/latest", "write models:/NAME/VERSION"),
         ("student.init=https://example.org/yolov3.weights", "give a .safetensors or .weights file, models:/NAME@ALIAS, or ''"),

@@ -6,6 +6,7 @@ import pytest
 
 from components.prepare_data.layouts import read_dataset
 from components.prepare_data.layouts.checks import find_similar_classes
+from components.prepare_data.layouts.dataset import SPLITS
 from tests.components.prepare_data.layouts import exports
 from tests.components.prepare_data.layouts.structures import rejection
 
@@ -35,6 +36,16 @@ def test_a_folder_of_no_split_is_reported(writers, data, layout, change):
     shutil.copytree(folder / "train", folder / "night")
     (folder / "notes").mkdir()
     assert reported(folder) == {"folders of no split": ["night"]}
+
+
+@pytest.mark.parametrize("place", ["annotations", "."])
+def test_a_file_of_no_split_is_reported(writers, data, place):
+    folder = writers["coco"](data)
+    exports.coco_annotations_folder(folder, "images", SPLITS)
+    shutil.copy(folder / "annotations/instances_val.json", folder / place / "instances_holdout.json")
+    (folder / "annotations/captions_train.json").write_text('{"info": {}}')
+    (folder / "notes.json").write_text("[]")
+    assert reported(folder) == {"files of no split": ["instances_holdout.json"]}
 
 
 @pytest.mark.parametrize("place", [".", "ImageSets", "ImageSets/Layout"])
