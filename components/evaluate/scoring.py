@@ -72,7 +72,7 @@ def detect_share(
 
     `name` is the title of the progress bar, which shows the share of the main process.
     """
-    indices = processes.share(len(data), BATCH)
+    indices = processes.own_indices(len(data), BATCH)
     model.network.to(processes.device)
     detections = detect(model.network, model.spec.anchors, data, nms, BATCH, workers, indices)
     found = list(zip(indices, track(detections, f"score {name}", len(indices), enabled=processes.is_main), strict=True))

@@ -25,14 +25,14 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         rank: of this process.
         world_size: number of processes.
         unlabelled: number of pictures without labels.
-        share: their share of a batch, 0..1 exclusive; if it is above 0, a batch has at least one for each process.
+        unlabelled_share: their share of a batch, 0..1 exclusive; if it is above 0, a batch has at least one for each process.
 
     Raises:
         InputError: if the processes do not divide the batch, or there are fewer pictures than processes.
     """
 
     def __init__(
-        self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1, unlabelled: int = 0, share: float = 0.0
+        self, pictures: int, batch: int, seed: int, rank: int = 0, world_size: int = 1, unlabelled: int = 0, unlabelled_share: float = 0.0
     ) -> None:
         if batch % world_size:  # the mean of the gradients would weigh the pictures of a smaller share more
             raise InputError("train.batch", f"is {batch}, which {world_size} processes do not divide", "set it to a multiple of them")
@@ -42,7 +42,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.pictures, self.seed, self.rank, self.world_size = pictures, seed, rank, world_size
         self.batch = min(batch, pictures - pictures % world_size)
         self.unlabelled = unlabelled
-        added = max(round(self.batch * share / (1 - share)), 1) if unlabelled and share else 0
+        added = max(round(self.batch * unlabelled_share / (1 - unlabelled_share)), 1) if unlabelled and unlabelled_share else 0
         self.unlabelled_batch = added + -added % world_size
         self._order: tuple[int, np.ndarray] = -1, np.empty(0)
         self.epoch = 0
@@ -52,9 +52,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         for step in range(len(self)):
             labelled = order[step * self.batch : (step + 1) * self.batch]
             parts: tuple[Sequence[int], ...] = (labelled.tolist(), self._draw_unlabelled(self.epoch * len(self) + step))
-            yield [(self.epoch, int(index)) for part in parts for index in self._share(part)]
+            yield [(self.epoch, int(index)) for part in parts for index in self._own_part(part)]
 
-    def _share(self, part: Sequence[int]) -> Sequence[int]:
+    def _own_part(self, part: Sequence[int]) -> Sequence[int]:
         size = len(part) // self.world_size
         return part[self.rank * size : (self.rank + 1) * size]
 

@@ -84,7 +84,7 @@ def letterboxed_batches(
 
     `title` is that of the progress bar, which shows the share of the main process.
     """
-    indices = processes.share(len(data), batch_size)
+    indices = processes.own_indices(len(data), batch_size)
     progress = Progress(title, len(indices), enabled=processes.is_main)
     left = iter(indices)
     for squares, positions in scoring_loader(data, batch_size, workers, indices):

@@ -49,7 +49,7 @@ class Processes:
             raise InputError("train.sync_batch_norm", "is true, but the processes have no GPUs", "set it to false")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
-    def share(self, items: int, batch: int = 1) -> list[int]:
+    def own_indices(self, items: int, batch: int = 1) -> list[int]:
         """The indices of the items that this process works on, of `items`: those of every `world_size`-th batch."""
         starts = range(self.rank * batch, items, self.world_size * batch)
         return [index for start in starts for index in range(start, min(start + batch, items))]

@@ -22,7 +22,7 @@ def validate(
         return {}
     processes.broadcast_buffers(network)  # the statistics of batch normalization are each process's own
     with torch.autocast(processes.device.type, dtype=dtype, enabled=dtype is not None):
-        own = processes.share(len(val))
+        own = processes.own_indices(len(val))
         found = detect(network, spec.anchors, val, NMSConfig(), workers=workers, indices=own)
         results = processes.gather(split_results([val.ids[index] for index in own], found))
     metrics: dict[str, float] = {}

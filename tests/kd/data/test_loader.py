@@ -100,7 +100,7 @@ def test_without_augmentation_picture_boxes_and_maps_are_unchanged(data: Detecti
 def test_pictures_without_labels_follow_those_with_labels(data: DetectionData, write_split: Callable[..., Path]) -> None:
     """They have no boxes, the maps after those of the others, and mosaics of their own: a mosaic of both would miss labels."""
     more = DetectionData(write_split([(64, 64, [])] * 4, "more"), 64)
-    batches = EpochBatchSampler(len(data), 3, 0, unlabelled=len(more), share=0.5)
+    batches = EpochBatchSampler(len(data), 3, 0, unlabelled=len(more), unlabelled_share=0.5)
     plain, mixed = (
         [b.augment() for b in training_loader(TrainingDataset(data, STRONG, 10, 0, Stripes(), *unlabelled), sampler)]
         for unlabelled, sampler in (((), EpochBatchSampler(len(data), 3, 0)), ((more,), batches))

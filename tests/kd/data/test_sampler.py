@@ -50,7 +50,7 @@ def drawn(sampler: EpochBatchSampler, epochs: range) -> list[list[tuple[int, int
 
 @pytest.mark.parametrize(("share", "added"), [(0.5, 4), (0.75, 12), (0.2, 1), (0.01, 1), (0.0, 0)])
 def test_pictures_without_labels_are_added_to_the_same_batches(share: float, added: int) -> None:
-    plain, mixed = EpochBatchSampler(10, batch=4, seed=3), EpochBatchSampler(10, batch=4, seed=3, unlabelled=7, share=share)
+    plain, mixed = EpochBatchSampler(10, batch=4, seed=3), EpochBatchSampler(10, batch=4, seed=3, unlabelled=7, unlabelled_share=share)
     assert len(plain) == len(mixed) and mixed.size == 4 + added
     for one, other in zip(drawn(plain, range(3)), drawn(mixed, range(3)), strict=True):
         assert other[:4] == one and len(other) == 4 + added
@@ -58,13 +58,13 @@ def test_pictures_without_labels_are_added_to_the_same_batches(share: float, add
 
 
 def test_a_share_without_such_pictures_adds_nothing() -> None:
-    assert drawn(EpochBatchSampler(10, 4, 3, share=0.5), range(2)) == drawn(EpochBatchSampler(10, 4, 3), range(2))
+    assert drawn(EpochBatchSampler(10, 4, 3, unlabelled_share=0.5), range(2)) == drawn(EpochBatchSampler(10, 4, 3), range(2))
 
 
 @pytest.mark.parametrize("unlabelled", [3, 7, 100])
 def test_all_pictures_without_labels_are_seen_equally_often(unlabelled: int) -> None:
     """Also over the borders of epochs, so that many of them are not left out in each epoch anew."""
-    batches = drawn(EpochBatchSampler(10, 4, 0, unlabelled=unlabelled, share=0.5), range(25))
+    batches = drawn(EpochBatchSampler(10, 4, 0, unlabelled=unlabelled, unlabelled_share=0.5), range(25))
     seen = Counter(index for batch in batches for _, index in batch[4:])
     assert sum(seen.values()) == 25 * 2 * 4 and set(seen) == set(range(10, 10 + unlabelled))
     assert max(seen.values()) - min(seen.values()) <= 1
@@ -72,7 +72,7 @@ def test_all_pictures_without_labels_are_seen_equally_often(unlabelled: int) -> 
 
 def test_the_order_depends_on_seed_and_position_only() -> None:
     def sampler(seed: int = 0) -> EpochBatchSampler:
-        return EpochBatchSampler(10, 4, seed, unlabelled=30, share=0.5)
+        return EpochBatchSampler(10, 4, seed, unlabelled=30, unlabelled_share=0.5)
 
     through = drawn(sampler(), range(6))
     assert through[8:] == drawn(sampler(), range(4, 6)), "a training that resumes"
@@ -82,9 +82,9 @@ def test_the_order_depends_on_seed_and_position_only() -> None:
 
 
 def test_ranks_have_equally_many_pictures_without_labels() -> None:
-    settings = {"unlabelled": 9, "share": 0.3}
+    settings = {"unlabelled": 9, "unlabelled_share": 0.3}
     assert EpochBatchSampler(26, 12, 3, **settings).size == 12 + 5
-    whole = list(EpochBatchSampler(26, 12, 3, unlabelled=9, share=1 / 3))
+    whole = list(EpochBatchSampler(26, 12, 3, unlabelled=9, unlabelled_share=1 / 3))
     shares = [list(EpochBatchSampler(26, 12, 3, rank, 2, **settings)) for rank in (0, 1)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(key for part in parts for key in part)

@@ -42,15 +42,15 @@ def test_a_module_without_parameters_is_not_wrapped() -> None:
 
 
 def test_one_process_has_all_items() -> None:
-    assert SINGLE.share(3) == SINGLE.share(3, 2) == [0, 1, 2]
+    assert SINGLE.own_indices(3) == SINGLE.own_indices(3, 2) == [0, 1, 2]
     assert SINGLE.gather([1, 2]) == [1, 2] and SINGLE.all_gather(3) == [3]
 
 
 def test_every_item_is_the_share_of_one_process() -> None:
-    shares = [Processes(rank, 3, torch.device("cpu")).share(8) for rank in range(3)]
+    shares = [Processes(rank, 3, torch.device("cpu")).own_indices(8) for rank in range(3)]
     assert sorted(item for share in shares for item in share) == list(range(8))
-    assert [Processes(rank, 3, torch.device("cpu")).share(8, 3) for rank in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
-    assert [Processes(rank, 2, torch.device("cpu")).share(8, 3) for rank in range(2)] == [[0, 1, 2, 6, 7], [3, 4, 5]]
+    assert [Processes(rank, 3, torch.device("cpu")).own_indices(8, 3) for rank in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert [Processes(rank, 2, torch.device("cpu")).own_indices(8, 3) for rank in range(2)] == [[0, 1, 2, 6, 7], [3, 4, 5]]
 
 
 class _Two(Processes):

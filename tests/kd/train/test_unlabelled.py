@@ -100,7 +100,7 @@ def step(mixed: Path, distill_mixed: Callable) -> tuple[Network, Batch, dict[str
     network = build_model(spec_for(), 0).eval()
     data, more = DetectionData(mixed / "train", SIDE), find_unlabelled(mixed, SIDE)
     distillation = distill_mixed(response=1.0)(network, spec_for(), len(data) + len(more or ()), None, 0)
-    batches = EpochBatchSampler(len(data), 4, 0, unlabelled=UNLABELLED, share=distillation.unlabelled)
+    batches = EpochBatchSampler(len(data), 4, 0, unlabelled=UNLABELLED, unlabelled_share=distillation.unlabelled)
     batch = next(iter(training_loader(TrainingDataset(data, VARIED, 1, 0, distillation.stored_maps, more), batches))).augment()
     batch = batch._replace(pictures=batch.pictures.requires_grad_())
     output, taught = network(batch.pictures), distillation.teacher(batch.pictures.detach(), distillation.strides)
