@@ -13,7 +13,7 @@ from torch import Tensor
 from kd.data.augment import AugmentConfig, sample_colors, sample_placements
 from kd.data.batch import LoadedBatch
 from kd.data.letterbox import Letterbox
-from kd.data.placement import MOSAIC_PICTURES, to_tensor, warp_boxes
+from kd.data.placement import MOSAIC_PICTURES, squares_of, to_tensor, warp_boxes
 from kd.data.streams import AUGMENTATION, generator
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def first_occurrences(groups: list[list[int]]) -> list[int]:
 
 
 def _mosaic(groups: list[list[int]], slot: int) -> list[int]:
-    """The group of the picture in `slot`, rotated so that this picture is first."""
+    """The pictures that a mosaic of the picture in `slot` is composed of."""
     group, own = divmod(slot, MOSAIC_PICTURES)
-    return groups[group][own:] + groups[group][:own]
+    return [groups[group][square] for square in squares_of(MOSAIC_PICTURES, MOSAIC_PICTURES)[own].tolist()]
 
 
 def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -45,9 +45,9 @@ def to_tensor(placements: Sequence[Placement], count: int) -> Tensor:
 def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     """Compose groups of N squares [G, N, C, S, S] into N pictures each, float32 [G, N, C, S, S]; the rest is filled with `fill`.
 
-    Picture n of a group is composed of its square n and those that follow, the first again after the last. Each pixel has one
-    source. It is read from the square at full size and at half of it, and the two are blended by how much the square shrinks. This
-    prevents aliasing down to half the size; below that, fine patterns may alias.
+    A picture is composed of the squares that `squares_of` gives. Each pixel has one source. It is read from the square at full size and
+    at half of it, and the two are blended by how much the square shrinks. This prevents aliasing down to half the size; below that, fine
+    patterns may alias.
 
     Args:
         squares: the sources.
@@ -61,8 +61,7 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     pixels = torch.arange(side, device=squares.device)
     inside = ((pixels >= (low * side).round()) & (pixels < (high * side).round())).float()
     edge = (zoom * ((2 * pixels + 1) / side - 1) + shift + 1) * side / 2  # the source's distance from the edge of its square
-    square = torch.arange(number, device=squares.device)[:, None] + torch.arange(placements.shape[2], device=squares.device)
-    top = (square % number * (height // number))[..., None]
+    top = (squares_of(number, placements.shape[2], squares.device) * (height // number))[..., None]
 
     def look_up(level: int) -> Tensor:
         x, y = ((edge / 2**level - 0.5).clamp(-1, -(-side // 2**level)) + 1).unbind(-2)
@@ -74,6 +73,11 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     half_weight = (in_y * (zoom[..., 1, :].abs() - 1).clamp(0, 1).float()).mT @ in_x
     warped = torch.lerp(look_up(0), look_up(1), half_weight.flatten(1, 2)[:, None])
     return warped.reshape(*warped.shape[:2], number, side, side).transpose(1, 2)
+
+
+def squares_of(number: int, count: int, device: torch.device | None = None) -> Tensor:
+    """[N, K] the `count` squares that each picture of a group of `number` is composed of: its own and those that follow, in a circle."""
+    return (torch.arange(number, device=device)[:, None] + torch.arange(count, device=device)) % number
 
 
 def _grid(inside: Tensor, x: Tensor, y: Tensor) -> Tensor:
