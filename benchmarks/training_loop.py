@@ -20,10 +20,9 @@ from kd.train.state import TrainState, build_state
 
 @dataclass
 class TrainingLoop:
-    """A training in this process, as `kd.train.engine.train` sets it up, without checkpoint, validation and progress."""
+    """A training in this process, as `kd.train.engine.train` sets it up, without checkpoint, validation, `compile` and `multi_scale`."""
 
     side: int
-    network: Network
     criterion: DetectionLoss
     distillation: Distillation | None
     state: TrainState
@@ -33,7 +32,7 @@ class TrainingLoop:
         silent = TrainingProgress("", 1, 1, 1, 0, enabled=False)
         loader = cast(DataLoader[LoadedBatch], batches)
         sides = [self.side] * len(loader)
-        train_one_epoch(self.state, self.network, self.criterion, self.distillation, loader, sides, number, silent)
+        train_one_epoch(self.state, self.state.trained[0], self.criterion, self.distillation, loader, sides, number, silent)
 
 
 def build_training_loop(
@@ -43,4 +42,4 @@ def build_training_loop(
     network = build_model(spec).to(device)
     distillation = distill(network) if distill else None
     state = build_state(network, distillation.loss if distillation else None, config)
-    return TrainingLoop(spec.image_size, network, DetectionLoss(spec.anchors).to(device), distillation, state)
+    return TrainingLoop(spec.image_size, DetectionLoss(spec.anchors).to(device), distillation, state)

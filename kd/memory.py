@@ -19,12 +19,12 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, because the next picture or step of a network needs as much again.
 
-    By default glibc returns large blocks to the system. To get new ones takes a tenth of the time of a training on a CPU, and makes the
-    threads that decode pictures wait for each other. Other C libraries have no such option and are left as they are.
+    By default glibc returns large blocks to the system. To get new ones takes time, and makes the threads that decode pictures wait for
+    each other. Other C libraries have no such option and are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
-        mallopt(M_MMAP_MAX, 0)  # no blocks of their own, which are returned when they are freed
+        mallopt(M_MMAP_MAX, 0)  # a block with a mapping of its own is returned as soon as it is freed
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kd.data import anchors
+from kd.data.anchors import COCO_ANCHORS, TINY_CFG_ANCHORS
 
 Sizes = NDArray[np.float64]
 AnchorsByArchitecture = dict[str, dict[str, list[list[float]]]]
@@ -11,8 +11,8 @@ AnchorsByArchitecture = dict[str, dict[str, list[list[float]]]]
 
 ANCHORS_PER_STRIDE = 3
 COCO_IMAGE_SIZE = 416
-COCO_ANCHORS = {"yolov3": anchors.COCO_ANCHORS["yolov3"], "yolov3-tiny": anchors.TINY_CFG_ANCHORS}
-STRIDES = {name: sorted(by_stride) for name, by_stride in COCO_ANCHORS.items()}
+PUBLISHED = {"yolov3": COCO_ANCHORS["yolov3"], "yolov3-tiny": TINY_CFG_ANCHORS}
+STRIDES = {name: sorted(by_stride) for name, by_stride in PUBLISHED.items()}
 RESTARTS, MAX_ITERATIONS, MAX_BOXES = 5, 50, 10_000
 
 
@@ -24,7 +24,7 @@ def kmeans_anchors(sizes: Sizes) -> AnchorsByArchitecture:
 def coco_anchors(image_size: int) -> AnchorsByArchitecture:
     """The published anchors of COCO, scaled to a square input of `image_size` pixels."""
     scale = image_size / COCO_IMAGE_SIZE
-    return {name: {str(s): (np.array(a) * scale).round(2).tolist() for s, a in anchors.items()} for name, anchors in COCO_ANCHORS.items()}
+    return {name: {str(s): (np.array(a) * scale).round(2).tolist() for s, a in by_stride.items()} for name, by_stride in PUBLISHED.items()}
 
 
 def kmeans(sizes: Sizes, count: int, seed: int = 0) -> Sizes:
@@ -32,12 +32,12 @@ def kmeans(sizes: Sizes, count: int, seed: int = 0) -> Sizes:
 
     The mean of a cluster does not minimize this distance, so the best centers of all iterations and restarts are returned.
     """
-    distinct = np.unique(sizes, axis=0)
-    if len(distinct) <= count:
-        return _sort_by_area(_repeat_larger(distinct, count))
     rng = np.random.default_rng(seed)
     if len(sizes) > MAX_BOXES:
         sizes = sizes[rng.choice(len(sizes), MAX_BOXES, replace=False)]
+    distinct = np.unique(sizes, axis=0)
+    if len(distinct) <= count:
+        return _sort_by_area(_repeat_larger(distinct, count))
     candidates = [centers for _ in range(RESTARTS) for centers in _iterate(sizes, count, rng)]
     return _sort_by_area(max(candidates, key=lambda centers: mean_best_iou(sizes, centers)))
 

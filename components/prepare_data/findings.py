@@ -12,6 +12,7 @@ SINGULAR = {
     "label files": "label file",
     "boxes": "box",
     "classes": "class",
+    "files": "file",
     "folders": "folder",
     "lists": "list",
     "annotations": "annotation",

@@ -30,7 +30,7 @@ def store_pictures(folder: Path, pictures: Sequence[LabeledPicture], title: str,
     digests: list[str] = []
 
     def stored() -> Iterator[PreparedPicture]:
-        encoded = map_parallel(lambda picture: encode(picture, longest), pictures, title, per_task=1)
+        encoded = map_parallel(lambda picture: encode(picture, longest, folder), pictures, title, per_task=1)
         for image_id, (extension, content, sha256) in enumerate(encoded, 1):
             digests.append(sha256)
             yield PreparedPicture(image_id, extension, content, sha256)
@@ -39,8 +39,8 @@ def store_pictures(folder: Path, pictures: Sequence[LabeledPicture], title: str,
     return digests
 
 
-def encode(picture: LabeledPicture, longest: int | None) -> tuple[str, bytes, str]:
-    """Extension and content of a picture to store, and SHA-256 of its file.
+def encode(picture: LabeledPicture, longest: int | None, folder: Path) -> tuple[str, bytes, str]:
+    """Extension and content of a picture to store, and SHA-256 of its file; `folder` is for temporary files.
 
     Training letterboxes a picture before it augments it, so its augmentations never see more than `data.image_size` pixels of the longer
     side, not even where they zoom in. A picture is therefore scaled down just as letterboxing would do it, upright by its EXIF
@@ -52,7 +52,7 @@ def encode(picture: LabeledPicture, longest: int | None) -> tuple[str, bytes, st
         return picture.path.suffix.lower(), content, sha256
     fitted = resize_to_fit(read_picture(picture.path, at_least=longest), longest, (picture.width, picture.height))
     fitted.info.clear()  # comments of the original, which Pillow would copy
-    with TemporaryFile() as file:  # other threads work meanwhile: Pillow lets them if it writes to a file, not to memory
+    with TemporaryFile(dir=folder) as file:  # Pillow releases the GIL when it encodes to a file, but not to memory
         fitted.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
         file.seek(0)
         return ".jpg", file.read(), sha256

@@ -43,7 +43,9 @@ UNTRACKED = ("fetch_weights", "resolve_unlabelled")
 
 
 def run_step(step: Step, params: Params, **inputs: Any) -> None:
-    """Run `step` with its sections of `params`, track it, and write its output atomically. Then a training's checkpoint is deleted.
+    """Run `step` with its sections of `params`, track it, and write its output atomically.
+
+    If the step returns a checkpoint, it is deleted once the output is in its place.
 
     Under `torchrun` every process runs the step, but only the main process is tracked and keeps its output.
 
@@ -55,6 +57,7 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
     Raises:
         InputError: before the step starts, if `output` must not be replaced, see `components.runtime.outputs`.
     """
+    keep_freed_memory()
     params = params.only(SECTIONS[step.__name__])
     arguments = {**_default_paths(step), **inputs}
     output = arguments.pop("output")
@@ -74,7 +77,6 @@ def run_step(step: Step, params: Params, **inputs: Any) -> None:
 def run_command(name: str) -> None:
     """The command line of a step: `python -m components.<step> [--params FILE] [--set name=value] [--<path> PATH]`."""
     configure_threads()
-    keep_freed_memory()
     step = import_step(name)
     parser = argparse.ArgumentParser(
         prog=f"python -m components.{step.__name__}",

@@ -31,7 +31,7 @@ from kd.train.engine import BuildDistillation, EpochMetrics, train
 
 
 class Diverged(InputError):
-    """The loss of a training is not finite."""
+    """The loss or a weight of a training is not finite."""
 
 
 def train_network(
@@ -49,7 +49,7 @@ def train_network(
 ) -> Path:
     """Train the network of `section` on prepared `data`; write model.safetensors and history.csv to `output`.
 
-    An interrupted training resumes from its last epoch. The name of its checkpoint is a digest of everything that affects the result.
+    An interrupted training resumes from its last epoch. The name of its checkpoint is a digest of the parameters, the data and the code.
     The checkpoint is returned; it is needed until the output is in its place.
 
     Args:
@@ -67,7 +67,7 @@ def train_network(
 
     Raises:
         InputError: if the data or the initial weights do not fit, or a checkpoint cannot be written.
-        Diverged: if the loss is not finite.
+        Diverged: if the loss or a weight is not finite.
     """
     summary = read_json(data / "summary.json")
     run.log_dataset("prepared", str(data), summary["digest"], "training")

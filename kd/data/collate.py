@@ -24,12 +24,12 @@ class Sample(NamedTuple):
     """One picture before it is augmented.
 
     Attributes:
-        key: epoch, from 0, and index of the picture in the data set.
+        key: epoch, from 0, or pass over the pictures without labels, and index of the picture in the data set.
         letterboxed: uint8 [3, S, S], the picture in its square.
         position: of the picture in its square.
         boxes: [M, 4] (x0, y0, x1, y1) in the picture's own pixels.
         labels: [M] class indices.
-        is_labelled: whether an object without a box is background.
+        is_labelled: whether the picture has labels; if not, what is outside of its boxes is not background.
     """
 
     key: tuple[int, int]
@@ -47,18 +47,18 @@ def collate(samples: Sequence[Sample], maps: "Mapping[Tap, Tensor]", augment: Au
     """
     labelled = sum(sample.is_labelled for sample in samples)
     groups = mosaic_groups(range(labelled)) + mosaic_groups(range(labelled, len(samples)))
-    slots = first_occurrences(groups)
+    slots, order = first_occurrences(groups), squares_of(MOSAIC_PICTURES, MOSAIC_PICTURES).tolist()
     generators = [generator(seed, AUGMENTATION, *sample.key) for sample in samples]
-    drawn = [sample_placements(rng, augment, _mosaic(groups, slot)) for rng, slot in zip(generators, slots, strict=True)]
+    drawn = [sample_placements(rng, augment, _mosaic(groups, slot, order)) for rng, slot in zip(generators, slots, strict=True)]
     count = max(map(len, drawn))
     sources = torch.tensor([[p.source for p in row] + [row[0].source] * (count - len(row)) for row in drawn])
     placements = torch.stack([to_tensor(row, count) for row in drawn])
     colors = torch.stack([sample_colors(rng, augment) for rng in generators])
-    objects = _move_objects(samples, sources, placements)
+    moved = _move_objects(samples, sources, placements)
     # pictures are decoded with the channels last, and copied as they are; the device changes their order
     squares = torch.stack([sample.letterboxed.permute(1, 2, 0) for sample in samples]).permute(0, 3, 1, 2)
     unlabelled = len(samples) - labelled
-    return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *objects, dict(maps), unlabelled)
+    return LoadedBatch(squares, torch.tensor(groups), torch.tensor(slots), placements, colors, *moved, dict(maps), unlabelled)
 
 
 def mosaic_groups(positions: range) -> list[list[int]]:
@@ -76,10 +76,10 @@ def first_occurrences(groups: list[list[int]]) -> list[int]:
     return [slots[position] for position in sorted(slots)]
 
 
-def _mosaic(groups: list[list[int]], slot: int) -> list[int]:
-    """The pictures that a mosaic of the picture in `slot` is composed of."""
+def _mosaic(groups: list[list[int]], slot: int, order: list[list[int]]) -> list[int]:
+    """The pictures that a mosaic of the picture in `slot` is composed of; `order` is that of `squares_of`."""
     group, own = divmod(slot, MOSAIC_PICTURES)
-    return [groups[group][square] for square in squares_of(MOSAIC_PICTURES, MOSAIC_PICTURES)[own].tolist()]
+    return [groups[group][square] for square in order[own]]
 
 
 def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,8 +89,8 @@ def _move_objects(samples: Sequence[Sample], sources: Tensor, placements: Tensor
     boxes = torch.cat([sample.boxes for sample in samples]) * scale + torch.cat([left, top, left, top], dim=1)
     labels = torch.cat([sample.labels for sample in samples])
     starts, copied = counts.cumsum(0) - counts, counts[sources.flatten()]
-    target = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
-    within = torch.arange(len(target)) - (copied.cumsum(0) - copied)[target]
-    objects = starts[sources.flatten()][target] + within
-    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[target], samples[0].letterboxed.shape[-1])
-    return moved, labels[objects[kept]], target[kept] // sources.shape[1]
+    destination = torch.arange(sources.numel()).repeat_interleave(copied)  # which square of the batch an object is copied to
+    within = torch.arange(len(destination)) - (copied.cumsum(0) - copied)[destination]
+    objects = starts[sources.flatten()][destination] + within
+    moved, kept = warp_boxes(boxes[objects], placements.flatten(0, 1)[destination], samples[0].letterboxed.shape[-1])
+    return moved, labels[objects[kept]], destination[kept] // sources.shape[1]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kd.model.spec import Tap
 
 T = TypeVar("T")
-WORKERS = "train.workers, info_maps.workers, evaluate.workers"
+WORKER_PARAMETERS = "train.workers, info_maps.workers, evaluate.workers"
 MORE_MEMORY = "lower this step's, or give the process more memory and a larger /dev/shm (shared_memory in pipeline/cluster.yaml)"
 SHORTAGE = ("MemoryError", "allocate memory", "No space left on device", "shared memory", "Too many open files", "Bus error")
 """What the messages of Python, NumPy, torch and the system say if memory, /dev/shm or file descriptors run out."""
@@ -126,7 +126,7 @@ class CheckedLoader(DataLoader[T]):
                 yield batch
         except (RuntimeError, MemoryError, OSError) as error:
             if reason := _shortage(error):
-                raise InputError(WORKERS, f"{reason} ({_last_line(error)})", MORE_MEMORY) from error
+                raise InputError(WORKER_PARAMETERS, f"{reason} ({_last_line(error)})", MORE_MEMORY) from error
             raise
 
 

@@ -46,8 +46,8 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     """Compose groups of N squares [G, N, C, S, S] into N pictures each, float32 [G, N, C, S, S]; the rest is filled with `fill`.
 
     A picture is composed of the squares that `squares_of` gives. Each pixel has one source. It is read from the square at full size and
-    at half of it, and the two are blended by how much the square shrinks. This prevents aliasing down to half the size; below that, fine
-    patterns may alias.
+    at half of it, and the two are blended by how much the square shrinks, which is read from y: the zooms in x and y are equal up to the
+    sign. This prevents aliasing down to half the size; below that, fine patterns may alias.
 
     Args:
         squares: the sources.
@@ -76,7 +76,7 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
 
 
 def squares_of(number: int, count: int, device: torch.device | None = None) -> Tensor:
-    """[N, K] the `count` squares that each picture of a group of `number` is composed of: its own and those that follow, in a circle."""
+    """[N, K] indices of the `count` squares that compose each picture of a group of `number`: its own, then the following ones, wrapped."""
     return (torch.arange(number, device=device)[:, None] + torch.arange(count, device=device)) % number
 
 

@@ -1,6 +1,6 @@
 """Which pictures are in a batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -10,12 +10,13 @@ from kd.errors import InputError
 
 
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """The (epoch, index) pairs of each batch of one epoch; each of `world_size` processes takes an equal share of every batch,
-    pictures in a row, because those of a mosaic follow each other.
+    """Yields the batches of one epoch as lists of (epoch, index). Each of `world_size` processes gets an equal, contiguous share of every
+    batch, because the pictures of a mosaic are consecutive.
 
     Pictures without labels are added to each batch, after those with labels. They change neither the number of steps in an epoch nor
     the pictures with labels in a step. They are drawn without replacement until all were seen, and then again: many of them last for
-    several epochs, few are seen several times in one.
+    several epochs, few are seen several times in one. Instead of the epoch, they have the number of the pass over all of them, so that
+    they are augmented differently each time.
 
     Args:
         pictures: number of pictures with labels.
@@ -51,23 +52,23 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         order = generator(self.seed, ORDER, self.epoch).permutation(self.pictures)
         for step in range(len(self)):
             labelled = order[step * self.batch : (step + 1) * self.batch]
-            parts: tuple[Sequence[int], ...] = (labelled.tolist(), self._draw_unlabelled(self.epoch * len(self) + step))
-            yield [(self.epoch, int(index)) for part in parts for index in self._own_part(part)]
+            unlabelled = self._draw_unlabelled(self.epoch * len(self) + step)
+            yield self._own_part([(self.epoch, index) for index in labelled.tolist()]) + self._own_part(unlabelled)
 
-    def _own_part(self, part: Sequence[int]) -> Sequence[int]:
+    def _own_part(self, part: list[tuple[int, int]]) -> list[tuple[int, int]]:
         size = len(part) // self.world_size
         return part[self.rank * size : (self.rank + 1) * size]
 
-    def _draw_unlabelled(self, step: int) -> list[int]:
-        """The indices of the pictures without labels in a step of the training: the next ones of one random order after another."""
+    def _draw_unlabelled(self, step: int) -> list[tuple[int, int]]:
+        """Pass and index of the pictures without labels in a step of the training: the next ones of one random order after another."""
         first = step * self.unlabelled_batch
         return [self._unlabelled_at(position) for position in range(first, first + self.unlabelled_batch)]
 
-    def _unlabelled_at(self, position: int) -> int:
+    def _unlabelled_at(self, position: int) -> tuple[int, int]:
         number, place = divmod(position, self.unlabelled)
         if number != self._order[0]:
             self._order = number, generator(self.seed, UNLABELLED_ORDER, number).permutation(self.unlabelled)
-        return self.pictures + int(self._order[1][place])
+        return number, self.pictures + int(self._order[1][place])
 
     @property
     def size(self) -> int:

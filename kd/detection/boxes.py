@@ -1,4 +1,4 @@
-"""Overlap of boxes, (x0, y0, x1, y1), with the same number of operations for any number of boxes and without a transfer from the device.
+"""Overlap of boxes, (x0, y0, x1, y1), with the same number of operations for any number of boxes and without synchronizing with the device.
 
 torchvision's losses select the boxes that overlap, so that the host has to wait for their number.
 """

@@ -34,7 +34,7 @@ class MapWriter:
     def __init__(self, folder: Path, grid_sizes: dict[Tap, int], pictures: int, metadata: dict[str, Any], shared: bool = False) -> None:
         self.folder, self.metadata, self.pictures = folder, metadata, pictures
         self.names = {tap: f"stride_{tap.stride}.npy" if shared else f"{tap}.npy" for tap in grid_sizes}
-        first = {name: tap for tap, name in reversed(self.names.items())}
+        first = {name: tap for tap, name in reversed(self.names.items())}  # the first tap of each file
         self.files = {tap: _open_npy(folder / name, (pictures, grid_sizes[tap], grid_sizes[tap])) for name, tap in first.items()}
 
     def __enter__(self) -> "MapWriter":
@@ -61,24 +61,36 @@ def _open_npy(path: Path, shape: tuple[int, int, int]) -> BinaryIO:
 
 
 class MapStore:
-    """Reads what `MapWriter` wrote, those of one picture or of several.
+    """Reads stored maps, of one picture or of a list of pictures.
 
     Raises:
-        InputError: if a file is missing, or the maps are of another number of pictures or from an older release.
+        InputError: if a file is missing or damaged, or the maps are of another number of pictures or from an older release.
     """
 
     def __init__(self, folder: Path, taps: Iterable[Tap], pictures: int) -> None:
-        self.metadata = read_index(folder)
-        if self.metadata["pictures"] != pictures:
-            problem = f"holds maps of {self.metadata['pictures']} pictures, but the data have {pictures}"
+        self.folder, self.metadata = folder, read_index(folder)
+        if (stored := self.metadata.get("pictures")) != pictures:
+            problem = f"holds maps of {stored} pictures, but the data have {pictures}"
             raise InputError(folder, problem, "run compute_info_maps again")
         files = self.metadata.get("files", {})
         self.names = {tap: _file_name(folder, tap, files) for tap in taps}
+        self._open()
+
+    def _open(self) -> None:
         try:
             # plain arrays, because an index into a `memmap` takes several times as long
-            self.files = {name: np.asarray(np.load(folder / name, mmap_mode="r")) for name in set(self.names.values())}
+            self.files = {name: np.asarray(np.load(self.folder / name, mmap_mode="r")) for name in set(self.names.values())}
         except FileNotFoundError as error:
-            raise InputError(folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
+            raise InputError(self.folder, f"lacks the maps {error.filename}", "run compute_info_maps again") from None
+        except (EOFError, ValueError) as error:
+            raise InputError(self.folder, f"holds damaged maps ({error})", "run compute_info_maps again") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"files": {}}  # another process maps the files itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._open()
 
     def __getitem__(self, index: int | list[int]) -> dict[Tap, Tensor]:
         """The maps of a picture by tap, float32 [S / stride, S / stride], or of pictures, [N, S / stride, S / stride]."""

@@ -28,6 +28,7 @@ from kd.train.config import TrainConfig
 from kd.train.divergence import DivergenceCheck, check_weights
 from kd.train.early_stopping import KEPT_MARK, best_epoch, is_exhausted
 from kd.train.gradient_ratio import exceeds_max_ratio, gradient_ratio
+from kd.train.lr_schedule import set_lr
 from kd.train.multi_scale import resize_batch, sample_sides
 from kd.train.progress import TrainingProgress
 from kd.train.state import TrainState, build_state
@@ -93,10 +94,12 @@ def train(
     autocast = config.autocast_dtype(processes.device)
     unlabelled = find_unlabelled(data, spec.image_size) if distill else None
     distillation = distill(network, spec, len(pictures) + len(unlabelled or ()), autocast, seed) if distill else None
-    maps, cache = distillation.stored_maps if distillation else None, free_memory_share() // 2 if config.cache else 0
+    maps = distillation.stored_maps if distillation else None
+    cache = free_memory_share() // 2 if config.cache else 0
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, maps, unlabelled, cache)
-    extra = (len(unlabelled or ()), distillation.unlabelled) if distillation else (0, 0.0)
-    batch_sampler = EpochBatchSampler(len(pictures), config.batch, seed, processes.rank, processes.world_size, *extra)
+    share = distillation.unlabelled if distillation else 0.0
+    sizes = len(pictures), config.batch, seed, processes.rank, processes.world_size
+    batch_sampler = EpochBatchSampler(*sizes, len(unlabelled or ()), share)
     loader = training_loader(dataset, batch_sampler, config.workers)
     state = build_state(network, distillation.loss if distillation else None, config)
     student = processes.wrap(network)
@@ -158,7 +161,7 @@ def train_one_epoch(
         TrainingDiverged: if the loss is not finite.
     """
     state.trained.train()
-    if epoch < state.config.freeze_epochs:  # batch normalization must not change either
+    if epoch < state.config.freeze_epochs:  # freeze the batch statistics, too
         state.trained[0].get_submodule("backbone").eval()
     steps, device = len(loader), next(state.trained.parameters()).device
     divergence = DivergenceCheck(epoch, device)
@@ -166,7 +169,7 @@ def train_one_epoch(
     ratio: EpochMetrics = {}
     for index, (loaded, side) in enumerate(zip(progress_bar.timed(loader), sides, strict=True)):
         step = epoch * steps + index
-        state.start_step(step, steps)
+        set_lr(state.optimizer, state.config, step, steps)
         batch = resize_batch(loaded.to(device).augment(), side)
         batch = batch._replace(pictures=batch.pictures.to(memory_format=torch.channels_last))
 

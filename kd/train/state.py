@@ -10,7 +10,6 @@ from kd.model.build import Network
 from kd.train.checkpoint import Parts
 from kd.train.config import TrainConfig
 from kd.train.ema import ModelEMA
-from kd.train.lr_schedule import set_lr
 from kd.train.optimizer import build_optimizer
 
 
@@ -23,8 +22,8 @@ class TrainState:
         trained: everything that is optimized: the network and, for a distillation, its loss.
         ema: the averaged network.
         optimizer: of `trained`.
-        scaler: of the loss; it does something in float16 only.
-        autocast: what autocast computes in; None for float32.
+        scaler: scales the loss; enabled for float16 only.
+        autocast: dtype of autocast; None for float32.
     """
 
     config: TrainConfig
@@ -35,22 +34,21 @@ class TrainState:
     autocast: torch.dtype | None
 
     def parts(self) -> Parts:
-        """What a checkpoint holds."""
+        """The parts whose state a checkpoint saves."""
         return {"trained": self.trained, "ema": self.ema.network, "optimizer": self.optimizer, "scaler": self.scaler}
 
-    def start_step(self, step: int, steps: int) -> None:
-        """Set the learning rates for `step` (from 0) of the training, which has `steps` in each epoch."""
-        set_lr(self.optimizer, self.config, step, steps)
+    def backward(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
+        """Accumulate the gradients of `loss`, of `step` (from 0) of the training.
 
-    def backward(self, loss: Tensor, step: int, steps: int) -> None:
-        """Add the gradients of the `loss` of a step, and update the weights after every `config.accumulate` steps of an epoch."""
-        epoch, index = divmod(step, steps)
-        update, position = divmod(index, self.config.accumulate)
-        summed = min(self.config.accumulate, steps - update * self.config.accumulate)  # the last update may sum fewer batches
-        self.scaler.scale(loss / summed).backward()
-        if position + 1 == summed:
+        Update the weights and their average after `config.accumulate` steps, and after the last step of an epoch.
+        """
+        epoch, index = divmod(step, steps_per_epoch)
+        group, place = divmod(index, self.config.accumulate)
+        group_size = min(self.config.accumulate, steps_per_epoch - group * self.config.accumulate)
+        self.scaler.scale(loss / group_size).backward()
+        if place + 1 == group_size:
             self._update_weights()
-            self.ema.update(self.trained[0], epoch * math.ceil(steps / self.config.accumulate) + update + 1)
+            self.ema.update(self.trained[0], epoch * math.ceil(steps_per_epoch / self.config.accumulate) + group + 1)
 
     def _update_weights(self) -> None:
         self.scaler.unscale_(self.optimizer)

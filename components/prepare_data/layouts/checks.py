@@ -54,10 +54,10 @@ def find_other_folders(folder: Path, has_labels: Callable[[Path], object]) -> li
     return find("folders of no split", names, problem, "name them train, val or test, add them to one, or remove them")
 
 
-def find_other_files(files: Iterable[Path], read: Collection[Path]) -> list[Finding]:
-    """Those of the files with annotations that were not read."""
-    names = [file.name for file in files if file not in read]
-    problem = "files with annotations do not have the name of a split; left out"
+def find_other_files(files: Iterable[Path], used: Collection[Path]) -> list[Finding]:
+    """Those of the files with annotations that were not used."""
+    names = [file.name for file in files if file not in used]
+    problem = "files have annotations, but not the name of a split; left out"
     return find("files of no split", names, problem, "name them like train, val or test, add them to one, or remove them")
 
 

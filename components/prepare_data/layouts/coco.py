@@ -28,6 +28,7 @@ T = TypeVar("T")
 EXPECTED = "annotations.json, _annotations.coco.json, annotations/instances_*.json, train.json, result.json or labels.json"
 FILE_NAMES = ("annotations.json", "_annotations.coco.json")
 EXPORT_NAMES = ("result.json", "labels.json")  # of Label Studio and FiftyOne; other programs use these names, too
+OTHER_ANNOTATIONS = ("captions_", "image_info_", "panoptic_", "person_keypoints_", "stuff_")
 PICTURE_FOLDERS = ("images", "data")
 NO_BOX: tuple[object, ...] = ([], None, [0, 0, 0, 0])
 
@@ -87,8 +88,7 @@ def _find_splits(folder: Path) -> list[Split]:
 
 def _in_annotations_folder(folder: Path) -> list[Split]:
     splits = []
-    files = sorted((folder / "annotations").glob("*.json")) or [file for file in sorted(folder.glob("*.json")) if _starts_like_coco(file)]
-    for file in files:
+    for file in [*sorted((folder / "annotations").glob("*.json")), *filter(_starts_like_coco, sorted(folder.glob("*.json")))]:
         suffix = file.stem.removeprefix("instances_")
         name = parse_split(suffix)
         if name and not is_hidden(file.name):
@@ -98,9 +98,9 @@ def _in_annotations_folder(folder: Path) -> list[Split]:
 
 
 def _annotation_files(folder: Path) -> list[Path]:
-    """The files in `folder` and its folder `annotations` that should be of a split; COCO's own folder has captions and key points, too."""
-    files = [*(folder / "annotations").glob("instances_*.json"), *filter(_starts_like_coco, folder.glob("*.json"))]
-    return sorted(file for file in files if not is_hidden(file.name))
+    """The files in `folder` and its folder `annotations` that may have the boxes of a split; COCO's captions and others have none."""
+    files = [file for parent in (folder / "annotations", folder) for file in sorted(parent.glob("*.json"))]
+    return [f for f in files if not is_hidden(f.name) and not f.name.startswith(OTHER_ANNOTATIONS) and _starts_like_coco(f)]
 
 
 def _in_folder(name: str, folder: Path) -> list[Split]:

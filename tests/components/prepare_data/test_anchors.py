@@ -68,7 +68,13 @@ def test_too_few_sizes_are_kept_and_repeated_larger(distinct):
 
 def test_a_sample_represents_many_boxes():
     sizes = random_sizes(0, 30_000)
-    assert mean_best_iou(sizes, kmeans(sizes, 6)) == pytest.approx(mean_best_iou(sizes, kmeans(sizes[:5000], 6)), abs=0.01)
+    by_area = sizes[sizes.prod(axis=1).argsort()]
+    assert mean_best_iou(sizes, kmeans(by_area, 6)) == pytest.approx(mean_best_iou(sizes, kmeans(sizes[:5000], 6)), abs=0.01)
+
+
+def test_a_sample_of_one_size_is_repeated_larger():
+    sizes = np.array([[16.0, 24.0]] * 40_000 + [[300.0 + extra, 400.0] for extra in range(9)])
+    assert len(np.unique(kmeans(sizes, 9), axis=0)) == 9
 
 
 @pytest.mark.parametrize("anchors", [kmeans_anchors(random_sizes(1, 100)), coco_anchors(416)])

@@ -66,13 +66,13 @@ def test_a_picture_without_mosaic_does_not_depend_on_its_batch() -> None:
 
 
 def test_boxes_are_moved_to_their_squares() -> None:
-    positions = [Letterbox(0.5, 0, 8), Letterbox(2.0, 3, 0), Letterbox(0.1, 1, 1)]
-    samples = [sample(index)._replace(position=position) for index, position in zip((2, 0, 1), positions, strict=True)]
+    positions = [Letterbox(0.5, 0, 8), Letterbox(2.0, 3, 0), Letterbox(0.7, 4, 1), Letterbox(0.1, 1, 1)]
+    samples = [sample(index)._replace(position=position) for index, position in zip((2, 0, 3, 1), positions, strict=True)]
     batch = collate(samples, {}, AugmentConfig(), 0)
     expected = torch.cat([one.position.to_square(one.boxes) for one in samples if len(one.boxes)])
     kept = (expected[:, 2:] - expected[:, :2]).amin(dim=1) >= MIN_BOX_SIDE
     torch.testing.assert_close(batch.boxes, expected[kept])
-    assert batch.batch_index.tolist() == [0, 0]
+    assert batch.batch_index.tolist() == [0, 0, 2, 2, 2]
 
 
 def test_a_batch_without_boxes() -> None:

@@ -37,7 +37,7 @@ def test_ranks_share_each_batch(world_size: int) -> None:
     whole = list(EpochBatchSampler(26, batch=12, seed=3))
     shares = [list(EpochBatchSampler(26, batch=12, seed=3, rank=rank, world_size=world_size)) for rank in range(world_size)]
     for batch, *parts in zip(whole, *shares, strict=True):
-        assert sorted(batch) == sorted(key for part in parts for key in part)
+        assert batch == [key for part in parts for key in part]
         assert {len(part) for part in parts} == {12 // world_size}
 
 
@@ -70,6 +70,12 @@ def test_all_pictures_without_labels_are_seen_equally_often(unlabelled: int) -> 
     assert max(seen.values()) - min(seen.values()) <= 1
 
 
+def test_a_picture_without_labels_has_another_key_each_time() -> None:
+    """So it is augmented differently, also if it is seen several times in an epoch."""
+    keys = [key for batch in drawn(EpochBatchSampler(100, 4, 0, unlabelled=5, unlabelled_share=0.5), range(2)) for key in batch[4:]]
+    assert len(set(keys)) == len(keys) == 200
+
+
 def test_the_order_depends_on_seed_and_position_only() -> None:
     def sampler(seed: int = 0) -> EpochBatchSampler:
         return EpochBatchSampler(10, 4, seed, unlabelled=30, unlabelled_share=0.5)
@@ -87,5 +93,8 @@ def test_ranks_have_equally_many_pictures_without_labels() -> None:
     whole = list(EpochBatchSampler(26, 12, 3, unlabelled=9, unlabelled_share=1 / 3))
     shares = [list(EpochBatchSampler(26, 12, 3, rank, 2, **settings)) for rank in (0, 1)]
     for batch, *parts in zip(whole, *shares, strict=True):
-        assert sorted(batch) == sorted(key for part in parts for key in part)
+        for unlabelled in (False, True):
+            assert [key for key in batch if (key[1] >= 26) == unlabelled] == [
+                key for part in parts for key in part if (key[1] >= 26) == unlabelled
+            ]
         assert [sum(index >= 26 for _, index in part) for part in parts] == [3, 3]

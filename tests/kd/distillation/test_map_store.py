@@ -1,5 +1,6 @@
 """Maps on disk: what is written is read, a picture at a time, and nothing that is half written looks whole."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,30 @@ def test_the_files_are_plain_numpy(tmp_path: Path) -> None:
 
 
 def test_reading_a_picture_does_not_load_the_file(tmp_path: Path) -> None:
-    open_memmap(tmp_path / "neck_32.npy", mode="w+", dtype=np.float16, shape=(200_000, 40, 40))  # 640 MB of holes
-    write_json(tmp_path / "index.json", {"pictures": 200_000, "files": {"neck_32": "neck_32.npy"}})
+    """Nor does sending the maps to another process."""
+    open_memmap(tmp_path / "neck_32.npy", mode="w+", dtype=np.float16, shape=(2_000_000, 40, 40))  # 6.4 GB of holes
+    write_json(tmp_path / "index.json", {"pictures": 2_000_000, "files": {"neck_32": "neck_32.npy"}})
     before = psutil.Process().memory_info().rss
-    store = MapStore(tmp_path, [NECK], 200_000)
-    assert all(store[index][NECK].shape == (40, 40) for index in (0, 100_000, 199_999))
-    assert psutil.Process().memory_info().rss - before < 20e6
+    store = MapStore(tmp_path, [NECK], 2_000_000)
+    sent = pickle.dumps(store)
+    for received in (store, pickle.loads(sent)):
+        assert all(received[index][NECK].shape == (40, 40) for index in (0, 1_000_000, 1_999_999))
+    assert psutil.Process().memory_info().rss - before < 200e6 and len(sent) < 10_000
+
+
+@pytest.mark.parametrize(("name", "content"), [("neck_32.npy", b""), ("neck_32.npy", b"\x93NUMPY"), ("index.json", b"{}")])
+def test_damaged_maps_are_one_error(tmp_path: Path, name: str, content: bytes) -> None:
+    write(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="run compute_info_maps again"):
+        MapStore(tmp_path, [NECK], 5)
+
+
+def test_a_truncated_file_is_one_error(tmp_path: Path) -> None:
+    file = write(tmp_path) / "neck_32.npy"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(InputError, match="damaged maps"):
+        MapStore(tmp_path, [NECK], 5)
 
 
 def test_only_the_taps_that_are_asked_for_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the readers leave out is said: folders and lists at other places, classes with nearly equal names, pointers of git LFS."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -38,14 +39,25 @@ def test_a_folder_of_no_split_is_reported(writers, data, layout, change):
     assert reported(folder) == {"folders of no split": ["night"]}
 
 
-@pytest.mark.parametrize("place", ["annotations", "."])
-def test_a_file_of_no_split_is_reported(writers, data, place):
+@pytest.mark.parametrize("name", ["annotations/instances_holdout.json", "annotations/holdout.json", "holdout.json"])
+def test_a_file_of_no_split_is_reported(writers, data, name):
     folder = writers["coco"](data)
     exports.coco_annotations_folder(folder, "images", SPLITS)
-    shutil.copy(folder / "annotations/instances_val.json", folder / place / "instances_holdout.json")
+    shutil.copy(folder / "annotations/instances_val.json", folder / name)
     (folder / "annotations/captions_train.json").write_text('{"info": {}}')
     (folder / "notes.json").write_text("[]")
-    assert reported(folder) == {"files of no split": ["instances_holdout.json"]}
+    (finding,) = read(folder).findings
+    assert (finding.check, finding.examples) == ("files of no split", [Path(name).name])
+    assert finding.problem == "1 file has annotations, but not the name of a split; left out"
+
+
+def test_a_file_of_a_split_counts_in_both_places(writers, data):
+    folder = writers["coco"](data)
+    exports.coco_annotations_folder(folder, "images", SPLITS)
+    (folder / "annotations/instances_val.json").rename(folder / "val.json")
+    assert set(read(folder).splits) == {"train", "val", "test"} and reported(folder) == {}
+    shutil.copy(folder / "val.json", folder / "annotations/instances_val.json")
+    assert "is a second val split beside" in rejection(read, folder)
 
 
 @pytest.mark.parametrize("place", [".", "ImageSets", "ImageSets/Layout"])
