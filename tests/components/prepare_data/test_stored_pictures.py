@@ -35,11 +35,11 @@ def opened(content: bytes) -> Image.Image:
 
 def test_a_picture_that_is_small_enough_keeps_its_bytes(photograph: LabeledPicture) -> None:
     for longest in (640, 10_000, None):
-        assert encode(photograph, longest) == (".jpg", photograph.path.read_bytes(), digest(photograph.path))
+        assert encode(photograph, longest, photograph.path.parent) == (".jpg", photograph.path.read_bytes(), digest(photograph.path))
 
 
 def test_a_larger_picture_becomes_a_good_jpeg(photograph: LabeledPicture) -> None:
-    extension, content, sha256 = encode(photograph, 639)
+    extension, content, sha256 = encode(photograph, 639, photograph.path.parent)
     assert extension == ".jpg" and sha256 == digest(photograph.path)
     with opened(content) as image:
         assert image.format == "JPEG" and image.size == (639, 426) and "comment" not in image.info
@@ -55,7 +55,7 @@ def test_training_sees_the_same_but_for_jpegs_loss(photograph: LabeledPicture, s
     """Without that loss, the square is the same, pixel by pixel: it is scaled once, as before."""
     original = (photograph.width, photograph.height)
     before, frame = letterbox_tensor(read_picture(photograph.path, at_least=size), size, original)
-    stored = decode_picture(io.BytesIO(encode(photograph, size)[1]), at_least=size)
+    stored = decode_picture(io.BytesIO(encode(photograph, size, photograph.path.parent)[1]), at_least=size)
     square, new_frame = letterbox_tensor(stored, size, original)
     assert new_frame == frame and square.shape == before.shape
     difference = (square.float() - before.float()).abs()
@@ -70,7 +70,7 @@ def test_a_scaled_picture_is_upright(photograph: LabeledPicture, orientation: in
         image.save(photograph.path, quality=95, exif=exif)
     shown = decode_picture(photograph.path)
     picture = LabeledPicture(photograph.path, *shown.size, [], photograph.path)
-    with opened(encode(picture, SIZE)[1]) as stored:
+    with opened(encode(picture, SIZE, picture.path.parent)[1]) as stored:
         assert stored.size == ((64, SIZE) if orientation >= 5 else (SIZE, 64)) and not stored.getexif()
         expected = np.asarray(shown.resize(stored.size, Image.Resampling.BILINEAR), np.float32)
         assert np.abs(np.asarray(stored, np.float32) - expected).mean() < 6
@@ -85,7 +85,7 @@ def test_thin_transparent_and_16_bit_pictures_are_scaled(tmp_path: Path) -> None
     for name, image in pictures.items():
         image.save(tmp_path / name)
         picture = LabeledPicture(tmp_path / name, *image.size, [], tmp_path / name)
-        extension, content, _ = encode(picture, SIZE)
+        extension, content, _ = encode(picture, SIZE, picture.path.parent)
         with opened(content) as stored:
             assert extension == ".jpg" and stored.mode == "RGB" and max(stored.size) == SIZE and min(stored.size) >= 1
 
@@ -139,7 +139,7 @@ def test_few_contents_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     ahead: list[int] = []
     encoded = written = 0
 
-    def counted(picture: LabeledPicture, longest: int | None) -> tuple[str, bytes, str]:
+    def counted(picture: LabeledPicture, longest: int | None, folder: Path) -> tuple[str, bytes, str]:
         nonlocal encoded
         encoded += 1
         return ".png", b"x", ""
