@@ -97,9 +97,10 @@ def train(
     maps = distillation.stored_maps if distillation else None
     cache = free_memory_share() // 2 if config.cache else 0
     dataset = TrainingDataset(pictures, augment, config.epochs, seed, maps, unlabelled, cache)
-    share = distillation.unlabelled if distillation else 0.0
-    sizes = len(pictures), config.batch, seed, processes.rank, processes.world_size
-    batch_sampler = EpochBatchSampler(*sizes, len(unlabelled or ()), share)
+    unlabelled_share = distillation.unlabelled if distillation else 0.0
+    batch_sampler = EpochBatchSampler(
+        len(pictures), config.batch, seed, processes.rank, processes.world_size, len(unlabelled or ()), unlabelled_share
+    )
     loader = training_loader(dataset, batch_sampler, config.workers)
     state = build_state(network, distillation.loss if distillation else None, config)
     student = processes.wrap(network)
@@ -112,7 +113,7 @@ def train(
     average = state.ema.network
     result = copy.deepcopy(average) if keeps_best else average
     parts: Parts = {**state.parts(), **({"best": result} if keeps_best else {})}
-    with processes.together():  # a finished training deletes its checkpoint, which every process must have read before
+    with processes.together():  # the checkpoint of a finished training is deleted, and every process must have read it before
         history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
     for epoch in range(len(history), config.epochs):
