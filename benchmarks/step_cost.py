@@ -88,7 +88,7 @@ def untrained_case(params: Params, size: int, pictures: int) -> TeacherWithBatch
 def measure(title: str, case: TeacherWithBatch, params: Params, rounds: int) -> None:
     """Time the parts and the distillation, and print the medians and their ratio."""
     found = detections_per_picture(case.teacher, case.teacher_spec, case.batch)
-    forward, plain, distilled = median_seconds(works(case, params), rounds)
+    forward, plain, distilled = median_seconds(timed_steps(case, params), rounds)
     ratio = distilled / (forward + plain)
     print(
         f"{title}: {found:.1f} detections a picture; teacher's forward {forward * 1e3:.0f} ms + student's step {plain * 1e3:.0f} ms, "
@@ -97,7 +97,7 @@ def measure(title: str, case: TeacherWithBatch, params: Params, rounds: int) -> 
     )
 
 
-def works(case: TeacherWithBatch, params: Params) -> list[Work]:
+def timed_steps(case: TeacherWithBatch, params: Params) -> list[Work]:
     """The teacher's forward pass, a step of the baseline and a step of the distillation, on the same pictures and seed."""
     config = train_config(params.student.train, fine_tune=False)
     autocast = config.autocast_dtype(DEVICE)

@@ -30,7 +30,7 @@ def store_pictures(folder: Path, pictures: Sequence[LabeledPicture], title: str,
     digests: list[str] = []
 
     def stored() -> Iterator[PreparedPicture]:
-        encoded = map_parallel(lambda picture: encode(picture, longest, folder), pictures, title, per_task=1)
+        encoded = map_parallel(lambda picture: encode_picture(picture, longest, folder), pictures, title, per_task=1)
         for image_id, (extension, content, sha256) in enumerate(encoded, 1):
             digests.append(sha256)
             yield PreparedPicture(image_id, extension, content, sha256)
@@ -39,7 +39,7 @@ def store_pictures(folder: Path, pictures: Sequence[LabeledPicture], title: str,
     return digests
 
 
-def encode(picture: LabeledPicture, longest: int | None, folder: Path) -> tuple[str, bytes, str]:
+def encode_picture(picture: LabeledPicture, longest: int | None, folder: Path) -> tuple[str, bytes, str]:
     """Extension and content of a picture to store, and SHA-256 of its file; `folder` is for temporary files.
 
     Training letterboxes a picture before it augments it, so its augmentations never see more than `data.image_size` pixels of the longer

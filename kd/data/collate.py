@@ -13,7 +13,7 @@ from torch import Tensor
 from kd.data.augment import AugmentConfig, sample_colors, sample_placements
 from kd.data.batch import LoadedBatch
 from kd.data.letterbox import Letterbox
-from kd.data.placement import MOSAIC_PICTURES, squares_of, to_tensor, warp_boxes
+from kd.data.placement import MOSAIC_PICTURES, source_squares, to_tensor, warp_boxes
 from kd.data.streams import AUGMENTATION, generator
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def collate(samples: Sequence[Sample], maps: "Mapping[Tap, Tensor]", augment: Au
     """
     labelled = sum(sample.is_labelled for sample in samples)
     groups = mosaic_groups(range(labelled)) + mosaic_groups(range(labelled, len(samples)))
-    slots, order = first_occurrences(groups), squares_of(MOSAIC_PICTURES, MOSAIC_PICTURES).tolist()
+    slots, order = first_occurrences(groups), source_squares(MOSAIC_PICTURES, MOSAIC_PICTURES).tolist()
     generators = [generator(seed, AUGMENTATION, *sample.key) for sample in samples]
     drawn = [sample_placements(rng, augment, _mosaic(groups, slot, order)) for rng, slot in zip(generators, slots, strict=True)]
     count = max(map(len, drawn))
@@ -77,7 +77,7 @@ def first_occurrences(groups: list[list[int]]) -> list[int]:
 
 
 def _mosaic(groups: list[list[int]], slot: int, order: list[list[int]]) -> list[int]:
-    """The pictures that a mosaic of the picture in `slot` is composed of; `order` is that of `squares_of`."""
+    """The pictures that a mosaic of the picture in `slot` is composed of; `order` is that of `source_squares`."""
     group, own = divmod(slot, MOSAIC_PICTURES)
     return [groups[group][square] for square in order[own]]
 

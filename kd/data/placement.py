@@ -45,7 +45,7 @@ def to_tensor(placements: Sequence[Placement], count: int) -> Tensor:
 def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     """Compose groups of N squares [G, N, C, S, S] into N pictures each, float32 [G, N, C, S, S]; the rest is filled with `fill`.
 
-    A picture is composed of the squares that `squares_of` gives. Each pixel has one source. It is read from the square at full size and
+    A picture is composed of the squares that `source_squares` gives. Each pixel has one source. It is read from the square at full size and
     at half of it, and the two are blended by how much the square shrinks, which is read from y: the zooms in x and y are equal up to the
     sign. This prevents aliasing down to half the size; below that, fine patterns may alias.
 
@@ -61,7 +61,7 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     pixels = torch.arange(side, device=squares.device)
     inside = ((pixels >= (low * side).round()) & (pixels < (high * side).round())).float()
     edge = (zoom * ((2 * pixels + 1) / side - 1) + shift + 1) * side / 2  # the source's distance from the edge of its square
-    top = (squares_of(number, placements.shape[2], squares.device) * (height // number))[..., None]
+    top = (source_squares(number, placements.shape[2], squares.device) * (height // number))[..., None]
 
     def look_up(level: int) -> Tensor:
         x, y = ((edge / 2**level - 0.5).clamp(-1, -(-side // 2**level)) + 1).unbind(-2)
@@ -75,7 +75,7 @@ def warp(squares: Tensor, placements: Tensor, fill: float) -> Tensor:
     return warped.reshape(*warped.shape[:2], number, side, side).transpose(1, 2)
 
 
-def squares_of(number: int, count: int, device: torch.device | None = None) -> Tensor:
+def source_squares(number: int, count: int, device: torch.device | None = None) -> Tensor:
     """[N, K] indices of the `count` squares that compose each picture of a group of `number`: its own, then the following ones, wrapped."""
     return (torch.arange(number, device=device)[:, None] + torch.arange(count, device=device)) % number
 

@@ -112,7 +112,7 @@ def train(
     criterion = DetectionLoss(spec.anchors).to(processes.device)
     average = state.ema.network
     result = copy.deepcopy(average) if keeps_best else average
-    parts: Parts = {**state.parts(), **({"best": result} if keeps_best else {})}
+    parts: Parts = {**state.checkpoint_parts(), **({"best": result} if keeps_best else {})}
     with processes.together():  # the checkpoint of a finished training is deleted, and every process must have read it before
         history = restore_checkpoint(checkpoint, parts)
     progress_bar = TrainingProgress(title, config.epochs, len(batch_sampler), batch_sampler.size, len(history), processes.is_main)
@@ -192,7 +192,7 @@ def train_one_epoch(
         divergence.update(index, loss, terms)
         if index == 0 and distill_terms:
             ratio = {"gradient_ratio": gradient_ratio(student, detection_terms, distill_terms)}
-        state.backward(loss, step, steps)
+        state.backward_and_update(loss, step, steps)
 
         values = {name: term.detach() for name, term in terms.items()}
         for name, value in values.items():

@@ -33,11 +33,11 @@ class TrainState:
     scaler: torch.GradScaler
     autocast: torch.dtype | None
 
-    def parts(self) -> Parts:
+    def checkpoint_parts(self) -> Parts:
         """The parts whose state a checkpoint saves."""
         return {"trained": self.trained, "ema": self.ema.network, "optimizer": self.optimizer, "scaler": self.scaler}
 
-    def backward(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
+    def backward_and_update(self, loss: Tensor, step: int, steps_per_epoch: int) -> None:
         """Accumulate the gradients of `loss`, of `step` (from 0) of the training.
 
         Update the weights and their average after `config.accumulate` steps, and after the last step of an epoch.

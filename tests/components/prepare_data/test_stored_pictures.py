@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 
 from components.prepare_data import stored_pictures
 from components.prepare_data.layouts import pictures as parallel
-from components.prepare_data.stored_pictures import encode, store_pictures
+from components.prepare_data.stored_pictures import encode_picture, store_pictures
 from components.shared.boxes import LabeledPicture
 from kd.data.letterbox import decode_picture
 from kd.data.pictures import letterbox_tensor, read_picture
@@ -35,11 +35,15 @@ def opened(content: bytes) -> Image.Image:
 
 def test_a_picture_that_is_small_enough_keeps_its_bytes(photograph: LabeledPicture) -> None:
     for longest in (640, 10_000, None):
-        assert encode(photograph, longest, photograph.path.parent) == (".jpg", photograph.path.read_bytes(), digest(photograph.path))
+        assert encode_picture(photograph, longest, photograph.path.parent) == (
+            ".jpg",
+            photograph.path.read_bytes(),
+            digest(photograph.path),
+        )
 
 
 def test_a_larger_picture_becomes_a_good_jpeg(photograph: LabeledPicture) -> None:
-    extension, content, sha256 = encode(photograph, 639, photograph.path.parent)
+    extension, content, sha256 = encode_picture(photograph, 639, photograph.path.parent)
     assert extension == ".jpg" and sha256 == digest(photograph.path)
     with opened(content) as image:
         assert image.format == "JPEG" and image.size == (639, 426) and "comment" not in image.info
@@ -55,7 +59,7 @@ def test_training_sees_the_same_but_for_jpegs_loss(photograph: LabeledPicture, s
     """Without that loss, the square is the same, pixel by pixel: it is scaled once, as before."""
     original = (photograph.width, photograph.height)
     before, frame = letterbox_tensor(read_picture(photograph.path, at_least=size), size, original)
-    stored = decode_picture(io.BytesIO(encode(photograph, size, photograph.path.parent)[1]), at_least=size)
+    stored = decode_picture(io.BytesIO(encode_picture(photograph, size, photograph.path.parent)[1]), at_least=size)
     square, new_frame = letterbox_tensor(stored, size, original)
     assert new_frame == frame and square.shape == before.shape
     difference = (square.float() - before.float()).abs()
@@ -70,7 +74,7 @@ def test_a_scaled_picture_is_upright(photograph: LabeledPicture, orientation: in
         image.save(photograph.path, quality=95, exif=exif)
     shown = decode_picture(photograph.path)
     picture = LabeledPicture(photograph.path, *shown.size, [], photograph.path)
-    with opened(encode(picture, SIZE, picture.path.parent)[1]) as stored:
+    with opened(encode_picture(picture, SIZE, picture.path.parent)[1]) as stored:
         assert stored.size == ((64, SIZE) if orientation >= 5 else (SIZE, 64)) and not stored.getexif()
         expected = np.asarray(shown.resize(stored.size, Image.Resampling.BILINEAR), np.float32)
         assert np.abs(np.asarray(stored, np.float32) - expected).mean() < 6
@@ -85,7 +89,7 @@ def test_thin_transparent_and_16_bit_pictures_are_scaled(tmp_path: Path) -> None
     for name, image in pictures.items():
         image.save(tmp_path / name)
         picture = LabeledPicture(tmp_path / name, *image.size, [], tmp_path / name)
-        extension, content, _ = encode(picture, SIZE, picture.path.parent)
+        extension, content, _ = encode_picture(picture, SIZE, picture.path.parent)
         with opened(content) as stored:
             assert extension == ".jpg" and stored.mode == "RGB" and max(stored.size) == SIZE and min(stored.size) >= 1
 
@@ -150,7 +154,7 @@ def test_few_contents_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Mon
             written += 1
             ahead.append(encoded - written)
 
-    monkeypatch.setattr(stored_pictures, "encode", counted)
+    monkeypatch.setattr(stored_pictures, "encode_picture", counted)
     monkeypatch.setattr(stored_pictures, "write_shards", slow)
     monkeypatch.setattr(parallel, "available_processors", lambda: 2)
     store_pictures(tmp_path, [LabeledPicture(file, 8, 8, [], file)] * 500, "store", None)
