@@ -38,9 +38,9 @@ class XmlElement(NamedTuple):
 
     def text(self, field: str) -> str:
         """The text of a field; "" if it is missing."""
-        found = [self.element]
-        for tag in field.split("/"):  # a path in findall() takes longer
-            found = [child for element in found for child in element.findall(tag)]
+        parent, _, tag = field.rpartition("/")  # a path in findall() takes longer
+        parents = self.element.findall(parent) if parent else [self.element]
+        found = [child for element in parents for child in element.findall(tag)]
         if len(found) > 1:
             self._reject(f"{field} occurs {len(found)} times", "keep one of them")
         return (found[0].text or "").strip() if found else ""
@@ -136,7 +136,7 @@ def read_annotation(root: XmlElement, path: Path) -> Annotation:
 
 def _box(node: XmlElement) -> Box | None:
     """The box of an object, or around its polygon; VOC counts pixels from 1 and includes the last one."""
-    if node.element.find("bndbox/*") is not None:
+    if any(len(corners) for corners in node.element.findall("bndbox")):
         left, top, right, bottom = (node.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
         return Box(0, left - 1, top - 1, right - left + 1, bottom - top + 1, name=node.name)
     points = [(point.tag[:1], point.text) for point in node.element.iterfind("polygon//*")]

@@ -9,13 +9,14 @@ from components.prepare_data.findings import Finding, find
 from components.prepare_data.layouts.checks import check_found, check_listed_once, find_moved, find_unlisted, find_unused_lists
 from components.prepare_data.layouts.dataset import SPLITS, RawDataset, parse_split
 from components.prepare_data.layouts.files import read_lines
-from components.prepare_data.layouts.pictures import map_parallel, read_size
+from components.prepare_data.layouts.pictures import read_size
 from components.prepare_data.layouts.yolo_config import YoloConfig, find_config, read_config, resolve_path
 from components.prepare_data.layouts.yolo_files import LabelFile, YoloFiles
 from components.prepare_data.layouts.yolo_lines import read_boxes
 from components.shared.boxes import LabeledPicture
 from kd.data.letterbox import EXTENSIONS
 from kd.errors import InputError
+from kd.progress import track
 
 EXPECTED = "data.yaml, dataset.yaml, obj.data, or classes.txt with label files"
 
@@ -46,8 +47,8 @@ def read(folder: Path) -> RawDataset:
         _check_other_pictures(config, key, found, keys)
         keys |= {label.picture: key for label in found}
         if any(paths.values()):
-            pictures = map_parallel(read_one, sorted(found), f"read labels of {key}")
-            splits.setdefault(parse_split(key) or key, []).extend(pictures)
+            pictures = map(read_one, sorted(found))  # threads would only wait for each other
+            splits.setdefault(parse_split(key) or key, []).extend(track(pictures, f"read labels of {key}", len(found)))
         labels += found
     unlisted = find_unlisted("pictures", [label.picture for label in labels], [files.index], config.file.name)
     findings = _find_problems(config, labels, missing) + find_moved([files.index]) + unlisted
