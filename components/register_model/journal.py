@@ -2,8 +2,7 @@
 
 MLflow sets an alias without comparing its old value, so two promotions at once could overwrite each other unnoticed. But MLflow
 numbers the versions of a registered model consecutively. So every move is first appended as a version of a second registered
-model, `<name>.journal`, with the old and new champion, who made it and why. Replaying the entries in order gives the state. An
-entry that was decided against a version that is no longer the champion is void, so exactly one of two promotions at once is valid.
+model, `<name>.journal`, with the old and new champion, who made it and why; `journal_entries` computes the state from them.
 
 The aliases are set to the replayed state. After setting them, the journal is read again until it has no new entries. So a slow
 writer corrects its own mistake, and the next move completes what an interrupted one left undone.
@@ -13,16 +12,16 @@ import getpass
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
 
+from components.register_model.journal_entries import Action, Entry, State, replay
 from components.register_model.registry import Registry
 from kd.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-Action = Literal["register", "adopt", "promote", "force", "rollback", "settle"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 FIELDS = ("action", "previous", "version", "who", "why", "token", "missing", "notification")
 OPTIONAL = ("missing", "notification")
@@ -33,85 +32,6 @@ NEWEST_TAG = "kdflow.newest"
 DESCRIPTION = "kdflow's journal of '{}': each version is one move of an alias. `kdflow registry history` reads it; do not change it."
 
 SETTLE_MISSING = '`kdflow registry settle --reason "..."` accepts that, and the champion stays the version with the alias'
-
-
-class Entry(NamedTuple):
-    """A move of an alias: of @challenger for "register", otherwise of @champion.
-
-    Attributes:
-        action: "register", "promote" (passed the gate), "force" (without the gate), "rollback", or "adopt": the champion was set
-            before the journal existed; or "settle": entries are missing, and the champion stays the version with the alias.
-        previous: the champion when the move was decided; "" for none.
-        version: the version that the alias moves to.
-        who: the person or pipeline that made the move.
-        why: the reason.
-        token: unique id of the entry; two entries with the same one come from a retried request.
-        missing: for "settle", the numbers of the missing entries, separated by spaces.
-        notification: "pending" until others were notified of the move, then "sent"; "" if nobody is notified.
-        when: milliseconds since 1970, UTC, by the clock of the store.
-        number: its number in the store.
-    """
-
-    action: Action
-    previous: str
-    version: str
-    who: str
-    why: str
-    token: str
-    missing: str = ""
-    notification: str = ""
-    when: int = 0
-    number: int = 0
-
-
-class State(NamedTuple):
-    """The result of replaying a journal.
-
-    Attributes:
-        champions: the current champion, last, and the ones that a rollback returns to; a rollback removes the last one.
-        challenger: the version registered last; "" for none.
-        void: tokens of the entries that have no effect.
-    """
-
-    champions: tuple[str, ...] = ()
-    challenger: str = ""
-    void: frozenset[str] = frozenset()
-
-    @property
-    def champion(self) -> str:
-        """The version in production; "" for none."""
-        return self.champions[-1] if self.champions else ""
-
-
-def replay(entries: Iterable[Entry]) -> State:
-    """Apply the entries in their order."""
-    state = State()
-    for entry in entries:
-        state = _apply(state, entry)
-    return state
-
-
-def reference_version(entries: Sequence[Entry], version: str) -> str:
-    """The version to compare `version` with: the champion or, if `version` is the champion, its predecessor; "" for none.
-
-    So a step that runs again after its model was promoted makes the same decision.
-    """
-    state = replay(entries)
-    if state.champion != version:
-        return state.champion
-    moves = (e for e in reversed(entries) if e.version == version != e.previous and e.token not in state.void)
-    return next((entry.previous for entry in moves if entry.action in ("promote", "force", "settle")), "")
-
-
-def rolled_back(entries: Sequence[Entry], version: str) -> Entry | None:
-    """The rollback of `version` if no promotion of it followed, otherwise None."""
-    void = replay(entries).void
-    for entry in reversed([entry for entry in entries if entry.token not in void]):
-        if entry.action == "rollback" and entry.previous == version:
-            return entry
-        if entry.action in ("promote", "force") and entry.version == version:
-            return None
-    return None
 
 
 class Journal:
@@ -251,17 +171,6 @@ def current_user() -> str:
         return os.environ.get("KDFLOW_USER") or getpass.getuser()
     except (OSError, KeyError):  # in a container the user id may have no name
         return f"user {os.getuid()}"
-
-
-def _apply(state: State, entry: Entry) -> State:
-    if entry.action == "register":
-        return state._replace(challenger=entry.version)
-    before = state.champions[:-1]
-    if entry.previous != state.champion or (entry.action == "rollback" and (not before or before[-1] != entry.version)):
-        return state._replace(void=state.void | {entry.token})
-    if entry.action == "settle" and entry.version == state.champion:
-        return state
-    return state._replace(champions=before if entry.action == "rollback" else (*state.champions, entry.version))
 
 
 def _missing_entries(name: str, numbers: Sequence[int]) -> str:

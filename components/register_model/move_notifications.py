@@ -8,7 +8,8 @@ import sys
 import time
 from typing import Any
 
-from components.register_model.journal import Entry, Journal
+from components.register_model.journal import Journal
+from components.register_model.journal_entries import Entry
 from components.register_model.notify import TIMEOUT, notify
 
 WAIT = TIMEOUT + 5

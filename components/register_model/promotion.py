@@ -8,7 +8,8 @@ from components.params.models import Params
 from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
 from components.register_model.gate.run_gate import PENDING, GateResult, load_version, run_gate
-from components.register_model.journal import Action, Journal, State, reference_version, rolled_back
+from components.register_model.journal import Journal
+from components.register_model.journal_entries import Action, State, reference_version, rolled_back
 from components.register_model.move_notifications import decision_message, notify_of_move, send_pending
 from components.register_model.notify import notify
 from components.register_model.registry import Registry

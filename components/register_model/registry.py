@@ -15,11 +15,7 @@ from components.register_model.integrity import (
     FILES_TAG,
     PREPROCESSING,
     PREPROCESSING_TAG,
-    VerifiedCopy,
-    check_preprocessing,
     file_digests,
-    refuse_links,
-    verify_copy,
 )
 from components.register_model.mlflow_model import package
 from components.register_model.signing import check_signature, sign
@@ -175,79 +171,10 @@ class Registry:
             runs = self.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'") if parent else [run]
             return {run.info.run_name: run.info.run_id for run in reversed(runs)}
 
-    def download(self, number: str, folder: Path) -> Path:
-        """Copy the files of a version into the empty `folder`. Only `verify` and `read_network` compare them with the digests.
-
-        Returns:
-            The path of the model in it.
-
-        Raises:
-            ChangedFiles: if the store is a folder of this machine and has a symbolic link in its place.
-        """
-        import mlflow.artifacts
-        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
-        from mlflow.utils.file_utils import local_file_uri_to_path
-        from mlflow.utils.uri import is_local_uri
-
-        with self.wrap_errors():
-            uri = self.client.get_model_version_download_uri(self.name, number)
-            is_of_run = RunsArtifactRepository.is_runs_uri(uri)
-            location = RunsArtifactRepository.get_underlying_uri(uri, self.uri) if is_of_run else uri
-            if is_local_uri(location):
-                refuse_links(f"{self.name} version {number}", Path(local_file_uri_to_path(location)))
-            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri))
-
-    def verify(self, version: Version, folder: Path) -> VerifiedCopy:
-        """Copy the files of a version into the empty `folder` and compare them with the recorded digests.
-
-        Raises:
-            ChangedFiles: if they differ, no digests are recorded, or the signature of the digests is missing or wrong.
-        """
-        name = f"{self.name} version {version.number}"
-        self.check_signature(name, version.tags)
-        return verify_copy(name, self.download(version.number, folder), version.tags)
-
     def check_signature(self, name: str, tags: Mapping[str, str]) -> None:
         """Raise `ChangedFiles` if there is a public key and the tags of the version `name` are not signed with its private key."""
         if self.public_key:
             check_signature(name, self.name, tags, self.public_key)
-
-    def read_network(self, version: Version) -> bytes:
-        """The content of the ONNX file of a version, after all files of the version were verified.
-
-        Raises:
-            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
-            InputError: if the model needs another preprocessing than the installed one.
-        """
-        with TemporaryDirectory() as folder:
-            network = self.verify(version, Path(folder)).network()
-        check_preprocessing(f"{self.name} version {version.number}", version.tags)
-        return network
-
-    def read_model(self, version: Version) -> bytes:
-        """The content of the model.safetensors of a version, after all files of the version were verified.
-
-        Raises:
-            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
-            InputError: if there is none, because an older release registered the version.
-        """
-        return self._read_file(version, MODEL, "train and register it again, or set init to a file")
-
-    def read_reference(self, version: Version) -> bytes:
-        """The content of the monitoring reference of a version, after all files of the version were verified.
-
-        Raises:
-            ChangedFiles: if a file differs from the registered one, or no digests are recorded.
-            InputError: if there is none, because an older release registered the version.
-        """
-        return self._read_file(version, REFERENCE_FILE, "add --data with the prepared data, to compute it from the test pictures")
-
-    def _read_file(self, version: Version, file: str, remedy: str) -> bytes:
-        with TemporaryDirectory() as folder:
-            copy = self.verify(version, Path(folder))
-            if file not in copy.digests:
-                raise InputError(copy.name, f"has no {file}, because an older release registered it", remedy)
-            return copy.read(file)
 
     def log_artifact(self, version: Version, file: Path, artifact_path: str) -> None:
         """Upload a file to the folder `artifact_path` of the run that registered a version."""

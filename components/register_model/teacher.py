@@ -9,7 +9,9 @@ import torch
 from components.evaluate.points import format_points
 from components.params.models import Params
 from components.register_model.export import export_onnx
-from components.register_model.journal import Journal, rolled_back
+from components.register_model.journal import Journal
+from components.register_model.journal_entries import rolled_back
+from components.register_model.registered_files import read_model
 from components.register_model.registry import MODEL, Registry
 from components.register_model.sbom import write_sbom
 from components.register_model.version_card import GATE_TAG, REASONS_TAG, escape_markdown
@@ -68,7 +70,7 @@ def _compare(registry: Registry, champion: str, model: Path, data: Path) -> tupl
         return True, "there is no champion yet"
     with TemporaryDirectory() as folder:
         file = Path(folder) / MODEL
-        file.write_bytes(registry.read_model(registry.version(champion)))
+        file.write_bytes(read_model(registry, registry.version(champion)))
         if set(load_spec(file).classes) != set(load_spec(model).classes):
             return True, f"version {champion} has other classes"
         if not len(DetectionData(data / "val", load_spec(model).image_size)):

@@ -136,6 +136,7 @@ def print_history(args: argparse.Namespace, params: Params, promotion: "Promotio
 def verify_versions(args: argparse.Namespace, params: Params, promotion: "Promotion") -> int:
     """Compare the files of versions with their digests."""
     from components.register_model.integrity import ChangedFiles
+    from components.register_model.registered_files import download_verified
 
     registry = promotion.registry
     versions = registry.versions() if args.all else []
@@ -143,7 +144,7 @@ def verify_versions(args: argparse.Namespace, params: Params, promotion: "Promot
     for version in versions or [registry.version(args.version)]:
         try:
             with TemporaryDirectory() as folder:
-                copy = registry.verify(version, Path(folder))
+                copy = download_verified(registry, version, Path(folder))
             print(f"{copy.name}: {len(copy.digests)} files are the registered ones")
         except ChangedFiles as error:
             changed += 1

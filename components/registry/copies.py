@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.register_model.integrity import check_preprocessing
+from components.register_model.registered_files import download_verified
 from components.register_model.registry import MODEL, REFERENCE_FILE, SBOM_FILE, Registry, Version
 from components.register_model.version_card import LINEAGE_TAGS
 from components.runtime.text import mask_passwords
@@ -26,7 +27,7 @@ def copy_version(source: Registry, version: Version, target: Registry) -> str:
     if (source.name, source.uri) == (target.name, target.uri):
         raise InputError("--to", f"'{target.name}' is the source of version {version.number}", "name another model or another store")
     with TemporaryDirectory() as folder, TemporaryDirectory() as downloaded:
-        copy = source.verify(version, Path(downloaded))
+        copy = download_verified(source, version, Path(downloaded))
         check_preprocessing(copy.name, version.tags)
         file = Path(folder) / "student.onnx"
         file.write_bytes(copy.network())

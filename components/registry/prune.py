@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from components.register_model.journal import Journal, replay
+from components.register_model.journal import Journal
+from components.register_model.journal_entries import replay
 from components.register_model.registry import Registry, Version
 from components.register_model.version_card import GATE_TAG
 from components.runtime.execution import EXECUTION_TAG

@@ -7,7 +7,7 @@ from typing import Any
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult
 from components.register_model.gate.run_gate import finite_or_none
-from components.register_model.journal import Entry, replay
+from components.register_model.journal_entries import Entry, replay
 from components.register_model.registry import Version
 
 JsonObject = dict[str, Any]

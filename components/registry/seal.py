@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from components.register_model.integrity import FILES_TAG, PREPROCESSING, PREPROCESSING_TAG, RESTORE, file_digests, verify_copy
 from components.register_model.journal import current_user
+from components.register_model.registered_files import download_files
 from components.register_model.registry import CONTENT_TAG, Registry, Version
 from components.register_model.signing import KEY_VARIABLE, sign
 from kd.errors import InputError
@@ -25,7 +26,7 @@ def seal(registry: Registry, version: Version, reason: str) -> int:
     if FILES_TAG in version.tags:
         raise InputError(name, "has digests already", f"`kdflow registry verify {version.number}` compares its files with them")
     with TemporaryDirectory() as folder:
-        digests = file_digests(registry.download(version.number, Path(folder)))
+        digests = file_digests(download_files(registry, version.number, Path(folder)))
     networks, recorded = {file: digests[file] for file in digests if file.endswith(".onnx")}, version.tags.get(CONTENT_TAG, "nothing")
     if list(networks.values()) != [recorded]:
         found = ", ".join(f"{file!r} with SHA-256 {value}" for file, value in networks.items()) or "none"
@@ -45,7 +46,7 @@ def sign_version(registry: Registry, version: Version) -> None:
     """
     name = f"{registry.name} version {version.number}"
     with TemporaryDirectory() as folder:
-        verify_copy(name, registry.download(version.number, Path(folder)), version.tags)
+        verify_copy(name, download_files(registry, version.number, Path(folder)), version.tags)
     signature = sign(registry.name, version.tags)
     if not signature:
         raise InputError(KEY_VARIABLE, "is not set", "set it to the file with the private key")

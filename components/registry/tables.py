@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from components.evaluate.points import format_points, format_signed_points
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult
-from components.register_model.journal import Entry, replay
+from components.register_model.journal_entries import Entry, replay
 from components.register_model.registry import Version
 from components.register_model.version_card import LINEAGE_TAGS
 from kd.errors import printable

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from components.params.load import load_params
-from components.register_model import registry as registry_module
+from components.register_model import registered_files
 from components.register_model.gate.run_gate import load_version
 from components.register_model.integrity import FILES_TAG, PREPROCESSING_TAG, ChangedFiles
 from components.register_model.packaging import open_model
 from components.register_model.promotion import Promotion
+from components.register_model.registered_files import read_network
 from components.register_model.registry import MODEL, REFERENCE_FILE, SBOM_FILE, Registry
 from components.registry.commands import main
 from components.registry.copies import copy_version
@@ -109,14 +110,14 @@ def test_every_file_of_a_version_is_swapped_above() -> None:
 
 
 def test_a_change_between_check_and_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    verify_copy = registry_module.verify_copy
+    verify_copy = registered_files.verify_copy
 
     def changed_after_the_check(name: str, folder: Path, *rest: object) -> object:
         copy = verify_copy(name, folder, *rest)  # type: ignore[arg-type]
         shutil.copyfile("b.onnx", folder / "artifacts/a.onnx")
         return copy
 
-    monkeypatch.setattr(registry_module, "verify_copy", changed_after_the_check)
+    monkeypatch.setattr(registered_files, "verify_copy", changed_after_the_check)
     with pytest.raises(ChangedFiles, match=f"found: SHA-256 {digest(Path('b.onnx'))}, registered: SHA-256 {digest(Path('a.onnx'))}"):
         open_model("models:/m/1")
 
@@ -150,7 +151,7 @@ def test_digests_that_are_no_json_and_another_preprocessing_are_refused() -> Non
     registry = Registry("m")
     registry.set_tags("1", {PREPROCESSING_TAG: "2"})
     with pytest.raises(InputError, match="m version 1: needs preprocessing format '2', but this release has '1'"):
-        registry.read_network(registry.version("1"))
+        read_network(registry, registry.version("1"))
     registry.set_tags("1", {FILES_TAG: "[1]"})
     with pytest.raises(ChangedFiles, match=r"m version 1: its tag kdflow.files is not a JSON object"):
-        registry.read_network(registry.version("1"))
+        read_network(registry, registry.version("1"))

@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 
 from components.params.load import load_params
 from components.register_model.gate.run_gate import PENDING, load_version
-from components.register_model.journal import Journal, replay
+from components.register_model.journal import Journal
+from components.register_model.journal_entries import replay
 from components.register_model.registry import Registry
 from components.register_model.version_card import GATE_TAG
 from components.registry.commands import main

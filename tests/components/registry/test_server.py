@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.params.load import load_params
-from components.register_model.journal import replay
+from components.register_model.journal_entries import replay
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
 from components.registry.commands import main
