@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.params.values import parse_model_uri
-from components.register_model.registered_files import read_model
+from components.register_model.registered_files import read_safetensors
 from components.register_model.registry import MODEL, Registry
 from components.shared.initial_weights import copy_weights
 from kd.errors import InputError, printable
@@ -41,5 +41,5 @@ def fetch_version(folder: Path, init: str, number: str) -> None:
     registry = Registry(parse_model_uri(init)[0])
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / MODEL
-        file.write_bytes(read_model(registry, registry.version(number)))
+        file.write_bytes(read_safetensors(registry, registry.version(number)))
         copy_weights(folder, init, file, f"models:/{registry.name}/{number}")

@@ -72,7 +72,7 @@ def load_reference(source: str, data: Path | None, params: Params) -> Distributi
         raise InputError(source, "is missing", "give a version or the monitoring_reference.json of one")
     if (file := sqlite_file()) and not file.is_file():
         raise InputError(file, "is missing, so there is no registry here", "set MLFLOW_TRACKING_URI, or give a monitoring_reference.json")
-    from components.register_model.registered_files import read_network, read_reference
+    from components.register_model.registered_files import read_monitoring_reference, read_onnx
     from components.register_model.registry import REFERENCE_FILE, Registry
 
     limit_requests()
@@ -81,8 +81,8 @@ def load_reference(source: str, data: Path | None, params: Params) -> Distributi
     version = registry.version(found[2] if found else source)
     name = f"{registry.name} version {version.number}"
     if data:
-        return _checked(_compute(read_network(registry, version), data, params), name)
-    return _checked(json.loads(read_reference(registry, version)), f"{name}, {REFERENCE_FILE}")
+        return _checked(_compute(read_onnx(registry, version), data, params), name)
+    return _checked(json.loads(read_monitoring_reference(registry, version)), f"{name}, {REFERENCE_FILE}")
 
 
 def _compute(network: bytes, data: Path, params: Params) -> Any:

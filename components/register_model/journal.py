@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from components.register_model.journal_entries import Action, Entry, State, replay
+from components.register_model.journal_entries import Action, JournalEntry, JournalState, replay_entries
 from components.register_model.registry import Registry
 from kd.errors import InputError
 
@@ -40,9 +40,9 @@ class Journal:
     def __init__(self, registry: Registry) -> None:
         self.registry, self.name = registry, f"{registry.name}.journal"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """All entries, oldest first, without duplicates from retried requests."""
-        by_token: dict[str, Entry] = {}
+        by_token: dict[str, JournalEntry] = {}
         for version in self.registry.search(self.name, {}):
             if entry := _read_entry(version):
                 by_token.setdefault(entry.token, entry)
@@ -61,7 +61,7 @@ class Journal:
 
     def find_problems(self) -> list[str]:
         """What differs between the journal and the aliases, and entries that are missing or not from kdflow; one line each."""
-        name, aliases, state = self.registry.name, self.registry.aliases(), replay(self.entries())
+        name, aliases, state = self.registry.name, self.registry.aliases(), replay_entries(self.entries())
         lines = [
             f"entry {version.version} of {self.name} is not from kdflow and is ignored"
             for version in self.registry.search(self.name, {})
@@ -75,24 +75,24 @@ class Journal:
                 lines.append(f"@{alias} of {name} is {actual}, but version {version} in the journal; `kdflow registry settle` sets it")
         return lines
 
-    def append(self, action: Action, previous: str, version: str, why: str, notify: bool = False) -> Entry | None:
+    def append(self, action: Action, previous: str, version: str, why: str, notify: bool = False) -> JournalEntry | None:
         """Append a move and update the aliases. Returns None if the move is void because another one came first.
 
         With `notify`, the entry records that others are to be notified; see `pending_notifications`.
         """
         token = uuid.uuid4().hex
-        self._write(Entry(action, previous, version, current_user(), why, token, notification=PENDING if notify else ""))
+        self._write(JournalEntry(action, previous, version, current_user(), why, token, notification=PENDING if notify else ""))
         if token in self._update_aliases().void:
             return None
         return next(entry for entry in self.entries() if entry.token == token)
 
-    def pending_notifications(self) -> list[Entry]:
+    def pending_notifications(self) -> list[JournalEntry]:
         """The valid moves of which nobody was notified yet, oldest first."""
         entries = self.entries()
-        void = replay(entries).void
+        void = replay_entries(entries).void
         return [entry for entry in entries if entry.notification == PENDING and entry.token not in void]
 
-    def mark_notified(self, entry: Entry) -> None:
+    def mark_notified(self, entry: JournalEntry) -> None:
         """Record that others were notified of a move."""
         with self.registry.wrap_errors():
             self.registry.client.set_model_version_tag(self.name, str(entry.number), f"{PREFIX}notification", SENT)
@@ -100,12 +100,12 @@ class Journal:
     def pending_action(self) -> str:
         """The last valid move of the champion, such as "rollback", if @champion was not updated after it; otherwise ""."""
         entries = self.entries()
-        state = replay(entries)
+        state = replay_entries(entries)
         if self.registry.aliases().get(CHAMPION, "") == state.champion:
             return ""
         return next((e.action for e in reversed(entries) if e.action != "register" and e.token not in state.void), "")
 
-    def sync_aliases(self) -> State:
+    def sync_aliases(self) -> JournalState:
         """Set the aliases to the state of the journal and return it. Every command that moves one calls this first.
 
         Raises:
@@ -116,26 +116,26 @@ class Journal:
         aliases = self.registry.aliases()
         if aliases.get(CHAMPION) and not self.entries():
             why = "was the champion before there was a journal"
-            self._write(Entry("adopt", "", aliases[CHAMPION], current_user(), why, uuid.uuid4().hex))
+            self._write(JournalEntry("adopt", "", aliases[CHAMPION], current_user(), why, uuid.uuid4().hex))
         state = self._update_aliases()
         if aliases.get(CHAMPION, state.champion) != state.champion:
             line = f"@{CHAMPION} was version {aliases[CHAMPION]}, set back to {state.champion} as in the journal"
             print(f"{self.registry.name}: {line}", file=sys.stderr)
         return state
 
-    def settle(self, why: str) -> State:
+    def settle(self, why: str) -> JournalState:
         """Set the aliases to the state of the journal. If entries are missing, the version with the alias stays the champion."""
         if missing := self.missing_numbers():
-            previous = replay(self.entries()).champion
+            previous = replay_entries(self.entries()).champion
             champion = self.registry.aliases().get(CHAMPION, previous)
             accepted = " ".join(map(str, missing))
-            self._write(Entry("settle", previous, champion, current_user(), why, uuid.uuid4().hex, accepted))
+            self._write(JournalEntry("settle", previous, champion, current_user(), why, uuid.uuid4().hex, accepted))
         return self.sync_aliases()
 
-    def _update_aliases(self) -> State:
+    def _update_aliases(self) -> JournalState:
         entries = self.entries()
         while True:
-            state = replay(entries)
+            state = replay_entries(entries)
             for alias, version in ((CHAMPION, state.champion), (CHALLENGER, state.challenger)):
                 self._set_alias(alias, version)
             count, entries = len(entries), self.entries()
@@ -150,7 +150,7 @@ class Journal:
             if self.registry.client.get_registered_model(self.name).tags.get(NEWEST_TAG) != str(number):
                 self.registry.client.set_registered_model_tag(self.name, NEWEST_TAG, str(number))
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: JournalEntry) -> None:
         registry = self.registry
         registry.create_model(self.name, DESCRIPTION.format(registry.name))
         tags = {PREFIX + field: value for field in FIELDS if (value := getattr(entry, field)) or field not in OPTIONAL}
@@ -178,9 +178,9 @@ def _missing_entries(name: str, numbers: Sequence[int]) -> str:
     return f"{plural.format(', '.join(map(str, numbers)))} missing in {name}"
 
 
-def _read_entry(version: "ModelVersion") -> Entry | None:
+def _read_entry(version: "ModelVersion") -> JournalEntry | None:
     """The entry in a version of the journal; None if it is not from kdflow."""
     fields = {field: version.tags.get(PREFIX + field, "") for field in FIELDS}
     if fields["action"] not in get_args(Action):
         return None
-    return Entry(**fields, when=int(version.creation_timestamp), number=int(version.version))  # type: ignore[arg-type]
+    return JournalEntry(**fields, when=int(version.creation_timestamp), number=int(version.version))  # type: ignore[arg-type]

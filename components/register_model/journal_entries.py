@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 Action = Literal["register", "adopt", "promote", "force", "rollback", "settle"]
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """A move of an alias: of @challenger for "register", otherwise of @champion.
 
     Attributes:
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     number: int = 0
 
 
-class State(NamedTuple):
+class JournalState(NamedTuple):
     """The result of replaying a journal.
 
     Attributes:
@@ -57,29 +57,29 @@ class State(NamedTuple):
         return self.champions[-1] if self.champions else ""
 
 
-def replay(entries: Iterable[Entry]) -> State:
+def replay_entries(entries: Iterable[JournalEntry]) -> JournalState:
     """Apply the entries in their order."""
-    state = State()
+    state = JournalState()
     for entry in entries:
         state = _apply(state, entry)
     return state
 
 
-def reference_version(entries: Sequence[Entry], version: str) -> str:
+def reference_version(entries: Sequence[JournalEntry], version: str) -> str:
     """The version to compare `version` with: the champion or, if `version` is the champion, its predecessor; "" for none.
 
     So a step that runs again after its model was promoted makes the same decision.
     """
-    state = replay(entries)
+    state = replay_entries(entries)
     if state.champion != version:
         return state.champion
     moves = (e for e in reversed(entries) if e.version == version != e.previous and e.token not in state.void)
     return next((entry.previous for entry in moves if entry.action in ("promote", "force", "settle")), "")
 
 
-def rolled_back(entries: Sequence[Entry], version: str) -> Entry | None:
+def find_rollback(entries: Sequence[JournalEntry], version: str) -> JournalEntry | None:
     """The rollback of `version` if no promotion of it followed, otherwise None."""
-    void = replay(entries).void
+    void = replay_entries(entries).void
     for entry in reversed([entry for entry in entries if entry.token not in void]):
         if entry.action == "rollback" and entry.previous == version:
             return entry
@@ -88,7 +88,7 @@ def rolled_back(entries: Sequence[Entry], version: str) -> Entry | None:
     return None
 
 
-def _apply(state: State, entry: Entry) -> State:
+def _apply(state: JournalState, entry: JournalEntry) -> JournalState:
     if entry.action == "register":
         return state._replace(challenger=entry.version)
     before = state.champions[:-1]

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import Entry
+from components.register_model.journal_entries import JournalEntry
 from components.register_model.notify import TIMEOUT, notify
 
 WAIT = TIMEOUT + 5
@@ -21,7 +21,7 @@ def decision_message(event: str, model: str, version: str, previous: str, why: s
     return {"event": event, "model": model, "version": version, "previous": previous, "why": why}
 
 
-def notify_of_move(journal: Journal, command: str, entry: Entry) -> None:
+def notify_of_move(journal: Journal, command: str, entry: JournalEntry) -> None:
     """Run `command` for a move and record that."""
     notify(command, decision_message(entry.action, journal.registry.name, entry.version, entry.previous, entry.why))
     journal.mark_notified(entry)
@@ -34,7 +34,7 @@ def send_pending(journal: Journal, command: str) -> None:
             notify_of_move(journal, command, entry)
 
 
-def _notified_meanwhile(journal: Journal, entry: Entry) -> bool:
+def _notified_meanwhile(journal: Journal, entry: JournalEntry) -> bool:
     end = min(entry.when / 1000, time.time()) + WAIT  # the store may have another clock
     if time.time() < end:
         waiting = f"waiting up to {WAIT:g} seconds for another process to notify of entry {entry.number}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from components.register_model.integrity import ChangedFiles
-from components.register_model.registered_files import read_network
+from components.register_model.registered_files import read_onnx
 from components.register_model.registry import Registry
 from components.runtime.store import import_mlflow, limit_requests, sqlite_file, tracking_uri
 from components.runtime.text import mask_passwords, one_line
@@ -46,7 +46,7 @@ def open_model(uri: str) -> "RegisteredDetector":
 def _read_network(uri: str) -> bytes:
     if found := re.fullmatch(r"models:/([^/@]+)(?:/|@)([^/@]+)", uri):
         registry = Registry(found[1], os.environ.get("MLFLOW_REGISTRY_URI"))
-        return read_network(registry, registry.version(found[2]))
+        return read_onnx(registry, registry.version(found[2]))
     if found := re.fullmatch(r"runs:/([^/]+)/.+", uri):
         registry = Registry("any model")
         with registry.wrap_errors():
@@ -55,7 +55,7 @@ def _read_network(uri: str) -> bytes:
         if not registered:
             raise InputError(uri, "is not a registered version", "register it with kdflow")
         registry = Registry(registered[0].name)
-        return read_network(registry, registry.version(str(registered[0].version)))
+        return read_onnx(registry, registry.version(str(registered[0].version)))
     [network] = Path(uri).rglob("*.onnx")
     return network.read_bytes()
 

@@ -9,7 +9,7 @@ from components.register_model import version_card
 from components.register_model.gate.rules import RuleResult
 from components.register_model.gate.run_gate import PENDING, GateResult, load_version, run_gate
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import Action, State, reference_version, rolled_back
+from components.register_model.journal_entries import Action, JournalState, find_rollback, reference_version
 from components.register_model.move_notifications import decision_message, notify_of_move, send_pending
 from components.register_model.notify import notify
 from components.register_model.registry import Registry
@@ -26,7 +26,7 @@ class Promotion:
         """Run the shell command `notify_command`, "" for none, after every decision."""
         self.registry, self.journal, self.notify_command = registry, Journal(registry), notify_command
 
-    def sync_aliases(self) -> State:
+    def sync_aliases(self) -> JournalState:
         """Set the aliases to the state of the journal, notify of moves that were interrupted before that, and return the state.
 
         Raises:
@@ -37,7 +37,7 @@ class Promotion:
             send_pending(self.journal, self.notify_command)
         return state
 
-    def settle(self, why: str) -> State:
+    def settle(self, why: str) -> JournalState:
         """Like `sync_aliases`, but if entries are missing, the version with the alias stays the champion, for the reason `why`."""
         self.journal.settle(why)
         return self.sync_aliases()
@@ -94,7 +94,7 @@ class Promotion:
         champion = self.sync_aliases().champion
         entries = self.journal.entries()
         gate_result = run_gate(self.registry, self.registry.version(number), reference_version(entries, number), params, data)
-        if rollback := rolled_back(entries, number):
+        if rollback := find_rollback(entries, number):
             remedy = f"only `kdflow registry promote {number} --force` makes it the champion again"
             result = RuleResult("rolled_back", False, f"{rollback.who} rolled it back ({rollback.why}); {remedy}")
             gate_result = gate_result._replace(rule_results=[*gate_result.rule_results, result])
@@ -133,7 +133,7 @@ class Promotion:
             if previous != state.champion:
                 problem = f"was compared with version {previous or 'none'}, but the champion is version {state.champion or 'none'}"
                 raise InputError(name, problem, run_again)
-            if rollback := rolled_back(self.journal.entries(), number):
+            if rollback := find_rollback(self.journal.entries(), number):
                 raise InputError(name, f"was rolled back by {rollback.who} ({rollback.why})", f"{run_again} or, with --force, does not")
             load_version(self.registry, number)
             reasons = version.tags[version_card.REASONS_TAG].replace("\n", "; ")

@@ -9,7 +9,7 @@ from kd.errors import InputError
 
 
 def download_files(registry: Registry, number: str, folder: Path) -> Path:
-    """Copy the files of a version into the empty `folder`. Only `download_verified` and `read_network` compare them with the digests.
+    """Copy the files of a version into the empty `folder`. Only `download_verified` and `read_onnx` compare them with the digests.
 
     Returns:
         The path of the model in it.
@@ -42,7 +42,7 @@ def download_verified(registry: Registry, version: Version, folder: Path) -> Ver
     return verify_copy(name, download_files(registry, version.number, folder), version.tags)
 
 
-def read_network(registry: Registry, version: Version) -> bytes:
+def read_onnx(registry: Registry, version: Version) -> bytes:
     """The content of the ONNX file of a version, after all files of the version were verified.
 
     Raises:
@@ -55,7 +55,7 @@ def read_network(registry: Registry, version: Version) -> bytes:
     return network
 
 
-def read_model(registry: Registry, version: Version) -> bytes:
+def read_safetensors(registry: Registry, version: Version) -> bytes:
     """The content of the model.safetensors of a version, after all files of the version were verified.
 
     Raises:
@@ -65,7 +65,7 @@ def read_model(registry: Registry, version: Version) -> bytes:
     return _read_file(registry, version, MODEL, "train and register it again, or set init to a file")
 
 
-def read_reference(registry: Registry, version: Version) -> bytes:
+def read_monitoring_reference(registry: Registry, version: Version) -> bytes:
     """The content of the monitoring reference of a version, after all files of the version were verified.
 
     Raises:

@@ -10,8 +10,8 @@ from components.evaluate.points import format_points
 from components.params.models import Params
 from components.register_model.export import export_onnx
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import rolled_back
-from components.register_model.registered_files import read_model
+from components.register_model.journal_entries import find_rollback
+from components.register_model.registered_files import read_safetensors
 from components.register_model.registry import MODEL, Registry
 from components.register_model.sbom import write_sbom
 from components.register_model.version_card import GATE_TAG, REASONS_TAG, escape_markdown
@@ -55,7 +55,7 @@ def register_teacher(params: Params, run_id: str, data: Path, model: Path, tags:
     if state.champion == number:
         return f"{name}: is the champion"
     passed, why = _compare(registry, state.champion, model, data)
-    if rollback := rolled_back(journal.entries(), number):
+    if rollback := find_rollback(journal.entries(), number):
         passed, why = False, f"{rollback.who} rolled it back ({rollback.why})"
     decision = "promote" if passed else "reject"
     registry.set_tags(number, {GATE_TAG: decision, REASONS_TAG: why}, escape_markdown(why))
@@ -70,7 +70,7 @@ def _compare(registry: Registry, champion: str, model: Path, data: Path) -> tupl
         return True, "there is no champion yet"
     with TemporaryDirectory() as folder:
         file = Path(folder) / MODEL
-        file.write_bytes(read_model(registry, registry.version(champion)))
+        file.write_bytes(read_safetensors(registry, registry.version(champion)))
         if set(load_spec(file).classes) != set(load_spec(model).classes):
             return True, f"version {champion} has other classes"
         if not len(DetectionData(data / "val", load_spec(model).image_size)):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import replay
+from components.register_model.journal_entries import replay_entries
 from components.register_model.registry import Registry, Version
 from components.register_model.version_card import GATE_TAG
 from components.runtime.execution import EXECUTION_TAG
@@ -84,7 +84,7 @@ def _rejected(journal: Journal) -> list[Version]:
     if missing := journal.missing_numbers():
         problem = f"the journal has no entry {missing[0]}, so the champions that a rollback may need are not known"
         raise InputError(journal.registry.name, problem, 'run `kdflow registry settle --reason "..."` first')
-    state = replay(journal.entries())
+    state = replay_entries(journal.entries())
     needed = {*state.champions, state.challenger}
     versions = journal.registry.versions()
     return [v for v in versions if v.tags.get(GATE_TAG) == "reject" and not v.aliases and v.number not in needed]

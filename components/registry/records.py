@@ -7,7 +7,7 @@ from typing import Any
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult
 from components.register_model.gate.run_gate import finite_or_none
-from components.register_model.journal_entries import Entry, replay
+from components.register_model.journal_entries import JournalEntry, replay_entries
 from components.register_model.registry import Version
 
 JsonObject = dict[str, Any]
@@ -24,9 +24,9 @@ def shown_record(version: Version, runs: Mapping[str, str], rule_results: Sequen
     return {**version_record(version), "runs": dict(runs), "rules": [result._asdict() for result in rule_results]}
 
 
-def history_records(entries: Sequence[Entry]) -> list[JsonObject]:
+def history_records(entries: Sequence[JournalEntry]) -> list[JsonObject]:
     """The moves of the aliases, oldest first."""
-    void = replay(entries).void
+    void = replay_entries(entries).void
     return [{**entry._asdict(), "when": _time(entry.when), "void": entry.token in void} for entry in entries]
 
 

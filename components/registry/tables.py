@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from components.evaluate.points import format_points, format_signed_points
 from components.register_model.gate.bootstrap import Interval
 from components.register_model.gate.rules import Measurements, RuleResult
-from components.register_model.journal_entries import Entry, replay
+from components.register_model.journal_entries import JournalEntry, replay_entries
 from components.register_model.registry import Version
 from components.register_model.version_card import LINEAGE_TAGS
 from kd.errors import printable
@@ -68,9 +68,9 @@ def rules_table(rule_results: Sequence[RuleResult]) -> Table:
     return table
 
 
-def history_table(entries: Sequence[Entry]) -> Table:
+def history_table(entries: Sequence[JournalEntry]) -> Table:
     """One row per move of an alias, oldest first; void moves are marked."""
-    void = replay(entries).void
+    void = replay_entries(entries).void
     table = _table("when (UTC)", "what", "alias", "from", "to", "who", "why")
     for entry in entries:
         is_void = entry.token in void

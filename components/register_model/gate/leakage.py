@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.register_model.integrity import FILES_TAG
-from components.register_model.registered_files import read_model
+from components.register_model.registered_files import read_safetensors
 from components.register_model.registry import MODEL, Registry, Version
 from components.shared.training_pictures import leaked_pictures
 from kd.model.store import load_training_pictures
@@ -21,5 +21,5 @@ def find_leakage(registry: Registry, version: Version, data: Path) -> list[str]:
         return []
     with TemporaryDirectory() as folder:
         file = Path(folder) / MODEL
-        file.write_bytes(read_model(registry, version))
+        file.write_bytes(read_safetensors(registry, version))
         return leaked_pictures(data, load_training_pictures(file))

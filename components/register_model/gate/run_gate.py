@@ -16,7 +16,7 @@ from components.register_model.gate.measure import LoadedModel, MeasuredModel, m
 from components.register_model.gate.rules import Comparison, GateInputs, Measurements, RuleResult, check_rules
 from components.register_model.integrity import ChangedFiles
 from components.register_model.packaging import RegisteredDetector
-from components.register_model.registered_files import read_network
+from components.register_model.registered_files import read_onnx
 from components.register_model.registry import Registry, Version
 from components.runtime.text import one_line
 from kd.data.dataset import DetectionData
@@ -98,7 +98,7 @@ def load_version(registry: Registry, number: str) -> LoadedModel:
         InputError: if its files are not the registered ones, or it cannot be loaded.
     """
     try:
-        network = read_network(registry, registry.version(number))
+        network = read_onnx(registry, registry.version(number))
         return LoadedModel(RegisteredDetector(network), network)
     except ChangedFiles:
         raise

@@ -13,7 +13,7 @@ from components.register_model.gate.run_gate import load_version
 from components.register_model.integrity import FILES_TAG, PREPROCESSING_TAG, ChangedFiles
 from components.register_model.packaging import open_model
 from components.register_model.promotion import Promotion
-from components.register_model.registered_files import read_network
+from components.register_model.registered_files import read_onnx
 from components.register_model.registry import MODEL, REFERENCE_FILE, SBOM_FILE, Registry
 from components.registry.commands import main
 from components.registry.copies import copy_version
@@ -151,7 +151,7 @@ def test_digests_that_are_no_json_and_another_preprocessing_are_refused() -> Non
     registry = Registry("m")
     registry.set_tags("1", {PREPROCESSING_TAG: "2"})
     with pytest.raises(InputError, match="m version 1: needs preprocessing format '2', but this release has '1'"):
-        read_network(registry, registry.version("1"))
+        read_onnx(registry, registry.version("1"))
     registry.set_tags("1", {FILES_TAG: "[1]"})
     with pytest.raises(ChangedFiles, match=r"m version 1: its tag kdflow.files is not a JSON object"):
-        read_network(registry, registry.version("1"))
+        read_onnx(registry, registry.version("1"))

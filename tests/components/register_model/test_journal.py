@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import replay
+from components.register_model.journal_entries import replay_entries
 from components.register_model.registry import Registry
 from components.runtime.store import tracking_uri
 from kd.errors import InputError
@@ -88,7 +88,7 @@ def test_a_retried_request_is_one_entry(journal: Journal, monkeypatch: pytest.Mo
     write = Journal._write
     monkeypatch.setattr(Journal, "_write", lambda self, entry: (write(self, entry), write(self, entry)))
     assert journal.append("promote", "", "1", "the first")
-    assert len(journal.entries()) == 1 and replay(journal.entries()).void == frozenset()
+    assert len(journal.entries()) == 1 and replay_entries(journal.entries()).void == frozenset()
 
 
 def test_a_deleted_champion_does_not_prevent_a_move_to_another_version(journal: Journal) -> None:

@@ -1,16 +1,16 @@
 """The state that the entries of a journal give."""
 
-from components.register_model.journal_entries import Action, Entry, reference_version, replay, rolled_back
+from components.register_model.journal_entries import Action, JournalEntry, find_rollback, reference_version, replay_entries
 
 Move = tuple[Action, str, str]
 
 
-def entries_of(*moves: Move) -> list[Entry]:
-    return [Entry(*move, "somebody", "because", str(token)) for token, move in enumerate(moves)]
+def entries_of(*moves: Move) -> list[JournalEntry]:
+    return [JournalEntry(*move, "somebody", "because", str(token)) for token, move in enumerate(moves)]
 
 
 def champions(*moves: Move) -> tuple[str, ...]:
-    return replay(entries_of(*moves)).champions
+    return replay_entries(entries_of(*moves)).champions
 
 
 FIRST: Move = ("promote", "", "1")
@@ -20,7 +20,7 @@ SECOND: Move = ("promote", "1", "2")
 def test_a_move_is_valid_if_it_was_decided_against_the_champion() -> None:
     assert champions() == ()
     assert champions(FIRST, SECOND, ("force", "2", "3")) == ("1", "2", "3")
-    state = replay(entries_of(FIRST, SECOND, ("promote", "1", "3"), ("promote", "2", "4")))
+    state = replay_entries(entries_of(FIRST, SECOND, ("promote", "1", "3"), ("promote", "2", "4")))
     assert (state.champions, state.void) == (("1", "2", "4"), {"2"})
 
 
@@ -46,7 +46,7 @@ def test_a_version_can_become_champion_again() -> None:
 
 
 def test_registrations_move_only_the_challenger() -> None:
-    state = replay(entries_of(("register", "", "1"), FIRST, ("register", "", "2")))
+    state = replay_entries(entries_of(("register", "", "1"), FIRST, ("register", "", "2")))
     assert (state.champion, state.challenger, state.void) == ("1", "2", frozenset())
 
 
@@ -62,7 +62,7 @@ def test_the_reference_version_is_the_champion_or_its_predecessor() -> None:
 
 def test_a_version_stays_rolled_back_until_it_is_forced() -> None:
     entries = entries_of(FIRST, SECOND, ("rollback", "2", "1"))
-    rollback = rolled_back(entries, "2")
-    assert rollback and rollback.action == "rollback" and rolled_back(entries, "1") is rolled_back(entries, "3") is None
-    assert rolled_back(entries_of(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
-    assert rolled_back(entries_of(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"
+    rollback = find_rollback(entries, "2")
+    assert rollback and rollback.action == "rollback" and find_rollback(entries, "1") is find_rollback(entries, "3") is None
+    assert find_rollback(entries_of(FIRST, SECOND, ("rollback", "2", "1"), ("force", "1", "2")), "2") is None
+    assert find_rollback(entries_of(FIRST, SECOND, ("promote", "2", "3"), ("rollback", "2", "1")), "2") is None, "it came too late"

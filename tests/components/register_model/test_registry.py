@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.register_model import registry as registry_module
-from components.register_model.registered_files import download_files, read_network
+from components.register_model.registered_files import download_files, read_onnx
 from components.register_model.registry import Registry
 from components.registry.copies import copy_version
 from components.runtime.store import tracking_uri
@@ -111,7 +111,7 @@ def test_a_copy_has_the_lineage_but_not_the_gate_result(tmp_path: Path, monkeypa
             "kdflow.copied_from": "models:/m/1",
             "kdflow.copied_from_store": source.uri,
         }
-        assert read_network(target, copied) == (tmp_path / "a.onnx").read_bytes()
+        assert read_onnx(target, copied) == (tmp_path / "a.onnx").read_bytes()
     with pytest.raises(InputError, match="'m' is the source of version 1"):
         copy_version(source, source.version(number), Registry("m"))
 

@@ -11,7 +11,7 @@ import pytest
 from components.params.load import load_params
 from components.register_model.integrity import FILES_TAG, ChangedFiles
 from components.register_model.promotion import Promotion
-from components.register_model.registered_files import read_network
+from components.register_model.registered_files import read_onnx
 from components.register_model.registry import Registry
 from components.register_model.signing import KEY_VARIABLE, SIGNATURE_TAG
 from kd.errors import InputError
@@ -128,7 +128,7 @@ def test_a_version_of_another_model_is_refused() -> None:
     other.create_model("other")
     other.client.create_model_version("other", f"runs:/{version.run_id}/model", version.run_id, tags=version.tags)
     with pytest.raises(ChangedFiles, match="other version 1: its signature is not of its digests"):
-        read_network(other, other.version("1"))
+        read_onnx(other, other.version("1"))
 
 
 @pytest.mark.usefixtures("project")

@@ -13,7 +13,7 @@ from PIL import Image
 from components.params.load import load_params
 from components.params.models import Params
 from components.register_model import parity
-from components.register_model.registered_files import read_reference
+from components.register_model.registered_files import read_monitoring_reference
 from components.register_model.registry import Registry, Version
 from components.register_model.step import register_model
 from components.runtime import tracking
@@ -140,7 +140,7 @@ def test_a_version_has_its_lineage_in_tags_and_can_be_loaded(settings: Params, m
     files = json.loads(version.tags.pop("kdflow.files"))
     assert files["artifacts/student.onnx"] == digest(OUTPUT / "student.onnx")
     assert files["model.safetensors"] == content["student_digest"] and "sbom.cdx.json" in files
-    expected = json.loads(read_reference(Registry("kdflow-student"), Registry("kdflow-student").version("champion")))
+    expected = json.loads(read_monitoring_reference(Registry("kdflow-student"), Registry("kdflow-student").version("champion")))
     assert expected["pictures"] == 4 and expected["model"] == content["content"] and expected["settings"]["confidence"] == 0.25
     assert sum(expected["objects"].values()) == sum(expected["histograms"]["score"]["counts"]) > 0
     assert version.tags == {

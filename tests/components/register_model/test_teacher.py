@@ -10,7 +10,7 @@ from components.fetch_weights.step import fetch_weights
 from components.params.load import load_params
 from components.params.models import Params
 from components.register_model.promotion import Promotion
-from components.register_model.registered_files import read_network
+from components.register_model.registered_files import read_onnx
 from components.register_model.registry import Registry
 from components.register_model.teacher import register_teacher
 from components.runtime.tracking import NullRun
@@ -65,7 +65,7 @@ def test_the_better_teacher_is_the_champion(params: Params, good: Path, tmp_path
     found = find_weights("models:/t@champion", tmp_path / "fetched/teacher")
     assert found and (found.init, found.sha256) == ("models:/t/2", digest(good))
     assert Registry("t").version("2").tags["kdflow.data_digest"] == "d"
-    read_network(Registry("t"), Registry("t").version("2"))
+    read_onnx(Registry("t"), Registry("t").version("2"))
 
 
 def test_the_order_of_the_classes_does_not_matter_and_other_classes_replace_the_champion(params: Params, good: Path) -> None:

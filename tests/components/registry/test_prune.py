@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from components.params.load import load_params
 from components.register_model.gate.run_gate import PENDING, load_version
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import replay
+from components.register_model.journal_entries import replay_entries
 from components.register_model.registry import Registry
 from components.register_model.version_card import GATE_TAG
 from components.registry.commands import main
@@ -42,7 +42,7 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
         with step_run("register_model", load_params()) as run:
             model = write_model(Path(f"{execution}.onnx"), (0.5, 0.5), extra_weights=len(list(Path().glob("*.onnx"))))
             number = journal.registry.register(model, run.id or "", {})
-        journal.append("register", replay(journal.entries()).champion, number, "registered")
+        journal.append("register", replay_entries(journal.entries()).champion, number, "registered")
         if decision:
             journal.registry.set_tags(number, {GATE_TAG: decision})
         return number
@@ -107,7 +107,7 @@ def test_rejected_versions_and_finished_executions_are_removed_and_nothing_that_
         client.get_run(unfinished.info.run_id).info.lifecycle_stage == client.get_run(theirs.info.run_id).info.lifecycle_stage == "active"
     )
     assert journal.entries() == history and journal.find_problems() == []
-    champions = replay(history).champions
+    champions = replay_entries(history).champions
     assert champions == ("1", "2", "4")
     for number in champions:
         load_version(journal.registry, number)

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.params.load import load_params
-from components.register_model.journal_entries import replay
+from components.register_model.journal_entries import replay_entries
 from components.register_model.promotion import Promotion
 from components.register_model.registry import Registry
 from components.registry.commands import main
@@ -135,7 +135,7 @@ def test_of_two_promotions_at_once_exactly_one_wins(store: str, tmp_path: Path, 
     winners = [[who for trial, who, moved in moves if trial == this and moved] for this in range(TRIALS)]
     assert [len(who) for who in winners] == [1] * TRIALS, "exactly one promotion succeeds in each trial, and the other one returns False"
     entries = promotion.journal.entries()
-    state = replay(entries)
+    state = replay_entries(entries)
     assert list(state.champions[1:]) == [pairs[who][trial % 2] for trial, [who] in enumerate(winners)], (
         "the journal has the promotions in their order"
     )
