@@ -111,7 +111,7 @@ class Train(Section):
         default=0, description="number of epochs, at the start, in which the backbone does not change; train.epochs for all"
     )
     weight_decay: NotNegative = Field(description="weight decay of the convolution weights; biases and normalization have none")
-    warmup_epochs: NotNegative = Field(description="epochs of linear learning rate warm-up")
+    warmup_epochs: NotNegative = Field(le=1_000_000, description="epochs of linear learning rate warm-up")
     ema_decay: BelowOne = Field(description="decay of the exponential moving average of the weights; the average is evaluated and saved")
     clip_norm: Positive = Field(description="maximum gradient norm, for gradient clipping; of the adapters, too, for themselves")
     accumulate: Count = Field(default=1, description="number of batches whose gradients are averaged for one step of the optimizer")

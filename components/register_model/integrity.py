@@ -91,7 +91,7 @@ def verify_copy(name: str, folder: Path, tags: Mapping[str, str]) -> VerifiedCop
         raise ChangedFiles(name, "has no digests of its files, because an older release registered it", remedy)
     try:
         recorded = dict(json.loads(tags[FILES_TAG]))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise ChangedFiles(name, f"its tag {FILES_TAG} is not a JSON object", "restore the tag, and find out who changed it") from None
     _compare(name, file_digests(folder), recorded)
     return VerifiedCopy(name, folder, recorded)

@@ -19,7 +19,14 @@ def notify(command: str, message: dict[str, Any], timeout: float = TIMEOUT) -> N
     try:
         # in a session of its own, so that its child processes are stopped with it
         process = subprocess.Popen(
-            command, shell=True, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            shell=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         _warn(str(error))

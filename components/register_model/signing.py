@@ -5,7 +5,6 @@ public key, `register_model.public_key`, is committed with the parameters.
 """
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Mapping
@@ -56,7 +55,7 @@ def check_signature(name: str, model: str, tags: Mapping[str, str], public_key: 
     assert isinstance(key, Ed25519PublicKey)  # its first bytes, which the parameter's pattern contains, say so
     try:
         key.verify(base64.b64decode(tags[SIGNATURE_TAG], validate=True), _message(model, tags))
-    except (InvalidSignature, binascii.Error):
+    except (InvalidSignature, ValueError):  # not base64, or not ASCII
         problem = "its signature is not of its digests and the key register_model.public_key, so nothing is loaded"
         raise ChangedFiles(
             name, problem, "find out who changed its tags; if the key is new, `kdflow registry sign` signs it again"

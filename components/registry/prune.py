@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.register_model.journal import Journal
-from components.register_model.journal_entries import replay_entries
+from components.register_model.journal_entries import find_rollback, replay_entries
 from components.register_model.registry import Registry, Version
 from components.register_model.version_card import GATE_TAG
 from components.runtime.execution import EXECUTION_TAG
@@ -80,12 +80,17 @@ def describe(registry: Registry, removable: PruneList) -> Iterator[str]:
 
 
 def _rejected(journal: Journal) -> list[Version]:
-    """The versions that the gate rejected, without those that have an alias, or that a rollback can restore."""
+    """The versions that the gate rejected, without those that have an alias, that a rollback can restore, or that were rolled back.
+
+    The gate recognizes the content of a version that was rolled back only as long as the version exists.
+    """
     if missing := journal.missing_numbers():
         problem = f"the journal has no entry {missing[0]}, so the champions that a rollback may need are not known"
         raise InputError(journal.registry.name, problem, 'run `kdflow registry settle --reason "..."` first')
-    state = replay_entries(journal.entries())
-    needed = {*state.champions, state.challenger}
+    entries = journal.entries()
+    state = replay_entries(entries)
+    rolled_back = {entry.previous for entry in entries if find_rollback(entries, entry.previous)}
+    needed = {*state.champions, state.challenger, *rolled_back}
     versions = journal.registry.versions()
     return [v for v in versions if v.tags.get(GATE_TAG) == "reject" and not v.aliases and v.number not in needed]
 

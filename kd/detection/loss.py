@@ -24,11 +24,13 @@ WEIGHTS = {"box": 3.0, "objectness": 1.0, "class": 3.0}
 class DetectionLoss(nn.Module):
     """From candidates and a batch to the weighted terms of the loss. It has no parameters; its buffers are on the device of the heads.
 
-    The number of assignments is averaged over the processes of a training, so that each object counts the same in all of them.
+    The number of assignments is averaged over the processes of a training, so that each object counts the same in all of them, unless
+    `across_processes` is False: then a process can compute the loss alone.
     """
 
-    def __init__(self, anchors: Anchors) -> None:
+    def __init__(self, anchors: Anchors, across_processes: bool = True) -> None:
         super().__init__()
+        self.across_processes = across_processes
         self.anchors, self.priors, self.assign = anchors, PriorCache(anchors), TargetAssigner(anchors)
 
     def candidates(self, heads: dict[int, Tensor]) -> Candidates:
@@ -52,7 +54,7 @@ class DetectionLoss(nn.Module):
             "objectness": _objectness_loss(candidates, batch, assignment, (1 - box_loss.detach()).clamp(0, 1) * trained),
             "class": (class_loss * trained).sum(),
         }
-        count = reduce_mean(trained.sum())
+        count = reduce_mean(trained.sum()) if self.across_processes else trained.sum()
         count = torch.where(count > 0, count, 1.0)
         return {name: WEIGHTS[name] * term / count for name, term in terms.items()}
 

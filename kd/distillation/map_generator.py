@@ -35,7 +35,8 @@ class InfoMapGenerator:
     def __init__(self, teacher: Network, spec: ModelSpec, method: str, taps: Sequence[Tap], statistics: Statistics | None = None) -> None:
         self.teacher, self.spec, self.method, self.taps = teacher, spec, method, taps
         self.statistics = statistics or {}
-        self.loss = DetectionLoss(spec.anchors).to(next(teacher.parameters()).device)
+        # the processes of compute_info_maps have different numbers of batches
+        self.loss = DetectionLoss(spec.anchors, across_processes=False).to(next(teacher.parameters()).device)
 
     def __call__(self, batch: Batch, output: Output | None = None) -> dict[Tap, Tensor]:
         """Maps [B, S / stride, S / stride] by tap.

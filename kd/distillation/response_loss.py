@@ -60,7 +60,7 @@ def response_loss(student: Candidates, assign: TargetAssigner, teacher: TeacherD
     weight = objectness[assignment.objects] * assignment.trained
     box = complete_iou_loss(predictions.boxes, boxes[assignment.objects])
     class_loss = binary_cross_entropy_with_logits(predictions.classes, classes[assignment.objects], reduction="none").sum(dim=1)
-    loss: Tensor = (weight * (box + class_loss)).sum() / reduce_mean(weight.sum()).clamp(min=1.0)
+    loss: Tensor = (weight * (box + class_loss)).sum() / reduce_mean(weight.sum(), min_sum=1.0)
     return loss
 
 

@@ -51,6 +51,10 @@ class TrainState:
             self.ema.update(self.trained[0], epoch * math.ceil(steps_per_epoch / self.config.accumulate) + group + 1)
 
     def _update_weights(self) -> None:
+        for group in self.optimizer.param_groups:
+            if not group["lr"]:  # a frozen backbone, whose gradients would shrink the step of the other parts
+                for parameter in group["params"]:
+                    parameter.grad = None
         self.scaler.unscale_(self.optimizer)
         for part in self.trained:  # apart, because the adapters' gradients would shrink the network's step
             nn.utils.clip_grad_norm_(list(part.parameters()), self.config.clip_norm)

@@ -8,6 +8,7 @@ import pytest
 
 from components.params.load import load_params
 from kd.detection.evaluate import BATCH
+from kd.distillation.info_map import METHODS
 from kd.files import digest, read_json, write_json
 from pipeline.launch import run_processes
 from tests.components.stores import new_store, records
@@ -41,11 +42,11 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     return places
 
 
-def compute(step: str, places: Places, processes: int) -> Path:
+def compute(step: str, places: Places, processes: int, *changes: str) -> Path:
     """Run a step; the second of two processes has the second batch, and the first all others."""
     output = Path(f"{step} {processes}").resolve()
     read = {name: places[name] for name in ("data", "teacher")} if step == "compute_info_maps" else places
-    run_processes(step, load_params(ROOT / "params.yaml", ["info_maps.batch=2"]), {**read, "output": output}, processes)
+    run_processes(step, load_params(ROOT / "params.yaml", ["info_maps.batch=2", *changes]), {**read, "output": output}, processes)
     return output
 
 
@@ -57,6 +58,13 @@ def test_maps_and_statistics_are_those_of_one_process(places: Places) -> None:
         expected, found = np.load(file).astype(np.float32), np.load(two / file.name).astype(np.float32)
         np.testing.assert_allclose(found, expected, rtol=2e-3 if len(expected) > 2 else 1e-6, err_msg=file.name)
         assert len(expected) in (2, 2 * TRAIN) and not np.allclose(expected[0], expected[-1], rtol=0.1), "the order would not matter"
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "activation"])
+def test_every_method_computes_its_maps_without_communication(places: Places, method: str) -> None:
+    """A process that has fewer batches would wait for ever."""
+    output = compute("compute_info_maps", places, 2, f"info_maps.method={method}")
+    assert read_json(output / "index.json")["method"] == method
 
 
 def test_scores_report_and_record_are_those_of_one_process(places: Places) -> None:

@@ -207,8 +207,17 @@ def test_maps_of_other_data_are_rejected(run: Any, params: Params, prepared: Pat
     train_teacher(params, run, prepared, output=teacher)
     compute_info_maps(params, run, prepared, teacher, maps)
     shutil.rmtree(prepared)
-    with pytest.raises(InputError, match=r"maps of 8 pictures, .*the data have 9"):
+    with pytest.raises(InputError, match="maps of other data; run compute_info_maps again"):
         distill_student(params, run, write_squares(prepared, train=9), teacher, maps, output=student)
+
+
+def test_maps_of_another_teacher_are_rejected(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:
+    teacher, other, maps, student = (new_folder(tmp_path, name) for name in ("teacher", "other", "maps", "student"))
+    train_teacher(params, run, prepared, output=teacher)
+    train_teacher(params.model_copy(update={"seed": 5}), run, prepared, output=other)
+    compute_info_maps(params, run, prepared, teacher, maps)
+    with pytest.raises(InputError, match="maps of another teacher; run compute_info_maps again"):
+        distill_student(params, run, prepared, other, maps, output=student)
 
 
 def test_a_training_that_diverges_is_reported(run: Any, params: Params, prepared: Path, tmp_path: Path, checkpoints: Path) -> None:

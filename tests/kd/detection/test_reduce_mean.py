@@ -18,3 +18,12 @@ def test_the_sum_is_divided_by_the_number_of_processes(monkeypatch: pytest.Monke
     monkeypatch.setattr(distributed, "all_reduce", lambda total: total.add_(5.0))  # what the other process has
     value = torch.tensor(3.0, requires_grad=True)
     assert reduce_mean(value) == 4 and value == 3 and not reduce_mean(value).requires_grad
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(1, 1.0), (4, 0.25)])
+def test_a_sum_below_the_minimum_counts_as_the_minimum(monkeypatch: pytest.MonkeyPatch, processes: int, expected: float) -> None:
+    """So the mean times the number of processes is the same for any number."""
+    monkeypatch.setattr(distributed, "is_initialized", lambda: processes > 1)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: processes)
+    monkeypatch.setattr(distributed, "all_reduce", lambda total: total)
+    assert reduce_mean(torch.tensor(0.4), min_sum=1.0) == expected

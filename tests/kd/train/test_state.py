@@ -83,6 +83,17 @@ def test_the_network_and_the_adapters_are_clipped_apart(
         assert norm(found[count:]) == pytest.approx(0.01, rel=1e-3)
 
 
+def test_a_frozen_backbone_does_not_shrink_the_step_of_the_other_parts(
+    squares: Path, single: Processes, tmp_path: Path, gradients: Gradients
+) -> None:
+    network, _ = job(squares, tmp_path / "a.pt", 1, clip_norm=0.01, freeze_epochs=1).run(single)
+    backbone = len([p for p in network.backbone.parameters()])
+    assert gradients
+    for found in gradients:
+        assert len(found) == len([p for p in network.parameters()]) - backbone
+        assert norm(found) == pytest.approx(0.01, rel=1e-3)
+
+
 def test_float16_scales_the_loss_and_resumes_with_its_scale(squares: Path, single: Processes, tmp_path: Path) -> None:
     settings = {"precision": "fp16", "optimizer": "sgd", "lr": 1e-3}
     _, whole = job(squares, tmp_path / "whole.pt", 2, **settings).run(single)
