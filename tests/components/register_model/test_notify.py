@@ -87,3 +87,8 @@ def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_message_is_a_whole_line(tmp_path: Path) -> None:
     notify(f"cat > {tmp_path}/message", MESSAGE)
     assert (tmp_path / "message").read_text() == json.dumps(MESSAGE, sort_keys=True) + "\n"
+
+
+def test_error_output_that_is_no_text_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    notify("printf '\\377' >&2; exit 3", MESSAGE)
+    assert "ended with 3: \N{REPLACEMENT CHARACTER}" in capsys.readouterr().err

@@ -83,6 +83,10 @@ def damage_the_signature() -> None:
     registry().set_tags("2", {SIGNATURE_TAG: "no base64!"})
 
 
+def write_a_signature_that_is_not_ascii() -> None:
+    registry().set_tags("2", {SIGNATURE_TAG: "é"})
+
+
 def take_another_key() -> None:
     set_public_key(make_keys(Path("other")))
 
@@ -96,7 +100,7 @@ def test_signed_versions_are_promoted_and_restored(registry_command: Command) ->
 
 
 @pytest.mark.parametrize("attack", [change_a_file_and_its_digest, remove_the_signature, take_another_signature, damage_the_signature,
-                                    take_another_key])  # fmt: skip
+                                    write_a_signature_that_is_not_ascii, take_another_key])  # fmt: skip
 @pytest.mark.usefixtures("project")
 def test_a_version_without_a_valid_signature_is_refused(attack: Callable[[], None], registry_command: Command) -> None:
     attack()
