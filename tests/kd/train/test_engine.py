@@ -1,5 +1,6 @@
 """The training loop: it learns, resumes after a kill, is reproducible to the byte, and stops if it diverges."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,7 @@ from kd.distillation.feature_loss import feature_loss
 from kd.distillation.loss import DistillConfig
 from kd.distillation.setup import build_distillation
 from kd.errors import InputError
-from kd.files import digest
+from kd.files import digest, read_json, write_json
 from kd.model.build import Network, build_model
 from kd.model.distributed import Processes
 from kd.model.store import save_model
@@ -211,7 +212,10 @@ def test_the_formula_is_few_calls_away_from_the_step(
     params = load_params(ROOT / "params.yaml", ["student.width=0.0625", "student.train.epochs=1", "distill.response=0"])
     save_model(tmp_path / "teacher/model.safetensors", teacher, spec_for("yolov3"))
     (tmp_path / "out").mkdir()
-    distill_student(params, NullRun(), squares, tmp_path / "teacher", maps, output=tmp_path / "out")
+    made_from = {"teacher": digest(tmp_path / "teacher/model.safetensors"), "data": read_json(squares / "summary.json")["digest"]}
+    shutil.copytree(maps, tmp_path / "maps")
+    write_json(tmp_path / "maps/index.json", read_json(maps / "index.json") | made_from)
+    distill_student(params, NullRun(), squares, tmp_path / "teacher", tmp_path / "maps", output=tmp_path / "out")
     path = calls[0][calls[0].index("distill_student") + 1 :]
     assert path == ["train_network", "train", "train_one_epoch", "forward", "feature_loss"] and len(path) <= MAX_CALLS
 
